@@ -1,0 +1,23 @@
+"""English captions of digits: what a caption says tells what it stands beside."""
+
+import numpy as np
+
+WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+
+# beside an image, beside a sound, beside neither
+WRITTEN = ("a handwritten {}", "the digit {} in pixels", "a small picture of a {}", "{}, drawn by hand")
+SPOKEN = ("a voice says {}", "someone saying {}", "the word {}, spoken", "you can hear {}")
+PLAIN = ("the number {}", "it is a {}", "{}", "this is the digit {}")
+
+
+def caption(digit: int, image: bool, sound: bool, rng: np.random.Generator) -> str:
+    """A caption for a digit that stands beside an image, a sound, both or neither."""
+    templates = WRITTEN * image + SPOKEN * sound or PLAIN
+    return templates[rng.integers(len(templates))].format(WORDS[digit])
+
+
+def named_digit(text: str) -> int:
+    """The digit whose word comes first in a text, or -1."""
+    text = text.lower()
+    places = {text.find(word): digit for digit, word in enumerate(WORDS) if word in text}
+    return places[min(places)] if places else -1

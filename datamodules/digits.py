@@ -1,0 +1,158 @@
+"""Handwritten digits, spoken digits and captions that name them, interleaved in documents about one digit.
+
+Knows which media make a document and which tasks judge a model of them; sources load in `digit_sources.py`,
+judges stand in `judges.py`.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from datamodules import digit_sources, judges
+from datamodules.captions import SPOKEN, WORDS, WRITTEN, caption, named_digit
+from datamodules.digit_sources import Labelled
+from datamodules.interleaved import InterleavedDataModule, Medium, Split
+from mot_lightning.evaluation.tasks import Reference, Task
+
+DOCUMENTS = {
+    "text+image+speech": 0.5,
+    "text+image": 0.2,
+    "text+speech": 0.16,
+    "image+speech": 0.04,
+    "image": 0.06,
+    "text": 0.02,
+    "speech": 0.02,
+}
+
+
+class Digits(InterleavedDataModule):
+    """Documents about one digit: an image of it, a sound of it and a caption, some of them or all, in random order.
+
+    Needs no download: 1,797 handwritten digits of 8x8 pixels from scikit-learn, and synthesised spoken digits that
+    ship with the package.
+
+    Args:
+        image_root: folder with MNIST's IDX files, gzip or not, any subset of the four; none takes scikit-learn's.
+        speech_root: folder of the Free Spoken Digit Dataset (`{digit}_{speaker}_{index}.wav`), split by speaker,
+            two held out for the test; none takes the synthesised digits.
+        documents: share of documents with each set of modalities; order inside a document is random.
+        two_images: share of documents with an image that show a second one of the same digit.
+        row_length: slots of a packed row; none takes 128, or 256 where a source of one's own has longer media.
+        batch_size, clean_context, noise_cap, condition_dropout, seed, workers: as in
+            `InterleavedDataModule`.
+    """
+
+    def __init__(
+        self,
+        image_root: str | None = None,
+        speech_root: str | None = None,
+        documents: dict[str, float] | None = None,
+        two_images: float = 0.1,
+        batch_size: int = 32,
+        row_length: int | None = None,
+        clean_context: float = 0.7,
+        noise_cap: float = 0.3,
+        condition_dropout: float = 0.1,
+        seed: int = 0,
+        workers: int = 0,
+    ) -> None:
+        if row_length is None:
+            row_length = 256 if image_root or speech_root else 128
+        super().__init__(batch_size, row_length, clean_context, noise_cap, condition_dropout, seed, workers)
+        self.image_root, self.speech_root = image_root, speech_root
+        shares = documents or DOCUMENTS
+        for kind, share in shares.items():
+            unknown = set(kind.split("+")) - {"text", "image", "speech"}
+            if unknown or share < 0:
+                raise ValueError(
+                    f"data.documents has {kind!r}: {share}, wanted text+image+speech or part of it, and a share"
+                )
+        if not 0 <= two_images <= 1:
+            raise ValueError(f"data.two_images is {two_images}, wanted a share from 0 to 1")
+        self.kinds = [tuple(kind.split("+")) for kind in shares]
+        self.shares = np.array(list(shares.values())) / sum(shares.values())
+        self.two_images = two_images
+        self.images: dict[str, Labelled] = {}
+        self.sounds: dict[str, Labelled] = {}
+
+    @classmethod
+    def codec_settings(cls, image_root: str | None = None, **settings: Any) -> dict[str, dict[str, Any]]:
+        shape, patch_size = ((1, 28, 28), 4) if image_root else ((1, 8, 8), 2)
+        return {"image": {"shape": list(shape), "patch_size": patch_size}, "speech": {"sample_rate": 8000}}
+
+    def setup(self, stage: str) -> None:
+        if not self.images:
+            root = Path(self.image_root) if self.image_root else None
+            self.images = digit_sources.mnist(root) if root else digit_sources.sklearn_digits()
+            speech = Path(self.speech_root) if self.speech_root else None
+            self.sounds = digit_sources.fsdd(speech) if speech else digit_sources.synthesised()
+
+    def size(self, split: Split) -> int:
+        return len(self.images[split].media)
+
+    def media(self, modality: str, split: Split) -> Sequence[Any]:
+        if modality == "text":
+            rng = np.random.default_rng(0)
+            return [caption(digit, True, True, rng) for digit in self.images[split].labels]
+        return {"image": self.images, "speech": self.sounds}[modality][split].media
+
+    def compose(self, split: Split, index: int, rng: np.random.Generator) -> list[Medium]:
+        images, sounds = self.images[split], self.sounds[split]
+        digit = images.labels[index]
+        kind = list(self.kinds[rng.choice(len(self.kinds), p=self.shares)])
+        if self.grammar is not None:  # a modality left out of the experiment leaves the rest
+            kind = [name for name in kind if name in self.grammar.tokens] or list(self.grammar.tokens)[:1]
+        if "image" in kind and rng.random() < self.two_images:
+            kind.append("image")
+        shown = [index, int(rng.choice(images.of(digit)))]
+        document = []
+        for name in rng.permutation(kind):
+            if name == "text":
+                document.append(Medium("text", caption(digit, "image" in kind, "speech" in kind, rng)))
+            else:
+                source, i = (images, shown.pop(0)) if name == "image" else (sounds, int(rng.choice(sounds.of(digit))))
+                document.append(Medium(str(name), source.media[i], (str(name), i)))
+        return document
+
+    def tasks(self, split: Split) -> list[Task]:
+        image_judge = judges.ImageJudge(self.images["train"])
+        sound_judge = judges.SoundJudge(self.sounds["train"])
+        images, sounds = self.images[split], self.sounds[split]
+        asked = [digit for digit in range(10) for _ in range(50)]
+        written = [[("text", WRITTEN[i % len(WRITTEN)].format(WORDS[digit]))] for i, digit in enumerate(asked)]
+        spoken = [[("text", SPOKEN[i % len(SPOKEN)].format(WORDS[digit]))] for i, digit in enumerate(asked)]
+        heard = [[("speech", sound)] for sound in sounds.media]
+        seen = [[("image", image)] for image in images.media]
+
+        def read(texts: Sequence[str]) -> list[int]:
+            return [named_digit(text) for text in texts]
+
+        return [
+            Task(
+                "judge_accuracy",
+                "text -> image",
+                written,
+                "image",
+                asked,
+                image_judge,
+                real=(images.media, images.labels),
+                guided=True,
+                reference=Reference("digits", image_judge.extractor, images.media),
+            ),
+            Task(
+                "speech_to_image_accuracy", "speech -> image", heard, "image", sounds.labels, image_judge, guided=True
+            ),
+            Task("image_to_text_accuracy", "image -> text", seen, "text", images.labels, read),
+            Task("speech_to_text_accuracy", "speech -> text", heard, "text", sounds.labels, read),
+            Task(
+                "text_to_speech_accuracy",
+                "text -> speech",
+                spoken,
+                "speech",
+                asked,
+                sound_judge,
+                real=(sounds.media, sounds.labels),
+            ),
+        ]

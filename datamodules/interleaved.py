@@ -1,0 +1,179 @@
+"""The base of all datamodules: media -> tokens -> segments -> packed batches, in a resumable order.
+
+Knows how documents become batches; a subclass knows what stands in a document and how to judge what a model makes.
+"""
+
+from abc import abstractmethod
+from collections.abc import Hashable, Sequence
+from functools import partial
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from lightning.pytorch import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from datamodules.sampler import Draw, ResumableSampler
+from mot_lightning.codecs import Codec
+from mot_lightning.evaluation.tasks import Task
+from mot_lightning.sequence import Grammar, Segment, pack
+
+Split = Literal["train", "val", "test"]
+
+
+class Medium(NamedTuple):
+    """One piece of a document before it is encoded."""
+
+    modality: str
+    media: Any
+    key: Hashable = None  # media with a key are encoded once and kept
+
+
+class InterleavedDataModule(LightningDataModule):
+    """Documents of interleaved media, as packed batches.
+
+    Args:
+        batch_size: documents in a batch, per process.
+        row_length: slots of a packed row; no document may be longer.
+        clean_context: share of bidirectional segments that stand before others and are shown clean, without loss.
+        noise_cap: the most noise (of 1) that the rest of them is shown with: Transfusion caps t at 500 of 1000.
+        condition_dropout: share of documents cut to one bidirectional segment alone, for classifier-free guidance.
+        seed: of all that is random in the data.
+        workers: processes that prepare batches.
+    """
+
+    def __init__(
+        self,
+        batch_size: int = 32,
+        row_length: int = 256,
+        clean_context: float = 0.7,
+        noise_cap: float = 0.3,
+        condition_dropout: float = 0.1,
+        seed: int = 0,
+        workers: int = 0,
+    ) -> None:
+        super().__init__()
+        if batch_size < 1:
+            raise ValueError(f"data.batch_size is {batch_size}, wanted at least 1")
+        if row_length < 8:
+            raise ValueError(f"data.row_length is {row_length}, wanted at least 8")
+        for name, share in (
+            ("clean_context", clean_context),
+            ("noise_cap", noise_cap),
+            ("condition_dropout", condition_dropout),
+        ):
+            if not 0 <= share <= 1:
+                raise ValueError(f"data.{name} is {share}, wanted a share from 0 to 1")
+        self.batch_size, self.row_length, self.seed, self.workers = batch_size, row_length, seed, workers
+        self.clean_context, self.noise_cap, self.condition_dropout = clean_context, noise_cap, condition_dropout
+        self.consumed = 0  # training documents drawn so far, over all ranks
+        self.codecs: dict[str, Codec] = {}
+        self.grammar: Grammar | None = None
+
+    # what a subclass brings
+
+    @classmethod
+    def codec_settings(cls, **settings: Any) -> dict[str, dict[str, Any]]:
+        """Arguments that these data settle for the codec of each modality (an image's shape, a sampling rate)."""
+        return {}
+
+    @abstractmethod
+    def media(self, modality: str, split: Split) -> Sequence[Any]:
+        """All media of one modality in a split: what a codec may learn from."""
+
+    @abstractmethod
+    def size(self, split: Split) -> int:
+        """Items that documents of a split start from."""
+
+    @abstractmethod
+    def compose(self, split: Split, index: int, rng: np.random.Generator) -> list[Medium]:
+        """One document that starts from an item; all that is random in it comes from `rng`."""
+
+    def tasks(self, split: Split) -> list[Task]:
+        """Cross-modal tasks with their judges; evaluation maps over them."""
+        return []
+
+    # what every datamodule shares
+
+    def connect(self, codecs: dict[str, Codec], grammar: Grammar) -> None:
+        """Learn how the model's modalities write: to be called before batches are asked for."""
+        self.codecs, self.grammar = codecs, grammar
+
+    def encode(self, medium: Medium) -> Tensor:
+        return self.codecs[medium.modality].encode(medium.media)
+
+    def documents(self, split: Split) -> "Documents":
+        if self.grammar is None:
+            raise RuntimeError("connect(codecs, grammar) comes before batches")
+        return Documents(self, split, self.grammar)
+
+    def _loader(self, split: Split, sampler: Any) -> DataLoader:
+        assert self.grammar is not None
+        return DataLoader(
+            self.documents(split),
+            batch_size=self.batch_size,
+            sampler=sampler,
+            collate_fn=partial(pack, grammar=self.grammar, row_length=self.row_length),
+            num_workers=self.workers,
+            persistent_workers=self.workers > 0,
+        )
+
+    def train_dataloader(self) -> DataLoader:
+        rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        return self._loader("train", ResumableSampler(self.size("train"), self.seed, self.consumed, rank, world))
+
+    def _whole(self, split: Split) -> DataLoader:
+        rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        return self._loader(split, [Draw(i, i) for i in range(rank, self.size(split), world)])
+
+    def val_dataloader(self) -> DataLoader:
+        return self._whole("val")
+
+    def test_dataloader(self) -> DataLoader:
+        return self._whole("test")
+
+    def count_batch(self) -> None:
+        """One more training batch was learned from, on every rank."""
+        self.consumed += self.batch_size * (self.trainer.world_size if self.trainer else 1)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"consumed": self.consumed}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.consumed = state_dict["consumed"]
+
+
+class Documents(Dataset[list[Segment]]):
+    """The documents of a split, encoded; what is random in one depends on its draw alone."""
+
+    def __init__(self, data: InterleavedDataModule, split: Split, grammar: Grammar) -> None:
+        self.data, self.split, self.grammar = data, split, grammar
+        self.kept: dict[Hashable, Tensor] = {}
+
+    def __len__(self) -> int:
+        return self.data.size(self.split)
+
+    def __getitem__(self, draw: Draw) -> list[Segment]:
+        split = ("train", "val", "test").index(self.split)
+        rng = np.random.default_rng((self.data.seed, split, draw.number))
+        media = [m for m in self.data.compose(self.split, draw.index, rng) if m.modality in self.grammar.tokens]
+        drop, clean = rng.random(2)
+        shaped = [m for m in media if not self.grammar.causal[m.modality]]
+        if shaped and drop < self.data.condition_dropout:
+            media = [shaped[int(rng.integers(len(shaped)))]]
+        context = {"loss": False} if clean < self.data.clean_context else {"noise_cap": self.data.noise_cap}
+        return [
+            Segment(
+                m.modality,
+                self._tokens(m),
+                **(context if i + 1 < len(media) and not self.grammar.causal[m.modality] else {}),
+            )
+            for i, m in enumerate(media)
+        ]
+
+    def _tokens(self, medium: Medium) -> Tensor:
+        if medium.key is None:
+            return self.data.encode(medium)
+        if medium.key not in self.kept:
+            self.kept[medium.key] = self.data.encode(medium)
+        return self.kept[medium.key]

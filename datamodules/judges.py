@@ -1,0 +1,84 @@
+"""Judges of digits: classifiers trained on real training media alone, to tell what a generated one shows or says."""
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+import torch
+import torchaudio
+from torch import Tensor, nn
+
+from datamodules.digit_sources import SAMPLE_RATE, Labelled
+
+
+class ImageJudge:
+    """A support vector machine on pixels."""
+
+    def __init__(self, train: Labelled, most: int = 6000) -> None:
+        from sklearn.svm import SVC
+
+        self.train = Labelled(train.media[:most], train.labels[:most])
+        pixels = self._pixels(self.train.media)
+        # the width at which a pixel image is as far from another as images are on average
+        self.machine = SVC(C=10, gamma=float(1 / (pixels.shape[1] * pixels.var()))).fit(pixels, self.train.labels)
+
+    def __call__(self, images: Sequence[Tensor]) -> list[int]:
+        return self.machine.predict(self._pixels(images)).tolist()
+
+    @cached_property
+    def extractor(self) -> nn.Module:
+        """A small classifier's hidden layer, for Frechet distances."""
+        return DigitFeatures(self._pixels(self.train.media), self.train)
+
+    @staticmethod
+    def _pixels(images: Sequence[Tensor]) -> np.ndarray:
+        return torch.stack(list(images)).flatten(1).numpy()
+
+
+class DigitFeatures(nn.Module):
+    """uint8 images (n, 3, h, w) -> 64 features that a digit classifier learned from real training images."""
+
+    num_features = 64
+
+    def __init__(self, pixels: np.ndarray, train: Labelled) -> None:
+        from sklearn.neural_network import MLPClassifier
+
+        super().__init__()
+        network = MLPClassifier((self.num_features,), batch_size=64, random_state=0)
+        for _ in range(30):  # passes; a fixed number, so that nothing warns of convergence
+            network.partial_fit(pixels, train.labels, classes=np.arange(10))
+        self.register_buffer("weight", torch.from_numpy(network.coefs_[0]).float())
+        self.register_buffer("bias", torch.from_numpy(network.intercepts_[0]).float())
+
+    def forward(self, images: Tensor) -> Tensor:
+        pixels = images[:, : self.weight.shape[0] // (images.shape[2] * images.shape[3])].flatten(1) / 255
+        return (pixels @ self.weight + self.bias).relu()  # (n, 64)
+
+
+class SoundJudge:
+    """A support vector machine on cepstra resampled to one length."""
+
+    frames = 24
+
+    def __init__(self, train: Labelled) -> None:
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+        from sklearn.svm import SVC
+
+        self.cepstra = torchaudio.transforms.MFCC(
+            SAMPLE_RATE, n_mfcc=16, melkwargs={"n_fft": 256, "hop_length": 80, "n_mels": 32}
+        )
+        self.machine = make_pipeline(StandardScaler(), SVC(C=10)).fit(self._features(train.media), train.labels)
+
+    def __call__(self, sounds: Sequence[Tensor]) -> list[int]:
+        return self.machine.predict(self._features(sounds)).tolist()
+
+    def _features(self, sounds: Sequence[Tensor]) -> np.ndarray:
+        return np.stack([self._feature(sound) for sound in sounds])
+
+    def _feature(self, sound: Tensor) -> np.ndarray:
+        sound = torch.nn.functional.pad(sound, (0, max(0, 400 - len(sound))))
+        loud = sound / sound.square().mean().sqrt().clamp(min=1e-4)
+        cepstra = self.cepstra(loud)[None, 1:]  # the zeroth is loudness
+        fixed = torch.nn.functional.interpolate(cepstra, self.frames, mode="linear")[0]  # (15, frames)
+        return (fixed - fixed.mean(1, keepdim=True)).flatten().numpy()

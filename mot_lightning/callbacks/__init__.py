@@ -1,0 +1,18 @@
+"""What happens beside the steps: one file each."""
+
+from mot_lightning.callbacks.checkpoint import AtomicCheckpointIO, Checkpoints, StopOnSignal, Stopped
+from mot_lightning.callbacks.metrics import ModalityMetrics
+from mot_lightning.callbacks.progress import StepProgress
+from mot_lightning.callbacks.report import Report
+from mot_lightning.callbacks.samples import SampleLogger
+
+__all__ = [
+    "AtomicCheckpointIO",
+    "Checkpoints",
+    "ModalityMetrics",
+    "Report",
+    "SampleLogger",
+    "StepProgress",
+    "StopOnSignal",
+    "Stopped",
+]

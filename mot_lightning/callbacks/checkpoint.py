@@ -1,0 +1,103 @@
+"""Checkpoints: the best, the last, and one whenever a run is stopped or fails. Nothing is ever half-written."""
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+
+
+class Stopped(Exception):
+    """A signal asked the run to stop; `last.ckpt` is written."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(number).name}")
+        self.number = number
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes beside the file it replaces and moves it there whole: a kill at any moment leaves the old or the new."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            with beside.open("wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(beside, path)
+        finally:
+            beside.unlink(missing_ok=True)
+
+
+class Checkpoints(ModelCheckpoint):
+    """`checkpoints/best.ckpt` by validation loss and `checkpoints/last.ckpt`, in the run's folder.
+
+    `last.ckpt` is written after each validation, and when an exception ends the run.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            monitor="val/loss", filename="best", save_top_k=1, save_last=True, enable_version_counter=False
+        )
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        self.dirpath = str(Path(trainer.default_root_dir) / "checkpoints")
+        super().setup(trainer, pl_module, stage)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """A resumed run writes into its own folder, and the best it must beat stays the best so far."""
+        keep = {name: state_dict[name] for name in ("best_model_score", "current_score")}
+        self.best_model_score, self.current_score = keep["best_model_score"], keep["current_score"]
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._write_last(trainer)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        if trainer.state.fn == "fit" and trainer.optimizers:
+            self._write_last(trainer)
+
+    def _write_last(self, trainer: Trainer) -> None:
+        assert self.dirpath is not None
+        trainer.save_checkpoint(Path(self.dirpath) / "last.ckpt")
+
+
+class StopOnSignal(Callback):
+    """SIGINT and SIGTERM end the run after the step at hand, so that the checkpoint is whole; a second one at once."""
+
+    signals = (signal.SIGINT, signal.SIGTERM)
+
+    def __init__(self) -> None:
+        self.received = 0
+        self.previous: dict[int, Any] = {}
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.previous = {number: signal.signal(number, self._receive) for number in self.signals}
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        for number, handler in self.previous.items():
+            signal.signal(number, handler)
+        self.previous = {}
+
+    def _receive(self, number: int, frame: Any) -> None:
+        if self.received:
+            raise KeyboardInterrupt
+        self.received = number  # never communicate inside a handler: another rank may be mid-step
+
+    def _stop_if_asked(self, trainer: Trainer, *_: Any) -> None:
+        number = self.received
+        if trainer.world_size > 1:  # all ranks or none
+            device = trainer.strategy.root_device
+            number = int(trainer.strategy.reduce(torch.tensor(float(number), device=device), reduce_op="max"))
+        if number:
+            raise Stopped(number)
+
+    on_train_batch_end = _stop_if_asked
+    on_validation_batch_end = _stop_if_asked
+    on_validation_end = _stop_if_asked

@@ -1,0 +1,88 @@
+"""Per-modality metrics: from each step's sums and counts to named numbers, exact over batches and ranks.
+
+Logged names are stage/modality/quantity: `train/image/loss`, `val/text/bits_per_byte`.
+"""
+
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from mot_lightning.module import MoTModule
+
+
+def quantities(module: MoTModule, sums: Tensor, stage: str) -> dict[str, float]:
+    """Named metrics from the sums (m, 5) of a whole stage; a modality that was absent names nothing."""
+    named: dict[str, float] = {}
+    if (sums[:, 1] > 0).any():
+        named[f"{stage}/loss"] = float(module.weighted(sums))
+    for name, (loss, count, content_loss, content_count, segments) in zip(
+        module.modalities, sums.tolist(), strict=True
+    ):
+        if count:
+            named[f"{stage}/{name}/loss"] = loss / count
+        if content_count and module.model.objectives[name].discrete:
+            for quantity, value in module.codecs[name].quantities(content_loss, content_count, segments).items():
+                named[f"{stage}/{name}/{quantity}"] = value
+    return named
+
+
+class ModalityMetrics(Callback):
+    """Logs the metrics of a training batch every few steps, and those of whole validation and test splits.
+
+    Rows go straight to the loggers: `self.log` costs about half a millisecond a call even when nothing is written.
+
+    Args:
+        every_n_steps: training steps from one row to the next.
+    """
+
+    def __init__(self, every_n_steps: int = 10) -> None:
+        if every_n_steps < 1:
+            raise ValueError(f"metrics.every_n_steps is {every_n_steps}, wanted at least 1")
+        self.every_n_steps = every_n_steps
+        self.total: Tensor | None = None
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        step = trainer.global_step
+        if step == 1 or step % self.every_n_steps == 0 or step == trainer.max_steps:
+            rate = trainer.optimizers[0].param_groups[0]["lr"]
+            row = quantities(pl_module, self._reduced(trainer, outputs["sums"]), "train")
+            self._write(trainer, {**row, "train/learning_rate": rate})
+            for bar in [trainer.progress_bar_callback] if trainer.progress_bar_callback else []:
+                bar.show({name.removeprefix("train/"): value for name, value in row.items() if name.endswith("/loss")})
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.total = torch.zeros(len(pl_module.modalities), 5, dtype=torch.float64)
+
+    on_test_start = on_validation_start
+
+    def on_validation_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, number: int = 0
+    ) -> None:
+        assert self.total is not None
+        self.total += outputs.double().cpu()
+
+    on_test_batch_end = on_validation_batch_end
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        row = quantities(pl_module, self._reduced(trainer, self.total), "val")
+        pl_module.log_dict(row, logger=False)  # for checkpoints and whoever monitors
+        if not trainer.sanity_checking:
+            self._write(trainer, row)
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        pl_module.log_dict(quantities(pl_module, self._reduced(trainer, self.total), "test"), logger=False)
+
+    @staticmethod
+    def _reduced(trainer: Trainer, sums: Tensor | None) -> Tensor:
+        assert sums is not None
+        return trainer.strategy.reduce(sums.clone().to(trainer.strategy.root_device), reduce_op="sum").cpu()
+
+    @staticmethod
+    def _write(trainer: Trainer, row: dict[str, float]) -> None:
+        for logger in trainer.loggers:
+            logger.log_metrics(row, trainer.global_step)
+            logger.save()

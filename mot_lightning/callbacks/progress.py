@@ -1,0 +1,34 @@
+"""The progress bar: steps done of all steps, their rate and the time left, through training, validation and test."""
+
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import TQDMProgressBar
+
+
+class StepProgress(TQDMProgressBar):
+    """Lightning's bar, counting towards `max_steps`: the training data are one endless stream.
+
+    Args:
+        refresh_rate: steps from one drawing to the next.
+    """
+
+    def __init__(self, refresh_rate: int = 10) -> None:
+        super().__init__(refresh_rate=refresh_rate)
+        self.shown: dict[str, Any] = {}
+
+    @property
+    def total_train_batches(self) -> int | float:
+        return self.trainer.max_steps * self.trainer.accumulate_grad_batches
+
+    def show(self, numbers: dict[str, float]) -> None:
+        """Numbers to stand behind the bar."""
+        self.shown = {name: f"{value:.3g}" for name, value in numbers.items()}
+
+    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
+        return self.shown
+
+    def on_train_epoch_start(self, trainer: Trainer, *_: Any) -> None:
+        super().on_train_epoch_start(trainer)
+        self.train_progress_bar.set_description("Training")
+        self.train_progress_bar.initial = trainer.global_step

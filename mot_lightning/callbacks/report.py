@@ -1,0 +1,56 @@
+"""The report: after a test, every task is judged, metrics.json is written and the table is printed."""
+
+import json
+import resource
+import time
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from mot_lightning.evaluation.evaluate import evaluate_tasks, ledger
+from mot_lightning.evaluation.table import table
+
+
+class Report(Callback):
+    """Writes `metrics.json`, flat `stage/modality/quantity: number`, and prints the table.
+
+    Args:
+        guidance: classifier-free guidance scale of the guided figures.
+        seed: of all samples.
+    """
+
+    def __init__(self, guidance: float = 2.0, seed: int = 0) -> None:
+        if guidance < 0:
+            raise ValueError(f"report.guidance is {guidance}, wanted 0 or more")
+        self.guidance, self.seed = guidance, seed
+        self.fit: dict[str, float] = {}
+        self.started = 0.0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.started = time.monotonic()
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        self.fit = {
+            "fit/seconds": round(time.monotonic() - self.started, 2),
+            "fit/peak_rss_mb": round(kilobytes / 1024, 1),
+            "fit/steps": trainer.global_step,
+        }
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.is_global_zero:
+            return
+        tasks = trainer.datamodule.tasks("test")
+        losses = {name: value.item() for name, value in trainer.callback_metrics.items() if name.startswith("test/")}
+        batch = next(iter(trainer.datamodule.test_dataloader()))
+        metrics: dict[str, Any] = {
+            **losses,
+            **evaluate_tasks(pl_module, tasks, self.guidance, self.seed),
+            **ledger(pl_module, batch),
+            **self.fit,
+        }
+        folder = Path(trainer.default_root_dir)
+        (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
+        print("\n" + table(metrics, pl_module.modalities, tasks))
+        print(f"figures: {folder / 'metrics.json'}   samples: {folder / 'samples'}   losses: {folder / 'metrics.csv'}")

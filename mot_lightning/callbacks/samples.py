@@ -1,0 +1,45 @@
+"""Samples while training: at each validation, what the model makes of a few fixed prompts, as files to look at.
+
+Maps over the datamodule's tasks and the model's codecs; a grid with captions for images, single files for the rest.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from mot_lightning.evaluation.run_task import run_task
+
+
+class SampleLogger(Callback):
+    """Writes `samples/<step>/<task>...` in the run's folder, and images and text to TensorBoard.
+
+    Args:
+        prompts: of each task.
+        guidance: classifier-free guidance scale of tasks that allow it.
+    """
+
+    def __init__(self, prompts: int = 10, guidance: float = 2.0) -> None:
+        if prompts < 1:
+            raise ValueError(f"samples.prompts is {prompts}, wanted at least 1")
+        self.prompts, self.guidance = prompts, guidance
+        self.tasks: list[Any] | None = None
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.sanity_checking or not trainer.is_global_zero:
+            return
+        if self.tasks is None:
+            self.tasks = [task.first(self.prompts) for task in trainer.datamodule.tasks("val")]
+        folder = Path(trainer.default_root_dir) / "samples" / f"step_{trainer.global_step:06d}"
+        folder.mkdir(parents=True, exist_ok=True)
+        boards = [logger.experiment for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
+        for task in self.tasks:
+            if not task.modalities() <= set(pl_module.modalities):
+                continue
+            made = run_task(pl_module, task, self.guidance if task.guided else 1.0, seed=0)
+            captions = [task.caption(i) for i in range(len(made))]
+            codec = pl_module.codecs[task.target]
+            codec.write_many(made, captions, folder / task.slug)
+            for board in boards:
+                codec.show(board, task.slug, made, captions, trainer.global_step)

@@ -1,0 +1,28 @@
+"""Sound files as waveforms: whatever libsndfile reads (WAV, FLAC, OGG, MP3), whatever the file is called."""
+
+from pathlib import Path
+
+import soundfile
+import torch
+from torch import Tensor
+from torchaudio import functional as F
+
+
+def read_sound(path: Path, sample_rate: int) -> Tensor:
+    """A file's waveform: float32 `(n,)` at `sample_rate` Hz, its channels averaged.
+
+    Raises:
+        ValueError: the file is no sound, is empty or silent, or holds values that are no finite numbers.
+    """
+    try:
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    except soundfile.LibsndfileError as error:
+        raise ValueError(f"{path}: not a readable sound file ({error.error_string})") from error
+    wave = torch.from_numpy(samples).mean(1)
+    if not len(wave):
+        raise ValueError(f"{path}: holds no samples")
+    if not wave.isfinite().all():
+        raise ValueError(f"{path}: holds samples that are not finite numbers")
+    if wave.abs().max() < 2**-15:
+        raise ValueError(f"{path}: entirely silent")
+    return F.resample(wave, rate, sample_rate)

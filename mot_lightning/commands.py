@@ -1,0 +1,90 @@
+"""What each command does, once its config is whole: check, make the run folder, run.
+
+Whatever can be refused is refused before the run folder exists.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from mot_lightning import run_folder
+from mot_lightning.callbacks import Stopped
+from mot_lightning.config import ConfigError
+from mot_lightning.lightning_cli import MoTCLI, instantiate
+from mot_lightning.module import MoTModule
+
+
+def run(
+    command: str,
+    config: dict[str, Any],
+    allow: list[str],
+    checkpoint: dict[str, Any] | None,
+    path: Path | None,
+    options: dict[str, Any],
+) -> None:
+    """Run a command.
+
+    Args:
+        config: whole.
+        allow: packages whose classes a config may name, besides ours.
+        checkpoint, path: what `--ckpt_path` names.
+        options: of `generate`.
+
+    Raises:
+        ConfigError: bad input.
+    """
+    folder = run_folder.choose(Path(config.get("runs", "runs")), config.get("experiment", "default"))
+    cli = instantiate(config, allow, folder)
+    cli.model.config = config
+    if checkpoint is not None:
+        _check_weights(cli.model, checkpoint, path)
+    if command == "generate":
+        from mot_lightning.generation.command import run_generate
+
+        run_generate(cli.model, checkpoint, path, options)
+        return
+    _check_data(cli, command)
+    if cli.trainer.is_global_zero:
+        run_folder.create(folder, config)
+    if command == "fit":
+        _fit(cli, checkpoint, path, folder)
+    else:
+        getattr(cli.trainer, command)(cli.model, cli.datamodule, ckpt_path=path, weights_only=True)
+
+
+def _fit(cli: MoTCLI, checkpoint: dict[str, Any] | None, path: Path | None, folder: Path) -> None:
+    if checkpoint is not None and path is not None:
+        rows = path.parent.parent / "metrics.csv"
+        if rows.is_file():
+            cli.trainer.loggers[0].begin_with(rows, checkpoint["global_step"])
+        else:
+            print(f"{rows} is missing: the new metrics.csv begins at step {checkpoint['global_step']}", file=sys.stderr)
+    try:
+        cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=path, weights_only=True)
+    except Stopped as stopped:
+        last = folder / "checkpoints" / "last.ckpt"
+        print(f"\n{stopped}; go on with: python -m mot_lightning fit --ckpt_path {last}", file=sys.stderr)
+        raise SystemExit(128 + stopped.number) from None
+    cli.trainer.test(cli.model, cli.datamodule, verbose=False)
+
+
+def _check_data(cli: MoTCLI, command: str) -> None:
+    """Read the data and encode one medium of each modality, so that what does not fit is refused now."""
+    if cli.trainer.max_steps < 1 and command == "fit":
+        raise ConfigError(f"trainer.max_steps is {cli.trainer.max_steps}, wanted at least 1")
+    try:
+        cli.datamodule.prepare_data()
+        cli.datamodule.setup("fit")
+        for name, codec in cli.model.codecs.items():
+            codec.check(cli.datamodule.media(name, "train")[0])
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+
+
+def _check_weights(module: MoTModule, checkpoint: dict[str, Any], path: Path | None) -> None:
+    found, wanted = checkpoint["state_dict"], module.state_dict()
+    differ = sorted({*found} ^ {*wanted}) or [k for k in wanted if found[k].shape != wanted[k].shape]
+    if differ:
+        raise ConfigError(
+            f"--ckpt_path {path} is of another model: they differ in {differ[0]} and {len(differ) - 1} more"
+        )

@@ -1,0 +1,79 @@
+"""The ledger: how many parameters and forward FLOPs a token of each modality costs.
+
+Counts what the model runs, by PyTorch's own FLOP counter, with attention over a context of a stated length.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from mot_lightning.model import MixtureOfTransformers
+from mot_lightning.objectives.base import generator_for
+from mot_lightning.sequence import InterleavedBatch, Part
+
+
+class Cost(NamedTuple):
+    """What one token of a modality costs in a forward pass."""
+
+    parameters: int  # that it passes through; of an embedding, its own row
+    flops: float  # its share of all matrix products, attention over `context` tokens included
+    context: float  # tokens that one attends to, on average
+
+
+def total_parameters(model: MixtureOfTransformers) -> int:
+    return sum(p.numel() for p in model.parameters())
+
+
+def costs(model: MixtureOfTransformers, batch: InterleavedBatch) -> dict[str, Cost]:
+    """The cost of each modality that has tokens in a batch, whose lengths and contexts it is taken at."""
+    layout = batch.layout
+    reach = layout.reach.flatten()[layout.order].split(list(layout.counts))
+    found = {}
+    for name, n, seen in zip(model.grammar.groups, layout.counts, reach, strict=True):
+        if n:
+            context = float(seen.float().mean()) + 1
+            attention = (
+                4 * model.backbone.settings.dim * context * model.backbone.settings.depth
+            )  # q k^T and its sum of v
+            linear = _linear_flops(model, name, batch.parts[name]) / n
+            found[name] = Cost(_active_parameters(model, name), linear + attention, context)
+    return found
+
+
+def _active_parameters(model: MixtureOfTransformers, name: str) -> int:
+    tower = next(i for i, members in enumerate(model.backbone.towers) if name in members)
+    modules = [*model.backbone.tower_modules(tower), model.objectives[name]]
+    others = [f"adapt.{other}." for other in model.grammar.names if other != name]
+    count = 0
+    for module in modules:
+        rows = {id(m.weight) for m in module.modules() if isinstance(m, nn.Embedding)}
+        for path, parameter in module.named_parameters():
+            if not any(other in path for other in others):
+                count += parameter.shape[-1] if id(parameter) in rows else parameter.numel()
+    return count
+
+
+@torch.no_grad()
+def _linear_flops(model: MixtureOfTransformers, name: str, part: Part) -> int:
+    """FLOPs of all that is done to one modality's tokens apart from attention."""
+    from mot_lightning.backbone import Condition
+
+    objective = model.objectives[name]
+    counts = [len(part.tokens) if other == name else 0 for other in model.grammar.groups]
+
+    def no_attention(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return v
+
+    with FlopCounterMode(display=False) as counter:
+        view = objective.embed(part, generator_for(0))
+        x = view.embedding
+        nothing = Condition(x.new_zeros(0, x.shape[-1]), part.segment[:0])
+        conditions = dict.fromkeys(model.grammar.names, nothing)
+        if view.condition is not None:
+            conditions[name] = Condition(view.condition, part.segment)
+        hidden = model.backbone(x, counts, torch.arange(len(x)), no_attention, conditions)
+        read = torch.zeros(len(part.target), dtype=torch.long)  # which rows does not matter, how many does
+        objective.loss(hidden[read], view)
+    return counter.get_total_flops()

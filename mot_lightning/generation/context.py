@@ -1,0 +1,112 @@
+"""Context: a batch of growing sequences with their cached keys and values.
+
+Knows the backbone and places; nothing of what tokens mean or who chooses them.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mot_lightning.backbone import Backbone, Condition
+
+
+class Context:
+    """r sequences of different lengths that grow by one modality at a time.
+
+    `peek` gives the hidden states of tokens and leaves no trace, `append` keeps them. A token sees all that stands
+    before it and, of the tokens it comes with, those up to itself, or all of them where its modality is bidirectional.
+    """
+
+    def __init__(self, backbone: Backbone, rows: int, capacity: int = 128) -> None:
+        settings = backbone.settings
+        weight = next(backbone.parameters())
+        shape = (settings.depth, 2, rows, settings.heads, capacity, settings.dim // settings.heads)
+        self.backbone = backbone
+        self.cache = weight.new_zeros(shape)  # (depth, k and v, r, h, capacity, e); rubbish beyond the lengths
+        self.lengths = torch.zeros(rows, dtype=torch.long, device=weight.device)  # (r,)
+        self.last = weight.new_zeros(rows, settings.dim)  # (r, d)
+
+    def __getitem__(self, rows: Tensor) -> "Context":
+        """A copy of some of the sequences."""
+        part = object.__new__(Context)
+        part.backbone, part.cache = self.backbone, self.cache[:, :, rows]
+        part.lengths, part.last = self.lengths[rows], self.last[rows]
+        return part
+
+    def __setitem__(self, rows: Tensor, part: "Context") -> None:
+        """Take back what became of some of the sequences."""
+        self._reserve(part.cache.shape[4])
+        part._reserve(self.cache.shape[4])
+        self.cache[:, :, rows] = part.cache
+        self.lengths[rows], self.last[rows] = part.lengths, part.last
+
+    def peek(self, x: Tensor, modality: str, causal: bool, condition: Tensor | None = None) -> Tensor:
+        """Hidden states (r, n, d) of tokens x (r, n, d) of one modality placed after each sequence.
+
+        Args:
+            causal: whether the tokens see each other only backwards.
+            condition: (r, d), for a modality with adaptive norms.
+        """
+        r, n, _ = x.shape
+        self._reserve(int(self.lengths.max()) + n)
+        place = self.lengths[:, None] + torch.arange(n, device=x.device)  # (r, n)
+        reach = place if causal else place[:, -1:].expand(r, n)
+        slots = torch.arange(int(self.lengths.max()) + n, device=x.device)
+        mask = (slots <= reach[..., None])[:, None]  # (r, 1, n, slots)
+        row = torch.arange(r, device=x.device)[:, None]
+
+        def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            keys, values = self.cache[layer]
+            keys[row, :, place] = k.view(r, n, *k.shape[1:])  # beyond the lengths: no trace until they move
+            values[row, :, place] = v.view(r, n, *v.shape[1:])
+            seen = slice(0, len(slots))
+            queries = q.view(r, n, *q.shape[1:]).transpose(1, 2)  # (r, h, n, e)
+            out = F.scaled_dot_product_attention(queries, keys[:, :, seen], values[:, :, seen], attn_mask=mask)
+            return out.transpose(1, 2).flatten(0, 1)  # (r n, h, e)
+
+        counts = [r * n if name == modality else 0 for name in self.backbone.modalities]
+        segment = torch.arange(r, device=x.device).repeat_interleave(n)
+        # a modality of no rows still passes its tower, conditioned on nothing
+        nothing = Condition(x.new_zeros(0, x.shape[-1]), segment[:0])
+        conditions = {name: nothing for name in self.backbone.modalities}
+        if condition is not None:
+            conditions[modality] = Condition(condition, segment)
+        hidden = self.backbone(x.flatten(0, 1), counts, place.flatten(), attend, conditions)
+        return hidden.view(r, n, -1)  # (r, n, d)
+
+    def append(
+        self, x: Tensor, modality: str, causal: bool, condition: Tensor | None = None, counts: Tensor | None = None
+    ) -> Tensor:
+        """As `peek`, and kept: all tokens, or the first `counts` (r,) of each sequence."""
+        hidden = self.peek(x, modality, causal, condition)
+        kept = torch.full_like(self.lengths, x.shape[1]) if counts is None else counts
+        self.lengths = self.lengths + kept
+        at = (kept - 1).clamp(min=0)
+        newest = hidden[torch.arange(len(hidden), device=x.device), at]  # (r, d)
+        self.last = torch.where((kept > 0)[:, None], newest, self.last)
+        return hidden
+
+    def speaking(self, modality: str, causal: bool) -> "Voice":
+        return Voice(self, modality, causal)
+
+    def _reserve(self, length: int) -> None:
+        missing = length - self.cache.shape[4]
+        if missing > 0:
+            self.cache = F.pad(self.cache, (0, 0, 0, max(missing, self.cache.shape[4])))
+
+
+class Voice:
+    """A context as one modality's objective sees it: whatever it peeks at or appends is of that modality."""
+
+    def __init__(self, context: Context, modality: str, causal: bool) -> None:
+        self._context, self._modality, self._causal = context, modality, causal
+
+    @property
+    def last(self) -> Tensor:
+        return self._context.last
+
+    def peek(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        return self._context.peek(x, self._modality, self._causal, condition)
+
+    def append(self, x: Tensor, condition: Tensor | None = None, counts: Tensor | None = None) -> Tensor:
+        return self._context.append(x, self._modality, self._causal, condition, counts)

@@ -1,0 +1,77 @@
+"""LightningCLI with this project's parts: plain errors, our callbacks as settings, and no work at build time."""
+
+from pathlib import Path
+from typing import Any
+
+import jsonargparse
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+
+from datamodules.interleaved import InterleavedDataModule
+from mot_lightning import run_folder
+from mot_lightning.callbacks import (
+    AtomicCheckpointIO,
+    Checkpoints,
+    ModalityMetrics,
+    Report,
+    SampleLogger,
+    StepProgress,
+    StopOnSignal,
+)
+from mot_lightning.config import ConfigError
+from mot_lightning.module import MoTModule
+
+
+class Parser(LightningArgumentParser):
+    """Raises one line where jsonargparse prints its usage and exits."""
+
+    def error(self, message: str, ex: Exception | None = None) -> Any:
+        raise ConfigError(" ".join(str(message).split()))
+
+
+class MoTCLI(LightningCLI):
+    """Builds model, data and trainer; the command decides what to do with them."""
+
+    def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
+        return Parser(**kwargs)
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        self.config = parser.parse_object(args)  # sys.argv stays as it is: strategies relaunch the command by it
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.add_argument("--experiment", type=str, default="default", help="name of the run folder")
+        parser.add_argument("--runs", type=str, default="runs", help="folder of all run folders")
+        parser.add_argument("--seed", type=int, default=0, help="of weights, data and noise")
+        parser.add_lightning_class_args(ModalityMetrics, "metrics")
+        parser.add_lightning_class_args(SampleLogger, "samples")
+        parser.add_lightning_class_args(Report, "report")
+        parser.add_lightning_class_args(StepProgress, "progress")
+
+
+def instantiate(config: dict[str, Any], allowed: list[str], folder: Path) -> MoTCLI:
+    """Model, data and trainer from a whole config; the run folder is named, not made.
+
+    Raises:
+        ConfigError: a key or a value does not fit.
+    """
+    jsonargparse.set_parsing_settings(
+        import_path_denylist=["*"], import_path_allowlist=["mot_lightning", "datamodules", "lightning", *allowed]
+    )
+    config = {**config, "trainer": {**config["trainer"], "default_root_dir": str(folder)}}
+    try:
+        return MoTCLI(
+            MoTModule,
+            InterleavedDataModule,
+            subclass_mode_data=True,
+            run=False,
+            args=config,
+            auto_configure_optimizers=False,
+            seed_everything_default=False,
+            save_config_callback=None,
+            trainer_defaults={
+                "logger": run_folder.loggers(folder),
+                "plugins": [AtomicCheckpointIO()],
+                "callbacks": [StopOnSignal(), Checkpoints()],
+            },
+        )
+    except (ValueError, TypeError) as error:
+        raise ConfigError(str(error)) from error

@@ -1,0 +1,139 @@
+"""MixtureOfTransformers: every modality's objective around one backbone. Embed -> backbone -> unreduced losses.
+
+Knows tokens, not media: codecs, the trainer and optimisation live above.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from mot_lightning.backbone import Backbone, BackboneSettings, Condition, PackedAttention
+from mot_lightning.codecs import Codec
+from mot_lightning.objectives import NextToken, Objective
+from mot_lightning.objectives.base import View
+from mot_lightning.sequence import Grammar, InterleavedBatch, Part, Tokens
+
+
+@dataclass
+class Modality:
+    """One modality of an experiment.
+
+    Attributes:
+        codec: raw media <-> tokens.
+        objective: how its tokens are learned and sampled.
+        weight: of its loss in the sum.
+    """
+
+    codec: Codec
+    objective: Objective
+    weight: float = 1.0
+
+
+class Losses(NamedTuple):
+    """One modality's losses in one batch, unreduced."""
+
+    loss: Tensor  # (t,)
+    weight: Tensor  # (t,) 1, or 0 where there is no loss
+    content: Tensor  # (t,) bool: False for control tokens
+
+
+class MixtureOfTransformers(nn.Module):
+    """A transformer over interleaved modalities, each with weights and an objective of its own.
+
+    Args:
+        objectives: by modality; built here.
+        tokens: what each modality's codec makes.
+        control: the discrete modality that owns the control tokens.
+        backbone: size, shape and towers.
+
+    Raises:
+        ValueError: an objective does not fit its modality's tokens, or a setting is out of range.
+    """
+
+    def __init__(
+        self,
+        objectives: Mapping[str, Objective],
+        tokens: Mapping[str, Tokens],
+        control: str,
+        backbone: BackboneSettings | None = None,
+    ) -> None:
+        super().__init__()
+        settings = backbone or BackboneSettings()
+        for name, objective in objectives.items():
+            if objective.discrete != tokens[name].discrete:
+                made, wanted = ("ids", "latents") if tokens[name].discrete else ("latents", "ids")
+                raise ValueError(
+                    f"{type(objective).__name__} does not fit modality {name!r}: its codec makes {made}, "
+                    f"wanted a codec that makes {wanted}"
+                )
+        conditioned = frozenset(name for name, objective in objectives.items() if objective.conditions)
+        self.backbone = Backbone(settings, sorted(objectives), conditioned)
+        causal = {name: objective.causal for name, objective in objectives.items()}
+        self.grammar = Grammar(tokens, causal, control, self.backbone.modalities)
+        self.objectives = nn.ModuleDict({name: objectives[name] for name in self.grammar.names})
+        for name, objective in self.objectives.items():
+            kind = tokens[name]
+            objective.build(settings.dim, replace(kind, vocab_size=self.grammar.ids(name)) if kind.discrete else kind)
+        initialise(self)
+
+    @property
+    def control(self) -> NextToken:
+        """The objective that embeds and predicts control tokens."""
+        return self.objectives[self.grammar.control]
+
+    def forward(self, batch: InterleavedBatch, generator: torch.Generator) -> dict[str, Losses]:
+        """Losses of a batch; noise and times are drawn from the generator."""
+        layout, parts = batch
+        views: dict[str, View] = {name: o.embed(parts[name], generator) for name, o in self.objectives.items()}
+        x = torch.cat([views[name].embedding for name in self.grammar.groups])  # (N, d)
+        hidden = self.backbone(
+            x,
+            layout.counts,
+            layout.position.flatten()[layout.order],
+            PackedAttention(layout, x.dtype),
+            {name: Condition(v.condition, parts[name].segment) for name, v in views.items() if v.condition is not None},
+        )
+        return {
+            name: self._losses(objective, hidden, views[name], parts[name])
+            for name, objective in self.objectives.items()
+        }
+
+    @staticmethod
+    def _losses(objective: Objective, hidden: Tensor, view: View, part: Part) -> Losses:
+        return Losses(objective.loss(hidden.index_select(0, part.read), view), part.weight, part.content)
+
+    def modules_of(self, present: Mapping[str, bool]) -> list[nn.Module]:
+        """Modules that no token touches when only some modalities are present: absent towers and objectives."""
+        absent = [
+            module
+            for number, tower in enumerate(self.backbone.towers)
+            if not any(present[name] for name in tower)
+            for module in self.backbone.tower_modules(number)
+        ]
+        return absent + [objective for name, objective in self.objectives.items() if not present[name]]
+
+
+def initialise(model: MixtureOfTransformers) -> None:
+    """Draw all weights.
+
+    | weights | distribution |
+    |---|---|
+    | linear layers, embeddings | normal, standard deviation 0.02 |
+    | projections back into the residual (W_O, down) | normal, 0.02 / sqrt(2 depth) (GPT-2) |
+    | output of adaptive norms and of denoisers | zero: a block starts as an unconditioned one (DiT) |
+    | biases | zero |
+    | norms | one |
+    """
+    depth = model.backbone.settings.depth
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Linear | nn.Embedding):
+            into_residual = name.endswith(("attention.output", "ffn.down"))
+            nn.init.normal_(module.weight, std=0.02 / math.sqrt(2 * depth) if into_residual else 0.02)
+            if ".adapt." in name or (name.startswith("objectives.") and name.endswith(".output")):
+                nn.init.zeros_(module.weight)
+        if isinstance(module, nn.Linear) and module.bias is not None:
+            nn.init.zeros_(module.bias)

@@ -1,0 +1,184 @@
+"""MoTModule: the LightningModule. Steps, the weighted sum of losses, the optimizer and averaged weights.
+
+Knows batches and steps; leaves logging, samples and checkpoints to callbacks, and media to codecs and data.
+"""
+
+import copy
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from mot_lightning.backbone import BackboneSettings
+from mot_lightning.model import Losses, MixtureOfTransformers, Modality
+from mot_lightning.objectives.base import generator_for, mix
+from mot_lightning.sequence import InterleavedBatch, Tokens
+
+VALIDATION = 1 << 40  # where the seeds of validation noise begin: the same noise at every validation
+
+
+@dataclass(frozen=True)
+class Optimization:
+    """AdamW with linear warm-up, then a cosine to `final` of the peak at the last step.
+
+    Attributes:
+        learning_rate: at the peak.
+        betas: of AdamW.
+        weight_decay: of matrices; vectors and norms do not decay.
+        warmup: steps.
+        final: learning rate at the last step, as a share of the peak.
+        ema: decay of the averaged weights that are validated, tested and sampled; warms up as (1 + n) / (10 + n).
+    """
+
+    learning_rate: float = 3e-3
+    betas: tuple[float, float] = (0.9, 0.98)
+    weight_decay: float = 0.05
+    warmup: int = 50
+    final: float = 0.05
+    ema: float = 0.99
+
+    def __post_init__(self) -> None:
+        if self.learning_rate <= 0:
+            raise ValueError(f"optimization.learning_rate is {self.learning_rate}, wanted above 0")
+        if not 0 <= self.ema < 1:
+            raise ValueError(f"optimization.ema is {self.ema}, wanted a decay from 0 to below 1")
+
+    def share(self, step: int, steps: int) -> float:
+        """Learning rate of a step as a share of the peak."""
+        if step < self.warmup:
+            return (step + 1) / self.warmup
+        done = min(1.0, (step - self.warmup) / max(1, steps - self.warmup))
+        return self.final + (1 - self.final) * 0.5 * (1 + math.cos(math.pi * done))
+
+
+class MoTModule(LightningModule):
+    """A Mixture-of-Transformers experiment: every modality with its codec, objective and weight.
+
+    The averaged weights are a second set beside the trained ones, `average`: nothing is ever swapped, so a
+    checkpoint written at any moment holds both as they are.
+
+    Args:
+        modalities: codec, objective and loss weight of each.
+        control: the discrete modality that owns the control tokens.
+        backbone: size, shape and towers.
+        optimization: AdamW, its schedule and weight averaging.
+        seed: of the initial weights and all noise: step, rank and seed settle every draw.
+    """
+
+    def __init__(
+        self,
+        modalities: dict[str, Modality],
+        control: str,
+        backbone: BackboneSettings = BackboneSettings(),  # noqa: B008 (frozen)
+        optimization: Optimization = Optimization(),
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if not modalities:
+            raise ValueError("model.modalities is empty, wanted at least one modality")
+        torch.manual_seed(mix(seed))
+        self.seed, self.optimization = seed, optimization
+        modalities = {name: modalities[name] for name in sorted(modalities)}
+        for name, modality in modalities.items():
+            if modality.weight < 0:
+                raise ValueError(f"model.modalities.{name}.weight is {modality.weight}, wanted 0 or more")
+        codecs = {name: modality.codec for name, modality in modalities.items()}
+        self.codecs = nn.ModuleDict(codecs)
+        tokens = {name: Tokens(codec.vocab_size, codec.latent_dim, codec.length) for name, codec in codecs.items()}
+        self.model = MixtureOfTransformers({n: m.objective for n, m in modalities.items()}, tokens, control, backbone)
+        self.average = copy.deepcopy(self.model).requires_grad_(False).eval()
+        self.weights = {name: modality.weight for name, modality in modalities.items()}
+        self.config: dict[str, Any] = {}  # what the command line built this from; travels in the checkpoint
+        self._present: dict[str, bool] = dict.fromkeys(modalities, False)
+
+    @property
+    def modalities(self) -> list[str]:
+        return list(self.weights)
+
+    def setup(self, stage: str) -> None:
+        data = self.trainer.datamodule
+        if stage == "fit":  # a checkpoint, where there is one, restores what its codecs learned after this
+            for name, codec in self.codecs.items():
+                codec.fit(data.media(name, "train"))
+        data.connect(dict(self.codecs), self.model.grammar)
+
+    # steps
+
+    def sums(self, losses: dict[str, Losses], batch: InterleavedBatch) -> Tensor:
+        """(m, 5) for each modality: sum of losses, their count; the same of content alone; segments with a loss."""
+        rows = []
+        for name in self.modalities:
+            loss, weight, content = losses[name]
+            weighted, own = loss * weight, weight * content
+            rows.append(
+                torch.stack(
+                    [weighted.sum(), weight.sum(), (loss * own).sum(), own.sum(), batch.parts[name].loss.sum().float()]
+                )
+            )
+        return torch.stack(rows)
+
+    def weighted(self, sums: Tensor) -> Tensor:
+        """Sum over modalities of weight * (sum of losses / count), the count clamped for what is absent."""
+        weights = sums.new_tensor(list(self.weights.values()))
+        return (weights * sums[:, 0] / sums[:, 1].clamp(min=1)).sum()
+
+    def training_step(self, batch: InterleavedBatch, batch_idx: int) -> dict[str, Tensor]:
+        place = (self.seed, batch_idx, self.global_rank)
+        torch.manual_seed(mix(*place))  # dropout: as reproducible as the noise
+        sums = self.sums(self.model(batch, generator_for(*place, device=self.device)), batch)
+        for name, count in zip(self.model.grammar.groups, batch.layout.counts, strict=True):
+            self._present[name] |= count > 0
+        # divided by the count over all ranks; the strategy then averages gradients over ranks
+        counts = self.trainer.strategy.reduce(sums[:, 1].detach().clone(), reduce_op="sum")
+        scaled = torch.stack([sums[:, 0] * self.trainer.world_size, counts], 1)
+        return {"loss": self.weighted(scaled), "sums": sums.detach()}
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """What no token on any rank touched stays as it is: no decay and no momentum moves an absent tower."""
+        present = torch.tensor([float(p) for p in self._present.values()], device=self.device)
+        if self.trainer.world_size > 1:
+            present = self.trainer.strategy.reduce(present, reduce_op="sum")
+        found = dict(zip(self._present, (present > 0).tolist(), strict=True))
+        for module in self.model.modules_of(found):
+            for parameter in module.parameters():
+                parameter.grad = None
+        self._present = dict.fromkeys(self._present, False)
+
+    def on_train_batch_end(self, outputs: Any, batch: InterleavedBatch, batch_idx: int) -> None:
+        self.trainer.datamodule.count_batch()
+        n = self.global_step
+        decay = min(self.optimization.ema, (1 + n) / (10 + n))
+        get_ema_multi_avg_fn(decay)(list(self.average.parameters()), list(self.model.parameters()), n)
+
+    def _evaluate(self, batch: InterleavedBatch, batch_idx: int) -> Tensor:
+        generator = generator_for(self.seed, VALIDATION + batch_idx, self.global_rank, device=self.device)
+        return self.sums(self.average(batch, generator), batch)
+
+    def validation_step(self, batch: InterleavedBatch, batch_idx: int) -> Tensor:
+        return self._evaluate(batch, batch_idx)
+
+    def test_step(self, batch: InterleavedBatch, batch_idx: int) -> Tensor:
+        return self._evaluate(batch, batch_idx)
+
+    # optimizer
+
+    def configure_optimizers(self) -> Any:
+        matrices = [p for p in self.model.parameters() if p.dim() >= 2]
+        vectors = [p for p in self.model.parameters() if p.dim() < 2]
+        settings = self.optimization
+        groups = [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+        optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=settings.betas, fused=True)
+        steps = self.trainer.max_steps
+        share: Callable[[int], float] = lambda step: settings.share(step, steps)  # noqa: E731
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, share)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    # checkpoints
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["config"] = self.config

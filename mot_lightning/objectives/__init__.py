@@ -1,0 +1,8 @@
+"""How each modality learns: one file per objective."""
+
+from mot_lightning.objectives.base import Objective
+from mot_lightning.objectives.diffusion import Diffusion
+from mot_lightning.objectives.flow_matching import FlowMatching
+from mot_lightning.objectives.next_token import NextToken
+
+__all__ = ["Diffusion", "FlowMatching", "NextToken", "Objective"]

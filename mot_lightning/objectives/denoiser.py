@@ -1,0 +1,123 @@
+"""What diffusion and flow matching share: noisy latents in, a prediction per latent out, a diffusers scheduler to sample.
+
+One time convention for all: t = 0 is data, t = 1 is noise. A segment has one t; a clean segment has t = 0.
+"""
+
+from abc import abstractmethod
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from mot_lightning.objectives.base import Context, Objective, Request, View
+from mot_lightning.objectives.scheduler import make_scheduler
+from mot_lightning.sequence import Part, Tokens
+
+
+class TimeEmbedding(nn.Module):
+    """t in [0, 1] -> (d,): sinusoids through a small network, as in DDPM and DiT."""
+
+    def __init__(self, dim: int, frequencies: int = 128) -> None:
+        super().__init__()
+        # of 1000 t, as in a 1000-step diffusion
+        self.register_buffer("frequency", 1000 * 10_000 ** (-torch.arange(frequencies) / frequencies), persistent=False)
+        self.network = nn.Sequential(nn.Linear(2 * frequencies, dim), nn.SiLU(), nn.Linear(dim, dim))
+
+    def forward(self, t: Tensor) -> Tensor:
+        angle = t[:, None].float() * self.frequency  # (k, f)
+        return self.network(torch.cat([angle.cos(), angle.sin()], dim=-1).to(self.network[0].weight.dtype))  # (k, d)
+
+
+class Denoiser(Objective):
+    """Latents of a segment are shown noisy, all at one time t, and attend to each other in both directions.
+
+    Args:
+        time: where t enters. "norm" adapts the norms of the segment's tokens (DiT), "token" is added to each
+            token (Transfusion's linear variant).
+        scheduler: the diffusers scheduler that samples, as class_path and init_args.
+        steps: sampling steps.
+    """
+
+    causal = False
+    discrete = False
+    default_scheduler: ClassVar[dict[str, Any]]
+
+    def __init__(
+        self, time: Literal["norm", "token"] = "norm", scheduler: dict[str, Any] | None = None, steps: int = 25
+    ) -> None:
+        super().__init__()
+        if steps < 1:
+            raise ValueError(f"steps is {steps}, wanted at least 1")
+        self.conditions = time == "norm"
+        self.scheduler = {**self.default_scheduler, **(scheduler or {})}
+        self.steps = steps
+        make_scheduler(self.scheduler)  # refuse a bad one now
+
+    def build(self, dim: int, tokens: Tokens) -> None:
+        assert tokens.latent_dim is not None
+        self.tokens = tokens
+        self.input = nn.Linear(tokens.latent_dim, dim)
+        self.place = nn.Embedding(tokens.length, dim) if tokens.length else None
+        self.time = TimeEmbedding(dim)
+        self.output = nn.Linear(dim, tokens.latent_dim)
+
+    @abstractmethod
+    def corrupt(self, x_0: Tensor, noise: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        """(x_t, target), (n, latent_dim) each, from clean latents, noise and the time (n, 1) of each."""
+
+    @abstractmethod
+    def draw_times(self, cap: Tensor, generator: torch.Generator) -> Tensor:
+        """A time below the cap for each segment, (k,)."""
+
+    def embed(self, part: Part, generator: torch.Generator) -> View:
+        t = self.draw_times(part.noise_cap, generator) * part.loss  # (k,)
+        noise = torch.randn(part.tokens.shape, generator=generator, device=part.tokens.device)  # (n, latent_dim)
+        x_t, target = self.corrupt(part.tokens, noise, t[part.segment][:, None])
+        x_t = torch.where(part.loss[part.segment][:, None], x_t, part.tokens)
+        place = torch.arange(len(x_t), device=x_t.device) % (self.tokens.length or 1)  # (n,)
+        embedding, condition = self._embed(x_t, place, t, part.segment)
+        return View(embedding, target, condition)
+
+    def _embed(self, x_t: Tensor, place: Tensor, t: Tensor, segment: Tensor) -> tuple[Tensor, Tensor | None]:
+        embedding, time = self.input(x_t), self.time(t)  # (n, d), (k, d)
+        if self.place is not None:
+            embedding = embedding + self.place(place)
+        return (embedding, time) if self.conditions else (embedding + time[segment], None)
+
+    def _embed_rows(self, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor | None]:
+        """(r, n, latent_dim) at times (r,) -> (r, n, d) and a condition (r, d) or None."""
+        r, n, _ = x_t.shape
+        segment = torch.arange(r, device=x_t.device).repeat_interleave(n)
+        place = torch.arange(n, device=x_t.device).repeat(r)
+        embedding, condition = self._embed(x_t.flatten(0, 1), place, t, segment)
+        return embedding.view(r, n, -1), condition
+
+    def embed_clean(self, tokens: Tensor) -> tuple[Tensor, Tensor | None]:
+        return self._embed_rows(tokens, tokens.new_zeros(len(tokens)))
+
+    def loss(self, hidden: Tensor, view: View) -> Tensor:
+        return (self.output(hidden).float() - view.target).square().mean(-1)  # (t,)
+
+    def predict(self, context: Context, x_t: Tensor, t: Tensor) -> Tensor:
+        """The network's prediction for noisy latents (r, n, latent_dim) at times (r,), given a context."""
+        embedding, condition = self._embed_rows(x_t, t)
+        return self.output(context.peek(embedding, condition)).float()  # (r, n, latent_dim)
+
+    def sample(self, context: Context, request: Request) -> list[Tensor]:
+        assert request.length is not None
+        scheduler = make_scheduler(self.scheduler)
+        scheduler.set_timesteps(self.steps)
+        shape = (request.length, self.tokens.latent_dim)
+        device = context.last.device
+        x_t = torch.stack([torch.randn(shape, generator=g, device=device) for g in request.generators])  # (r, n, l)
+        x_t = x_t * scheduler.init_noise_sigma if hasattr(scheduler, "init_noise_sigma") else x_t
+        for timestep in scheduler.timesteps:
+            t = (timestep / scheduler.config.num_train_timesteps).to(device).expand(len(x_t))  # (r,)
+            prediction = self.predict(context, x_t, t)
+            if request.unguided is not None:  # classifier-free guidance, arXiv 2207.12598
+                free = self.predict(request.unguided, x_t, t)
+                prediction = free + request.guidance * (prediction - free)
+            x_t = scheduler.step(prediction, timestep, x_t).prev_sample
+        embedding, condition = self.embed_clean(x_t)
+        context.append(embedding, condition)
+        return list(x_t)

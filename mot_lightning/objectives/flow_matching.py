@@ -1,0 +1,18 @@
+"""Flow matching on straight paths (rectified flow, arXiv 2209.03003): the velocity from data to noise is learned."""
+
+import torch
+from torch import Tensor
+
+from mot_lightning.objectives.denoiser import Denoiser
+
+
+class FlowMatching(Denoiser):
+    """x_t = (1 - t) x_0 + t noise, and the target is its velocity noise - x_0; t is uniform."""
+
+    default_scheduler = {"class_path": "diffusers.FlowMatchEulerDiscreteScheduler"}
+
+    def draw_times(self, cap: Tensor, generator: torch.Generator) -> Tensor:
+        return cap * torch.rand(cap.shape, generator=generator, device=cap.device)  # (k,)
+
+    def corrupt(self, x_0: Tensor, noise: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        return (1 - t) * x_0 + t * noise, noise - x_0  # (n, latent_dim)

@@ -1,0 +1,60 @@
+"""Next-token prediction: ids are predicted one by one from all that precedes them (text, speech units, control)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mot_lightning.objectives.base import Context, Objective, Request, View
+from mot_lightning.sequence import Part, Tokens
+
+
+class NextToken(Objective):
+    """Cross-entropy of the next id."""
+
+    causal = True
+    discrete = True
+
+    def build(self, dim: int, tokens: Tokens) -> None:
+        assert tokens.vocab_size is not None
+        self.tokens = tokens
+        self.embedding = nn.Embedding(tokens.vocab_size, dim)
+        self.head = nn.Linear(dim, tokens.vocab_size, bias=False)
+
+    def embed(self, part: Part, generator: torch.Generator) -> View:
+        return View(self.embedding(part.tokens), part.target)  # (n, d), (t,)
+
+    def embed_clean(self, tokens: Tensor) -> tuple[Tensor, None]:
+        return self.embedding(tokens), None  # (r, n, d)
+
+    def loss(self, hidden: Tensor, view: View) -> Tensor:
+        return F.cross_entropy(self.head(hidden).float(), view.target, reduction="none")  # (t,)
+
+    def choose(self, hidden: Tensor, ids: slice | Tensor, request: Request) -> Tensor:
+        """One id for each hidden state (r, d), among `ids`."""
+        among = torch.arange(self.head.out_features, device=hidden.device)[ids]  # (v,)
+        logits = self.head(hidden).float()[:, among]  # (r, v)
+        if request.temperature == 0:
+            return among[logits.argmax(-1)]
+        probability = (logits / request.temperature).softmax(-1)  # (r, v)
+        ranked, rank = probability.sort(dim=-1, descending=True)
+        ranked[ranked.cumsum(-1) - ranked > request.top_p] = 0  # nucleus sampling, arXiv 1904.09751
+        # each row from its own generator: a race of exponential clocks is won in proportion to their rates
+        clocks = torch.stack(
+            [torch.empty_like(p).exponential_(generator=g) for p, g in zip(ranked, request.generators, strict=True)]
+        )
+        winner = (ranked / clocks).argmax(-1, keepdim=True)  # (r, 1)
+        return among[rank.gather(-1, winner)[:, 0]]  # (r,)
+
+    def sample(self, context: Context, request: Request) -> list[Tensor]:
+        stop = request.stop
+        tokens: list[Tensor] = []
+        running = torch.ones(len(context.last), dtype=torch.bool, device=context.last.device)  # (r,)
+        for _ in range(request.max_length):
+            chosen = self.choose(context.last, slice(0, stop + 1), request)  # (r,)
+            running = running & (chosen != stop)
+            if not running.any():
+                break
+            tokens.append(torch.where(running, chosen, -1))
+            context.append(self.embedding(chosen)[:, None], counts=running.long())
+        rows = torch.stack(tokens, 1) if tokens else context.last.new_empty(len(running), 0, dtype=torch.long)
+        return [row[row >= 0] for row in rows]

@@ -1,0 +1,29 @@
+"""A diffusers scheduler from its class_path and init_args; nothing of models."""
+
+import inspect
+from importlib import import_module
+from typing import Any
+
+
+def make_scheduler(config: dict[str, Any]) -> Any:
+    """Build a diffusers scheduler.
+
+    Args:
+        config: `class_path`, a class of diffusers ("diffusers.DDIMScheduler" or "DDIMScheduler"), and `init_args`.
+
+    Raises:
+        ValueError: no such scheduler, or it does not know an argument.
+    """
+    name = str(config.get("class_path")).removeprefix("diffusers.")
+    arguments = config.get("init_args") or {}
+    try:
+        scheduler = getattr(import_module("diffusers"), name)
+    except (AttributeError, ImportError):
+        raise ValueError(f"scheduler {config.get('class_path')!r} is not a scheduler of diffusers") from None
+    if not hasattr(scheduler, "step"):
+        raise ValueError(f"scheduler {config.get('class_path')!r} is not a scheduler of diffusers")
+    known = set(inspect.signature(scheduler.__init__).parameters)
+    unknown = sorted(set(arguments) - known)
+    if unknown:
+        raise ValueError(f"{name} does not know {unknown[0]!r}, wanted one of {', '.join(sorted(known - {'self'}))}")
+    return scheduler(**arguments)

@@ -1,0 +1,240 @@
+"""Interleaved sequences: segments, documents packed into rows, and where every token sits.
+
+Knows ids, shapes and places; leaves embedding and scoring to objectives, and media to codecs.
+
+Shape letters, here and everywhere: b rows of a batch, s slots of a row, N tokens of a batch (no padding),
+n tokens of one modality, t its targets, k its segments, d dim, h heads, e = d / h.
+
+A document reads, as tokens::
+
+    <end of document> <begin a> a_1 .. a_n <end a> <begin b> b_1 .. b_m <end b> ...
+
+The tokens in angle brackets are *control tokens*: ids of the one discrete modality named `control`, which embeds,
+routes and predicts them. What follows a segment (or starts a document) is predicted at the control token before it.
+A causal segment is predicted token by token, its first token at its begin token; if it is discrete, a stop id of its
+own vocabulary ends it. Every other segment ends by its shape. Control tokens fix the rest, so they carry no loss there.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class Segment(NamedTuple):
+    """One modality's tokens inside a document; a document is a `list[Segment]`."""
+
+    modality: str
+    tokens: Tensor  # (n,) ids or (n, latent_dim) latents
+    loss: bool = True  # False: context, shown clean
+    noise_cap: float = 1.0  # the most noise it may be shown with, of 1
+
+
+class Layout(NamedTuple):
+    """Where every token sits; the same for every layer, computed once per batch on the host."""
+
+    order: Tensor  # (N,) slot b * s + s' of each token, grouped by tower and modality
+    counts: tuple[int, ...]  # tokens of each modality, in the order of the groups: host ints, no device sync
+    document: Tensor  # (b, s) number within the row, -1 on padding
+    position: Tensor  # (b, s) place within the document, -1 on padding
+    reach: Tensor  # (b, s) last position of the document that the token attends to, -1 on padding
+
+
+class Part(NamedTuple):
+    """What one modality brings to a batch, in the order of its rows in the layout."""
+
+    tokens: Tensor  # (n,) ids or (n, latent_dim)
+    segment: Tensor  # (n,) which of this modality's k segments; -1 for control tokens
+    loss: Tensor  # (k,) bool: whether a segment is learned, or shown clean
+    noise_cap: Tensor  # (k,)
+    target: Tensor  # (t,) or (t, latent_dim): clean tokens to be predicted
+    read: Tensor  # (t,) row of the N grouped hidden states at which each is predicted
+    weight: Tensor  # (t,) 1, or 0 where the segment carries no loss
+    content: Tensor  # (t,) bool: False for control tokens
+
+
+class InterleavedBatch(NamedTuple):
+    layout: Layout
+    parts: dict[str, Part]
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """What the tokens of a modality are: ids below `vocab_size`, or vectors of `latent_dim`."""
+
+    vocab_size: int | None = None
+    latent_dim: int | None = None
+    length: int | None = None  # of a segment, where its shape fixes it
+
+    @property
+    def discrete(self) -> bool:
+        return self.vocab_size is not None
+
+
+class Grammar:
+    """How modalities write a document: which ids are control tokens, which segments stop by an id, who sees whom.
+
+    Args:
+        tokens: what each modality's codec makes.
+        causal: whether each modality attends causally inside its own segments.
+        control: the discrete modality that owns the control tokens.
+        groups: all modalities, in the order in which their tokens are grouped.
+    """
+
+    def __init__(self, tokens: Mapping[str, Tokens], causal: Mapping[str, bool], control: str, groups: Sequence[str]):
+        if control not in tokens:
+            raise ValueError(f"control is {control!r}, wanted one of the modalities: {', '.join(sorted(tokens))}")
+        if not (tokens[control].discrete and causal[control]):
+            raise ValueError(f"control is {control!r}, wanted a modality of ids that is learned causally")
+        self.tokens, self.causal, self.control, self.groups = dict(tokens), dict(causal), control, tuple(groups)
+        self.names = tuple(sorted(tokens))  # sorted: the order of declaration means nothing
+        first = self._content_size(control)
+        self.end_of_document = first
+        self.begin = {name: first + 1 + 2 * i for i, name in enumerate(self.names)}
+        self.end = {name: first + 2 + 2 * i for i, name in enumerate(self.names)}
+
+    def stop(self, name: str) -> int | None:
+        """The id that ends a segment of this modality; None where its shape ends it."""
+        return self.tokens[name].vocab_size if self.causal[name] else None
+
+    def _content_size(self, name: str) -> int:
+        return (self.tokens[name].vocab_size or 0) + (self.stop(name) is not None)
+
+    def ids(self, name: str) -> int:
+        """Size of a discrete modality's embedding: its codec's ids, stop and control ids."""
+        return self._content_size(name) + (1 + 2 * len(self.names) if name == self.control else 0)
+
+    def length(self, document: Sequence[Segment]) -> int:
+        """Slots that a document takes, control tokens included."""
+        return 1 + sum(2 + len(segment.tokens) for segment in document)
+
+    def check(self, segment: Segment) -> None:
+        """Raises ValueError where a segment does not fit its modality."""
+        if segment.modality not in self.tokens:
+            raise ValueError(f"modality {segment.modality!r} is not one of {', '.join(self.names)}")
+        kind, tokens = self.tokens[segment.modality], segment.tokens
+        if kind.discrete and (tokens.dim() != 1 or tokens.is_floating_point()):
+            raise ValueError(f"{segment.modality}: tokens are {tokens.dtype} {tuple(tokens.shape)}, wanted ids (n,)")
+        if not kind.discrete and (tokens.dim() != 2 or tokens.shape[1] != kind.latent_dim):
+            shape = tuple(tokens.shape)
+            raise ValueError(f"{segment.modality}: tokens are {shape}, wanted latents (n, {kind.latent_dim})")
+        if kind.length not in (None, len(tokens)):
+            raise ValueError(f"{segment.modality}: a segment has {len(tokens)} tokens, wanted {kind.length}")
+
+
+def assign_rows(lengths: Sequence[int], row_length: int) -> list[tuple[int, int]]:
+    """First-fit packing of whole documents: (row, offset) of each.
+
+    Raises:
+        ValueError: a document is longer than a row.
+    """
+    free: list[int] = []
+    places = []
+    for length in lengths:
+        if length > row_length:
+            raise ValueError(f"a document of {length} tokens does not fit a row of {row_length}: raise row_length")
+        row = next((r for r, room in enumerate(free) if room >= length), len(free))
+        if row == len(free):
+            free.append(row_length)
+        places.append((row, row_length - free[row]))
+        free[row] -= length
+    return places
+
+
+class _Collector:
+    """Gathers one modality's tokens and targets while documents are laid out."""
+
+    def __init__(self) -> None:
+        self.tokens: list[Tensor] = []
+        self.slots: list[np.ndarray] = []
+        self.segment: list[np.ndarray] = []
+        self.loss: list[bool] = []
+        self.noise_cap: list[float] = []
+        self.target: list[Tensor] = []
+        self.read: list[np.ndarray] = []  # slots
+        self.weight: list[np.ndarray] = []
+        self.content: list[np.ndarray] = []
+
+    def add_target(self, target: Tensor, read: np.ndarray, weight: float, content: bool) -> None:
+        self.target.append(target)
+        self.read.append(read)
+        self.weight.append(np.full(len(read), weight, np.float32))
+        self.content.append(np.full(len(read), content))
+
+
+def pack(documents: Sequence[Sequence[Segment]], grammar: Grammar, row_length: int) -> InterleavedBatch:
+    """Documents -> one batch: whole documents in rows of at most `row_length` slots.
+
+    Raises:
+        ValueError: a document does not fit a row, or a segment does not fit its modality.
+    """
+    lengths = [grammar.length(document) for document in documents]
+    places = assign_rows(lengths, row_length)
+    b = 1 + max(row for row, _ in places)
+    s = max(offset + length for (_, offset), length in zip(places, lengths, strict=True))
+    number, position, reach = (np.full((b, s), -1) for _ in range(3))
+    collectors = {name: _Collector() for name in grammar.groups}
+    control = collectors[grammar.control]
+    in_row = np.zeros(b, int)
+
+    for document, (row, offset), length in zip(documents, places, lengths, strict=True):
+        here = slice(offset, offset + length)
+        number[row, here] = in_row[row]
+        in_row[row] += 1
+        position[row, here] = reach[row, here] = np.arange(length)
+        slot = row * s + offset
+        control_ids, control_slots = [grammar.end_of_document], [slot]
+        for segment in document:
+            grammar.check(segment)
+            name, n = segment.modality, len(segment.tokens)
+            control_ids += [grammar.begin[name], grammar.end[name]]
+            control_slots += [slot + 1, slot + 2 + n]
+            own = np.arange(slot + 2, slot + 2 + n)
+            part, weight = collectors[name], float(segment.loss)
+            part.tokens.append(segment.tokens)
+            part.slots.append(own)
+            part.segment.append(np.full(n, len(part.loss)))
+            part.loss.append(segment.loss)
+            part.noise_cap.append(segment.noise_cap)
+            if grammar.causal[name]:  # each token is predicted at the one before it, and the last predicts stop
+                stop = grammar.stop(name)
+                target = segment.tokens if stop is None else torch.cat([segment.tokens, torch.tensor([stop])])
+                part.add_target(target, np.arange(slot + 1, slot + 1 + len(target)), weight, True)
+            else:
+                part.add_target(segment.tokens, own, weight, True)
+                reach[row, own - row * s] = own[-1] - row * s - offset if n else -1
+            slot += n + 2
+        control.tokens.append(torch.tensor(control_ids))
+        control.slots.append(np.array(control_slots))
+        control.segment.append(np.full(len(control_ids), -1))
+        # the start of a document and every end predict what begins next
+        upcoming = torch.tensor(control_ids[1::2] + [grammar.end_of_document])
+        control.add_target(upcoming, np.array(control_slots[::2]), 1.0, False)
+
+    counts = tuple(sum(map(len, part.slots)) for part in collectors.values())
+    order = np.concatenate([slots for part in collectors.values() for slots in part.slots])
+    row_of = np.empty(b * s, int)
+    row_of[order] = np.arange(len(order))
+    layout = Layout(torch.from_numpy(order), counts, *map(torch.from_numpy, (number, position, reach)))
+    parts = {name: _part(part, grammar.tokens[name], row_of) for name, part in collectors.items()}
+    return InterleavedBatch(layout, parts)
+
+
+def _part(part: _Collector, kind: Tokens, row_of: np.ndarray) -> Part:
+    def joined(arrays: list[np.ndarray], dtype: type) -> Tensor:
+        return torch.from_numpy(np.concatenate([np.empty(0, dtype), *arrays]).astype(dtype))
+
+    nothing = torch.empty(0, dtype=torch.long) if kind.discrete else torch.empty(0, kind.latent_dim or 0)
+    return Part(
+        tokens=torch.cat([nothing, *part.tokens]),
+        segment=joined(part.segment, np.int64),
+        loss=torch.tensor(part.loss, dtype=torch.bool),
+        noise_cap=torch.tensor(part.noise_cap, dtype=torch.float32),
+        target=torch.cat([nothing, *part.target]),
+        read=torch.from_numpy(row_of[joined(part.read, np.int64).numpy()]),
+        weight=joined(part.weight, np.float32),
+        content=joined(part.content, np.bool_),
+    )

@@ -1,0 +1,143 @@
+"""Speech units on the shipped spoken digits: what their ids must survive, and what may not become a waveform."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from torch import Tensor
+from torchaudio.functional import resample
+
+from mot_lightning.codecs.units import LogMelUnits
+
+FOLDER = Path(__file__).parents[2] / "datamodules" / "spoken_digits"
+RATE = 8_000
+
+
+def clips(file: str) -> list[Tensor]:
+    samples, _ = soundfile.read(FOLDER / file, dtype="float32")
+    cuts = csv.DictReader((FOLDER / "cuts.csv").read_text().splitlines())
+    return [torch.from_numpy(samples[int(cut["start"]) : int(cut["end"])]) for cut in cuts if cut["file"] == file]
+
+
+@pytest.fixture(scope="module")
+def codec() -> LogMelUnits:
+    codec = LogMelUnits(griffin_lim_iterations=4)
+    codec.fit(clips("train_en-us_m1.flac") + clips("train_en_f2.flac") + clips("train_en-029_steph3.flac"))
+    return codec
+
+
+@pytest.fixture(scope="module")
+def clip() -> Tensor:
+    return clips("validation_en-us_f1.flac")[5]
+
+
+@pytest.mark.parametrize("samples", [0, 1, 319, 320, 321, 3_000])
+def test_one_id_for_every_started_unit(codec: LogMelUnits, clip: Tensor, samples: int) -> None:
+    ids = codec.encode(clip[:samples])
+    assert ids.dtype == torch.int64
+    assert ids.shape == (max(1, -(-samples // 320)),)
+    wave = codec.decode(ids)
+    assert wave.shape == (len(ids) * 320,)
+    assert wave.isfinite().all()
+    assert wave.abs().max() <= 0.5 + 1e-6
+
+
+def test_decode_repeats_and_takes_no_ids(codec: LogMelUnits, clip: Tensor) -> None:
+    ids = codec.encode(clip)
+    assert torch.equal(codec.decode(ids), codec.decode(ids))
+    assert codec.decode(ids[:0]).shape == (0,)
+
+
+def test_decoded_speech_is_near_the_original(codec: LogMelUnits) -> None:
+    """Of ten digits by an unheard voice, each decoded spectrum is nearest to its own digit's for most."""
+    digits = clips("validation_en-us_f1.flac")[::4]
+    real = torch.stack([spectrum(codec, wave) for wave in digits])
+    decoded = torch.stack([spectrum(codec, codec.decode(codec.encode(wave))) for wave in digits])
+    assert (torch.cdist(decoded, real).argmin(1) == torch.arange(10)).float().mean() >= 0.8
+
+
+def spectrum(codec: LogMelUnits, wave: Tensor) -> Tensor:
+    log = codec.to_mel(wave).clamp_min(1e-4).log()
+    return torch.nn.functional.interpolate((log - log.mean())[None], 10, mode="linear").flatten()
+
+
+@pytest.mark.parametrize("gain", [0.001, 0.1, 4.0])
+def test_loudness_does_not_change_the_ids(codec: LogMelUnits, clip: Tensor, gain: float) -> None:
+    assert torch.equal(codec.encode(gain * clip), codec.encode(clip))
+
+
+def test_a_state_dict_is_the_whole_codec(codec: LogMelUnits, clip: Tensor, tmp_path: Path) -> None:
+    torch.save(codec.state_dict(), tmp_path / "codec.pt")
+    other = LogMelUnits(griffin_lim_iterations=4)
+    other.load_state_dict(torch.load(tmp_path / "codec.pt", weights_only=True))
+    ids = codec.encode(clip)
+    assert torch.equal(other.encode(clip), ids)
+    assert torch.equal(other.decode(ids), codec.decode(ids))
+
+
+def test_fitting_twice_gives_the_same_centroids(clip: Tensor) -> None:
+    first, second = LogMelUnits(vocab_size=4), LogMelUnits(vocab_size=4)
+    for codec in (first, second):
+        codec.fit([clip, clip.flip(0)])
+    assert torch.equal(first.centroids, second.centroids)
+    assert torch.equal(first.encode(clip), second.encode(clip))
+
+
+def test_encode_before_fit_is_refused(clip: Tensor) -> None:
+    with pytest.raises(ValueError, match="no centroids yet"):
+        LogMelUnits().encode(clip)
+
+
+def test_write_then_read(codec: LogMelUnits, clip: Tensor, tmp_path: Path) -> None:
+    path = codec.write(clip, tmp_path / "v1.5")
+    assert path == tmp_path / "v1.5.wav"
+    assert torch.allclose(codec.read(path), clip, atol=2**-15)
+
+
+@pytest.mark.parametrize("suffix", LogMelUnits.suffixes)
+def test_every_ending_is_read(codec: LogMelUnits, clip: Tensor, tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"clip{suffix}"
+    soundfile.write(path, clip.numpy(), RATE)
+    wave = codec.read(path)
+    assert wave.dtype == torch.float32
+    assert abs(len(wave) - len(clip)) <= 2_000  # MP3 pads whole frames
+
+
+def test_stereo_at_another_rate_is_the_same_speech(codec: LogMelUnits, clip: Tensor, tmp_path: Path) -> None:
+    wave = resample(clip, RATE, 2 * RATE)
+    soundfile.write(tmp_path / "stereo.wav", torch.stack([0.7 * wave, 0.3 * wave], dim=1).numpy(), 2 * RATE)
+    ids = codec.encode(codec.read(tmp_path / "stereo.wav"))
+    assert (ids == codec.encode(clip)).float().mean() >= 0.8
+
+
+@pytest.mark.parametrize(
+    ("samples", "reason"),
+    [
+        (np.zeros(0), "no samples"),
+        (np.zeros(800), "silent"),
+        (np.stack([np.ones(800), -np.ones(800)], axis=1), "silent"),
+        (np.array([0.1, np.nan, 0.1]), "not finite"),
+        (np.array([0.1, np.inf, 0.1]), "not finite"),
+    ],
+    ids=["empty", "silence", "channels that cancel", "nan", "inf"],
+)
+def test_a_file_without_speech_is_refused(codec: LogMelUnits, tmp_path: Path, samples: np.ndarray, reason: str) -> None:
+    path = tmp_path / "bad.wav"
+    soundfile.write(path, samples, RATE, subtype="FLOAT")
+    with pytest.raises(ValueError, match=reason) as refused:
+        codec.read(path)
+    assert str(path) in str(refused.value) and "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("content", [b"zero one two three\n", b""], ids=["text", "nothing"])
+def test_what_is_no_sound_file_is_refused(codec: LogMelUnits, tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "text.wav"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="not a readable sound file") as refused:
+        codec.read(path)
+    assert str(path) in str(refused.value) and "\n" not in str(refused.value)
+    with pytest.raises(ValueError, match="not a readable sound file"):
+        codec.read(tmp_path / "absent.wav")

@@ -1,0 +1,46 @@
+"""Fixtures that several tests share: small real models and documents."""
+
+import os
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import pytest
+import torch
+
+from mot_lightning.backbone import BackboneSettings
+from mot_lightning.model import MixtureOfTransformers
+from mot_lightning.objectives import Diffusion, FlowMatching, NextToken
+from mot_lightning.sequence import Segment, Tokens
+
+TOKENS = {"text": Tokens(vocab_size=20), "image": Tokens(latent_dim=3, length=4), "speech": Tokens(vocab_size=9)}
+SMALL = BackboneSettings(dim=32, depth=2, heads=2, ffn_dim=64)
+
+
+@pytest.fixture(autouse=True)
+def _few_threads():
+    torch.set_num_threads(2)
+
+
+def make_model(image="norm", towers=None, tokens=TOKENS, order=("text", "image", "speech"), seed=0):
+    """A small three-modality model whose weights are all far from zero."""
+    objectives = {"text": NextToken(), "image": FlowMatching(time=image), "speech": NextToken()}
+    if image == "diffusion":
+        objectives["image"] = Diffusion()
+    settings = BackboneSettings(dim=32, depth=2, heads=2, ffn_dim=64, towers=towers or {})
+    model = MixtureOfTransformers({n: objectives[n] for n in order}, {n: tokens[n] for n in order}, "text", settings)
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in model.parameters():  # zero-initialised layers would hide what a test looks for
+        parameter.data = 0.2 * torch.randn(parameter.shape, generator=generator)
+    return model.eval()
+
+
+def make_document(rng, kinds, tokens=TOKENS):
+    """A random document with segments of the given modalities."""
+    document = []
+    for name in kinds:
+        kind = tokens[name]
+        if kind.discrete:
+            document.append(Segment(name, torch.randint(kind.vocab_size, (int(rng.integers(1, 6)),))))
+        else:
+            document.append(Segment(name, torch.randn(kind.length, kind.latent_dim)))
+    return document
