@@ -43,7 +43,7 @@ def _split(media: list[Tensor], labels: list[int], sizes: dict[str, int], seed: 
 
 
 def sklearn_digits() -> dict[str, Labelled]:
-    """1,797 handwritten digits of 8x8 pixels (UCI, Alpaydin and Kaynak): 1,347 to train, 150 to validate, 300 to test."""
+    """1,797 handwritten digits of 8x8 pixels (UCI): 1,347 to train, 150 to validate, 300 to test."""
     from sklearn.datasets import load_digits
 
     digits = load_digits()

@@ -5,15 +5,17 @@ judges stand in `judges.py`.
 """
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from datamodules import digit_sources, judges
+from datamodules import digit_sources
 from datamodules.captions import SPOKEN, WORDS, WRITTEN, caption, named_digit
 from datamodules.digit_sources import Labelled
 from datamodules.interleaved import InterleavedDataModule, Medium, Split
+from datamodules.judges import ImageJudge, SoundJudge
 from mot_lightning.evaluation.tasks import Reference, Task
 
 DOCUMENTS = {
@@ -116,9 +118,13 @@ class Digits(InterleavedDataModule):
                 document.append(Medium(str(name), source.media[i], (str(name), i)))
         return document
 
+    @cached_property
+    def judges(self) -> tuple[ImageJudge, SoundJudge]:
+        """Trained on real training media, once."""
+        return ImageJudge(self.images["train"]), SoundJudge(self.sounds["train"])
+
     def tasks(self, split: Split) -> list[Task]:
-        image_judge = judges.ImageJudge(self.images["train"])
-        sound_judge = judges.SoundJudge(self.sounds["train"])
+        image_judge, sound_judge = self.judges
         images, sounds = self.images[split], self.sounds[split]
         asked = [digit for digit in range(10) for _ in range(50)]
         written = [[("text", WRITTEN[i % len(WRITTEN)].format(WORDS[digit]))] for i, digit in enumerate(asked)]

@@ -156,7 +156,7 @@ class Documents(Dataset[list[Segment]]):
     def __getitem__(self, draw: Draw) -> list[Segment]:
         split = ("train", "val", "test").index(self.split)
         rng = np.random.default_rng((self.data.seed, split, draw.number))
-        media = [m for m in self.data.compose(self.split, draw.index, rng) if m.modality in self.grammar.tokens]
+        media = [m for m in self.data.compose(self.split, draw.item, rng) if m.modality in self.grammar.tokens]
         drop, clean = rng.random(2)
         shaped = [m for m in media if not self.grammar.causal[m.modality]]
         if shaped and drop < self.data.condition_dropout:

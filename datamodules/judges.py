@@ -39,6 +39,8 @@ class DigitFeatures(nn.Module):
     """uint8 images (n, 3, h, w) -> 64 features that a digit classifier learned from real training images."""
 
     num_features = 64
+    weight: Tensor
+    bias: Tensor
 
     def __init__(self, pixels: np.ndarray, train: Labelled) -> None:
         from sklearn.neural_network import MLPClassifier

@@ -14,7 +14,7 @@ from torch.utils.data import Sampler
 class Draw(NamedTuple):
     """One document to be made."""
 
-    index: int  # of the item it starts from
+    item: int  # that it starts from
     number: int  # how many documents were drawn before it, over all ranks: seeds what is random in it
 
 

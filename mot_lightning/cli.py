@@ -4,6 +4,7 @@ Knows how a run is put together; what a setting means is known to the class that
 """
 
 import inspect
+import logging
 import sys
 import warnings
 from dataclasses import dataclass, field
@@ -68,8 +69,8 @@ CHECKPOINT_SETTINGS = (
     ("--data.batch_size=64", "data may differ from the run's; model settings may not"),
     ("--trainer.accelerator=gpu", "and whatever else Lightning's Trainer takes"),
 )
-GENERATE_OPTIONS = """  --prompt TEXT_OR_FILE    text, or the path of an image or a sound; given again, the next segment of the same
-                           document. Without one the model begins by itself
+GENERATE_OPTIONS = """  --prompt TEXT_OR_FILE    text, or the path of an image or a sound; given again, the next
+                           segment of the same document; without one the model begins by itself
   --modalities a,b         the segments to make, in this order; the model chooses when absent
   --num_samples N          continuations of the prompt (1)
   --guidance G             classifier-free guidance scale of images (2)
@@ -242,10 +243,17 @@ def main(argv: list[str] | None = None) -> None:
         if arguments.flags & {"-h", "--help"}:
             print(help_page(arguments.command))
             return
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        quiet()
         prepare_and_run(arguments)
     except ConfigError as error:
         fail(str(error))
+
+
+def quiet() -> None:
+    """Silence what Lightning says of itself at each start, and what is meant as it is."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for message in (".*does not have many workers.*", ".*treespec, LeafSpec.*", ".*in eval mode at the start.*"):
+        warnings.filterwarnings("ignore", message=message)
 
 
 def prepare_and_run(arguments: Arguments) -> None:

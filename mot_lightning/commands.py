@@ -54,9 +54,10 @@ def run(
 
 def _fit(cli: MoTCLI, checkpoint: dict[str, Any] | None, path: Path | None, folder: Path) -> None:
     if checkpoint is not None and path is not None:
+        metrics: Any = cli.trainer.loggers[0]
         rows = path.parent.parent / "metrics.csv"
         if rows.is_file():
-            cli.trainer.loggers[0].begin_with(rows, checkpoint["global_step"])
+            metrics.begin_with(rows, checkpoint["global_step"])
         else:
             print(f"{rows} is missing: the new metrics.csv begins at step {checkpoint['global_step']}", file=sys.stderr)
     try:

@@ -106,7 +106,7 @@ def class_names() -> list[str]:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """ ", did you mean ...?" or nothing."""
+    """A hint at the closest known word, or nothing."""
     close = difflib.get_close_matches(word, sorted(set(known)), n=1, cutoff=0.6)
     return f", did you mean {close[0]}?" if close else ""
 
@@ -137,7 +137,7 @@ def merge(old: Any, new: Any) -> Any:
 
 
 def nested(dotted: str, value: Any) -> dict[str, Any]:
-    """ "a.b", v -> {"a": {"b": v}}."""
+    """Turn `a.b` and v into {a: {b: v}}."""
     for key in reversed(dotted.split(".")):
         value = {key: value}
     return value

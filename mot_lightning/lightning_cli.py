@@ -1,10 +1,13 @@
 """LightningCLI with this project's parts: plain errors, our callbacks as settings, and no work at build time."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 import jsonargparse
+from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from datamodules.interleaved import InterleavedDataModule
 from mot_lightning import run_folder
@@ -19,6 +22,9 @@ from mot_lightning.callbacks import (
 )
 from mot_lightning.config import ConfigError
 from mot_lightning.module import MoTModule
+
+# Lightning's own use of jsonargparse; nobody here can mend it
+os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
 
 
 class Parser(LightningArgumentParser):
@@ -44,7 +50,49 @@ class MoTCLI(LightningCLI):
         parser.add_lightning_class_args(ModalityMetrics, "metrics")
         parser.add_lightning_class_args(SampleLogger, "samples")
         parser.add_lightning_class_args(Report, "report")
-        parser.add_lightning_class_args(StepProgress, "progress")
+
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        folder = Path(self._get(self.config_init, "trainer.default_root_dir"))
+        theirs = self._get(self.config_init, "trainer.callbacks") or []
+        # "is False": null is Lightning's own word for yes
+        bar = [] if self._get(self.config_init, "trainer.enable_progress_bar") is False else [StepProgress()]
+        trainer: Any = super().instantiate_trainer(
+            logger=run_folder.loggers(folder),
+            plugins=[AtomicCheckpointIO()],
+            callbacks=[*theirs, *bar, StopOnSignal(), Checkpoints()],
+        )
+        # rows are written before anything may raise; a signal stops the run after the checkpoint of a validation
+        last = {Checkpoints: 2, StopOnSignal: 3}
+        ours = (ModalityMetrics, StepProgress, SampleLogger, Report)
+        trainer.callbacks.sort(key=lambda c: last.get(type(c), 0 if isinstance(c, ours) else 1))
+        return trainer
+
+
+class HelpCLI(MoTCLI):
+    """Prints what there is to set, in place of reading it."""
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        parser.print_help()
+        raise SystemExit(0)
+
+
+def _start(cli: type[MoTCLI], config: dict[str, Any]) -> MoTCLI:
+    return cli(
+        MoTModule,
+        InterleavedDataModule,
+        subclass_mode_data=True,
+        run=False,
+        args=config,
+        auto_configure_optimizers=False,
+        seed_everything_default=False,
+        save_config_callback=None,
+    )
+
+
+def print_every_setting() -> None:
+    """All settings with their types and defaults."""
+    _start(HelpCLI, {})
 
 
 def instantiate(config: dict[str, Any], allowed: list[str], folder: Path) -> MoTCLI:
@@ -58,20 +106,6 @@ def instantiate(config: dict[str, Any], allowed: list[str], folder: Path) -> MoT
     )
     config = {**config, "trainer": {**config["trainer"], "default_root_dir": str(folder)}}
     try:
-        return MoTCLI(
-            MoTModule,
-            InterleavedDataModule,
-            subclass_mode_data=True,
-            run=False,
-            args=config,
-            auto_configure_optimizers=False,
-            seed_everything_default=False,
-            save_config_callback=None,
-            trainer_defaults={
-                "logger": run_folder.loggers(folder),
-                "plugins": [AtomicCheckpointIO()],
-                "callbacks": [StopOnSignal(), Checkpoints()],
-            },
-        )
-    except (ValueError, TypeError) as error:
+        return _start(MoTCLI, config)
+    except (ValueError, TypeError, MisconfigurationException) as error:
         raise ConfigError(str(error)) from error

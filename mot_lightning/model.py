@@ -54,6 +54,8 @@ class MixtureOfTransformers(nn.Module):
         ValueError: an objective does not fit its modality's tokens, or a setting is out of range.
     """
 
+    objectives: Mapping[str, Objective]
+
     def __init__(
         self,
         objectives: Mapping[str, Objective],
@@ -74,7 +76,7 @@ class MixtureOfTransformers(nn.Module):
         self.backbone = Backbone(settings, sorted(objectives), conditioned)
         causal = {name: objective.causal for name, objective in objectives.items()}
         self.grammar = Grammar(tokens, causal, control, self.backbone.modalities)
-        self.objectives = nn.ModuleDict({name: objectives[name] for name in self.grammar.names})
+        self.objectives = nn.ModuleDict({name: objectives[name] for name in self.grammar.names})  # type: ignore[assignment]
         for name, objective in self.objectives.items():
             kind = tokens[name]
             objective.build(settings.dim, replace(kind, vocab_size=self.grammar.ids(name)) if kind.discrete else kind)
@@ -83,7 +85,9 @@ class MixtureOfTransformers(nn.Module):
     @property
     def control(self) -> NextToken:
         """The objective that embeds and predicts control tokens."""
-        return self.objectives[self.grammar.control]
+        objective = self.objectives[self.grammar.control]
+        assert isinstance(objective, NextToken)
+        return objective
 
     def forward(self, batch: InterleavedBatch, generator: torch.Generator) -> dict[str, Losses]:
         """Losses of a batch; noise and times are drawn from the generator."""
@@ -122,18 +126,26 @@ def initialise(model: MixtureOfTransformers) -> None:
 
     | weights | distribution |
     |---|---|
-    | linear layers, embeddings | normal, standard deviation 0.02 |
-    | projections back into the residual (W_O, down) | normal, 0.02 / sqrt(2 depth) (GPT-2) |
-    | output of adaptive norms and of denoisers | zero: a block starts as an unconditioned one (DiT) |
+    | linear layers | normal, variance 1 / inputs: signals keep their scale at any width |
+    | projections back into the residual (W_O, down) | the same over 2 depth (GPT-2) |
+    | embeddings of ids and places | standard normal, the scale of a projected latent |
+    | heads over ids | normal, standard deviation 0.02: a first guess that is nearly uniform |
+    | adaptive norms, outputs of denoisers | zero: a block starts as an unconditioned one (DiT) |
     | biases | zero |
     | norms | one |
     """
     depth = model.backbone.settings.depth
     for name, module in model.named_modules():
-        if isinstance(module, nn.Linear | nn.Embedding):
-            into_residual = name.endswith(("attention.output", "ffn.down"))
-            nn.init.normal_(module.weight, std=0.02 / math.sqrt(2 * depth) if into_residual else 0.02)
-            if ".adapt." in name or (name.startswith("objectives.") and name.endswith(".output")):
-                nn.init.zeros_(module.weight)
-        if isinstance(module, nn.Linear) and module.bias is not None:
-            nn.init.zeros_(module.bias)
+        if isinstance(module, nn.Embedding):
+            nn.init.normal_(module.weight)
+        if isinstance(module, nn.Linear):
+            std = module.in_features**-0.5
+            if name.endswith(("attention.output", "ffn.down")):
+                std /= math.sqrt(2 * depth)
+            elif name.endswith(".head"):
+                std = 0.02
+            elif ".adapt." in name or (name.startswith("objectives.") and name.endswith(".output")):
+                std = 0.0
+            nn.init.normal_(module.weight, std=std)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)

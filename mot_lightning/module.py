@@ -5,7 +5,7 @@ Knows batches and steps; leaves logging, samples and checkpoints to callbacks, a
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from mot_lightning.backbone import BackboneSettings
+from mot_lightning.codecs import Codec
 from mot_lightning.model import Losses, MixtureOfTransformers, Modality
 from mot_lightning.objectives.base import generator_for, mix
 from mot_lightning.sequence import InterleavedBatch, Tokens
@@ -70,6 +71,8 @@ class MoTModule(LightningModule):
         seed: of the initial weights and all noise: step, rank and seed settle every draw.
     """
 
+    codecs: Mapping[str, Codec]
+
     def __init__(
         self,
         modalities: dict[str, Modality],
@@ -88,7 +91,7 @@ class MoTModule(LightningModule):
             if modality.weight < 0:
                 raise ValueError(f"model.modalities.{name}.weight is {modality.weight}, wanted 0 or more")
         codecs = {name: modality.codec for name, modality in modalities.items()}
-        self.codecs = nn.ModuleDict(codecs)
+        self.codecs = nn.ModuleDict(codecs)  # type: ignore[assignment]
         tokens = {name: Tokens(codec.vocab_size, codec.latent_dim, codec.length) for name, codec in codecs.items()}
         self.model = MixtureOfTransformers({n: m.objective for n, m in modalities.items()}, tokens, control, backbone)
         self.average = copy.deepcopy(self.model).requires_grad_(False).eval()
@@ -97,11 +100,16 @@ class MoTModule(LightningModule):
         self._present: dict[str, bool] = dict.fromkeys(modalities, False)
 
     @property
+    def data(self) -> Any:
+        """The datamodule, which Lightning knows of only once it runs."""
+        return self.trainer.datamodule  # type: ignore[attr-defined]
+
+    @property
     def modalities(self) -> list[str]:
         return list(self.weights)
 
     def setup(self, stage: str) -> None:
-        data = self.trainer.datamodule
+        data = self.data
         if stage == "fit":  # a checkpoint, where there is one, restores what its codecs learned after this
             for name, codec in self.codecs.items():
                 codec.fit(data.media(name, "train"))
@@ -150,7 +158,7 @@ class MoTModule(LightningModule):
         self._present = dict.fromkeys(self._present, False)
 
     def on_train_batch_end(self, outputs: Any, batch: InterleavedBatch, batch_idx: int) -> None:
-        self.trainer.datamodule.count_batch()
+        self.data.count_batch()
         n = self.global_step
         decay = min(self.optimization.ema, (1 + n) / (10 + n))
         get_ema_multi_avg_fn(decay)(list(self.average.parameters()), list(self.model.parameters()), n)

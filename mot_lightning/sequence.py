@@ -211,7 +211,7 @@ def pack(documents: Sequence[Sequence[Segment]], grammar: Grammar, row_length: i
         control.slots.append(np.array(control_slots))
         control.segment.append(np.full(len(control_ids), -1))
         # the start of a document and every end predict what begins next
-        upcoming = torch.tensor(control_ids[1::2] + [grammar.end_of_document])
+        upcoming = torch.tensor([*control_ids[1::2], grammar.end_of_document])
         control.add_target(upcoming, np.array(control_slots[::2]), 1.0, False)
 
     counts = tuple(sum(map(len, part.slots)) for part in collectors.values())

@@ -1,9 +1,13 @@
 """Properties as functions, to be asserted of every implementation."""
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
+from mot_lightning.generation import Context, generate
 from mot_lightning.objectives.base import generator_for
 from mot_lightning.sequence import assign_rows, pack
+
+CLOSE = {"rtol": 1e-5, "atol": 1e-5}  # float32 sums in another order
 
 
 def hidden_states(model, documents, row_length=256):
@@ -24,12 +28,106 @@ def hidden_states(model, documents, row_length=256):
     return [grid[row, start : start + n] for (row, start), n in zip(places, lengths, strict=True)]
 
 
-def assert_same_losses(model, a, b, **tolerance):
-    """Two batches of the same documents have the same losses, whatever their packing."""
+def total_loss(model, batch, seed=1):
+    return sum((found.loss * found.weight).sum() for found in model(batch, generator_for(seed)).values())
+
+
+def assert_same_losses(model, a, b, other=None, **tolerance):
+    """Two batches of the same documents have the same losses, whatever their packing or the model's build."""
     with torch.no_grad():
-        one, two = model(a, generator_for(1)), model(b, generator_for(1))
+        one, two = model(a, generator_for(1)), (other or model)(b, generator_for(1))
     for name in one:
         torch.testing.assert_close(one[name].loss, two[name].loss, **tolerance)
+
+
+def assert_packed_equals_unpacked(model, documents):
+    """Whether documents share a row or have rows of their own changes no hidden state and no loss."""
+    longest = max(map(model.grammar.length, documents))
+    together, apart = pack(documents, model.grammar, 256), pack(documents, model.grammar, longest)
+    assert together.layout.document.shape[0] < apart.layout.document.shape[0]
+    assert_same_losses(model, together, apart, **CLOSE)
+    alone = [hidden_states(model, [document])[0] for document in documents]
+    torch.testing.assert_close(hidden_states(model, documents), alone, **CLOSE)
+
+
+def changed(model, document, segment, token):
+    """The document with one token replaced, and the slot where that token stands."""
+    old = document[segment]
+    tokens = old.tokens.clone()
+    kind = model.grammar.tokens[old.modality]
+    tokens[token] = (tokens[token] + 1) % kind.vocab_size if kind.discrete else tokens[token] + 1
+    new = [*document[:segment], old._replace(tokens=tokens), *document[segment + 1 :]]
+    return new, model.grammar.length(document[:segment]) + 1 + token
+
+
+def assert_no_token_sees_its_future(model, document, segment, token):
+    """A change leaves all that stands before it as it was; before its whole segment, where that sees itself whole."""
+    new, slot = changed(model, document, segment, token)
+    (before,), (after,) = hidden_states(model, [document]), hidden_states(model, [new])
+    bidirectional = not model.grammar.causal[document[segment].modality]
+    first = slot - token if bidirectional else slot
+    torch.testing.assert_close(after[:first], before[:first], rtol=0, atol=1e-6)
+    if bidirectional:
+        own = slice(first, first + len(document[segment].tokens))
+        assert ((after[own] - before[own]).abs().amax(-1) > 1e-4).all()
+    assert (after[slot] - before[slot]).abs().max() > 1e-4
+    assert (after[-1] - before[-1]).abs().max() > 1e-6  # what follows sees it, whatever its modality
+
+
+def assert_documents_do_not_mix(model, documents, number, segment, token):
+    """A change in one document of a row changes no other document of that row."""
+    new, _ = changed(model, documents[number], segment, token)
+    before = hidden_states(model, documents)
+    after = hidden_states(model, [*documents[:number], new, *documents[number + 1 :]])
+    for i in range(len(documents)):
+        if i != number:
+            torch.testing.assert_close(after[i], before[i], rtol=0, atol=1e-6)
+
+
+def cached_hidden_states(model, documents, one_by_one=False):
+    """Hidden states as in `hidden_states`, through a cache; the documents have the same modalities, all lengths."""
+    grammar, rows = model.grammar, len(documents)
+    pieces = [(grammar.control, [torch.tensor([grammar.end_of_document])] * rows)]
+    for segments in zip(*documents, strict=True):
+        name = segments[0].modality
+        pieces.append((grammar.control, [torch.tensor([grammar.begin[name]])] * rows))
+        pieces.append((name, [segment.tokens for segment in segments]))
+        pieces.append((grammar.control, [torch.tensor([grammar.end[name]])] * rows))
+    context, found = Context(model.backbone, rows, capacity=2), [[] for _ in documents]
+    for name, tokens in pieces:
+        lengths, causal = torch.tensor([len(own) for own in tokens]), grammar.causal[name]
+        padded = torch.nn.utils.rnn.pad_sequence(tokens, batch_first=True)
+        steps = padded.split(1, 1) if one_by_one and causal else [padded]
+        for i, step in enumerate(steps):
+            counts = (lengths - i).clamp(0, 1) if len(steps) > 1 else lengths
+            with torch.no_grad():
+                x, condition = model.objectives[name].embed_clean(step)
+                hidden = context.append(x, name, causal, condition, counts)
+            for row, kept in enumerate(counts.tolist()):
+                found[row].append(hidden[row, :kept])
+    return [torch.cat(rows) for rows in found], context
+
+
+def assert_cached_equals_packed(model, documents, one_by_one):
+    found, context = cached_hidden_states(model, documents, one_by_one)
+    expected = hidden_states(model, documents)
+    torch.testing.assert_close(found, expected, **CLOSE)
+    torch.testing.assert_close(context.last, torch.stack([states[-1] for states in expected]), **CLOSE)
+    assert context.lengths.tolist() == [len(states) for states in expected]
+
+
+def assert_same_segments(a, b):
+    """Two written documents: the same modalities and ids, latents alike."""
+    assert [segment.modality for segment in a] == [segment.modality for segment in b]
+    for one, two in zip(a, b, strict=True):
+        torch.testing.assert_close(one.tokens, two.tokens, rtol=1e-4, atol=1e-4)
+
+
+def assert_a_sample_does_not_depend_on_its_batch(model, prompts, settings):
+    together = generate(model, prompts, settings)
+    for number, prompt in enumerate(prompts):
+        (alone,) = generate(model, [prompt], settings, samples=[number])
+        assert_same_segments(together[number], alone)
 
 
 def tie_towers(model):
@@ -41,3 +139,22 @@ def tie_towers(model):
             tower.load_state_dict({**own, **shared})
     for norm in model.backbone.norms[1:]:
         norm.load_state_dict(model.backbone.norms[0].state_dict())
+
+
+def copy_tied(tied, dense):
+    """Give a model of one tower the weights of a model whose towers are tied."""
+    dense.objectives.load_state_dict(tied.objectives.state_dict())
+    dense.backbone.norms[0].load_state_dict(tied.backbone.norms[0].state_dict())
+    for (whole,), layer in zip(dense.backbone.layers, tied.backbone.layers, strict=True):
+        merged = {}
+        for tower in layer:
+            merged |= tower.state_dict()  # equal but for the adaptive norms, which each modality has to itself
+        whole.load_state_dict(merged)
+
+
+def linear_flops(model, batch):
+    """FLOPs of a forward pass in linear layers: all but attention and what is done number by number."""
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model(batch, generator_for(0))
+    counts = counter.get_flop_counts()["Global"]
+    return sum(n for operation, n in counts.items() if operation in (torch.ops.aten.mm, torch.ops.aten.addmm))

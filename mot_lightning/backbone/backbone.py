@@ -81,11 +81,13 @@ class Backbone(nn.Module):
         conditioned: those whose objective gives a condition vector per segment (adaptive norm).
     """
 
+    layers: Sequence[Sequence[TowerLayer]]
+
     def __init__(self, settings: BackboneSettings, modalities: Sequence[str], conditioned: frozenset[str]) -> None:
         super().__init__()
         self.settings = settings
         self.towers = group_towers(settings.towers, modalities)
-        self.layers = nn.ModuleList(
+        self.layers = nn.ModuleList(  # type: ignore[assignment]
             nn.ModuleList(
                 TowerLayer(tower, conditioned, settings.dim, settings.heads, settings.hidden, settings.dropout)
                 for tower in self.towers

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
-from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
 
@@ -47,7 +46,7 @@ class Checkpoints(ModelCheckpoint):
             monitor="val/loss", filename="best", save_top_k=1, save_last=True, enable_version_counter=False
         )
 
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
         self.dirpath = str(Path(trainer.default_root_dir) / "checkpoints")
         super().setup(trainer, pl_module, stage)
 
@@ -56,14 +55,16 @@ class Checkpoints(ModelCheckpoint):
         keep = {name: state_dict[name] for name in ("best_model_score", "current_score")}
         self.best_model_score, self.current_score = keep["best_model_score"], keep["current_score"]
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         self._write_last(trainer)
 
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        if trainer.state.fn == "fit" and trainer.optimizers:
+    def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
+        # one rank that fails alone must not wait for the others to save with it
+        together = trainer.world_size == 1 or isinstance(exception, Stopped)
+        if trainer.state.fn == "fit" and trainer.optimizers and together:
             self._write_last(trainer)
 
-    def _write_last(self, trainer: Trainer) -> None:
+    def _write_last(self, trainer: Any) -> None:
         assert self.dirpath is not None
         trainer.save_checkpoint(Path(self.dirpath) / "last.ckpt")
 
@@ -77,10 +78,10 @@ class StopOnSignal(Callback):
         self.received = 0
         self.previous: dict[int, Any] = {}
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         self.previous = {number: signal.signal(number, self._receive) for number in self.signals}
 
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+    def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
         for number, handler in self.previous.items():
             signal.signal(number, handler)
         self.previous = {}
@@ -90,7 +91,7 @@ class StopOnSignal(Callback):
             raise KeyboardInterrupt
         self.received = number  # never communicate inside a handler: another rank may be mid-step
 
-    def _stop_if_asked(self, trainer: Trainer, *_: Any) -> None:
+    def _stop_if_asked(self, trainer: Any) -> None:
         number = self.received
         if trainer.world_size > 1:  # all ranks or none
             device = trainer.strategy.root_device
@@ -98,6 +99,11 @@ class StopOnSignal(Callback):
         if number:
             raise Stopped(number)
 
-    on_train_batch_end = _stop_if_asked
-    on_validation_batch_end = _stop_if_asked
-    on_validation_end = _stop_if_asked
+    def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
+        self._stop_if_asked(trainer)
+
+    def on_validation_batch_end(self, trainer: Any, *_: Any) -> None:
+        self._stop_if_asked(trainer)
+
+    def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
+        self._stop_if_asked(trainer)

@@ -6,7 +6,7 @@ Logged names are stage/modality/quantity: `train/image/loss`, `val/text/bits_per
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import Callback
 from torch import Tensor
 
 from mot_lightning.module import MoTModule
@@ -43,9 +43,7 @@ class ModalityMetrics(Callback):
         self.every_n_steps = every_n_steps
         self.total: Tensor | None = None
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         step = trainer.global_step
         if step == 1 or step % self.every_n_steps == 0 or step == trainer.max_steps:
             rate = trainer.optimizers[0].param_groups[0]["lr"]
@@ -54,35 +52,35 @@ class ModalityMetrics(Callback):
             for bar in [trainer.progress_bar_callback] if trainer.progress_bar_callback else []:
                 bar.show({name.removeprefix("train/"): value for name, value in row.items() if name.endswith("/loss")})
 
-    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
         self.total = torch.zeros(len(pl_module.modalities), 5, dtype=torch.float64)
 
-    on_test_start = on_validation_start
+    def on_test_start(self, trainer: Any, pl_module: Any) -> None:
+        self.on_validation_start(trainer, pl_module)
 
-    def on_validation_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, number: int = 0
-    ) -> None:
+    def on_validation_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, *_: Any) -> None:
         assert self.total is not None
         self.total += outputs.double().cpu()
 
-    on_test_batch_end = on_validation_batch_end
+    def on_test_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, *_: Any) -> None:
+        self.on_validation_batch_end(trainer, pl_module, outputs)
 
-    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_validation_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         row = quantities(pl_module, self._reduced(trainer, self.total), "val")
         pl_module.log_dict(row, logger=False)  # for checkpoints and whoever monitors
         if not trainer.sanity_checking:
             self._write(trainer, row)
 
-    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_test_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         pl_module.log_dict(quantities(pl_module, self._reduced(trainer, self.total), "test"), logger=False)
 
     @staticmethod
-    def _reduced(trainer: Trainer, sums: Tensor | None) -> Tensor:
+    def _reduced(trainer: Any, sums: Tensor | None) -> Tensor:
         assert sums is not None
         return trainer.strategy.reduce(sums.clone().to(trainer.strategy.root_device), reduce_op="sum").cpu()
 
     @staticmethod
-    def _write(trainer: Trainer, row: dict[str, float]) -> None:
+    def _write(trainer: Any, row: dict[str, float]) -> None:
         for logger in trainer.loggers:
             logger.log_metrics(row, trainer.global_step)
             logger.save()

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import TQDMProgressBar
 
 
@@ -25,10 +24,10 @@ class StepProgress(TQDMProgressBar):
         """Numbers to stand behind the bar."""
         self.shown = {name: f"{value:.3g}" for name, value in numbers.items()}
 
-    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
+    def get_metrics(self, trainer: Any, pl_module: Any) -> dict[str, Any]:
         return self.shown
 
-    def on_train_epoch_start(self, trainer: Trainer, *_: Any) -> None:
+    def on_train_epoch_start(self, trainer: Any, *_: Any) -> None:
         super().on_train_epoch_start(trainer)
         self.train_progress_bar.set_description("Training")
         self.train_progress_bar.initial = trainer.global_step

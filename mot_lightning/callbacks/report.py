@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import Callback
 
 from mot_lightning.evaluation.evaluate import evaluate_tasks, ledger
 from mot_lightning.evaluation.table import table
@@ -18,19 +18,22 @@ class Report(Callback):
     Args:
         guidance: classifier-free guidance scale of the guided figures.
         seed: of all samples.
+        prompts: the most of each task; none takes all, 0 leaves the tasks out.
     """
 
-    def __init__(self, guidance: float = 2.0, seed: int = 0) -> None:
+    def __init__(self, guidance: float = 2.0, seed: int = 0, prompts: int | None = None) -> None:
         if guidance < 0:
             raise ValueError(f"report.guidance is {guidance}, wanted 0 or more")
-        self.guidance, self.seed = guidance, seed
+        if prompts is not None and prompts < 0:
+            raise ValueError(f"report.prompts is {prompts}, wanted 0 or more, or null for all")
+        self.guidance, self.seed, self.prompts = guidance, seed, prompts
         self.fit: dict[str, float] = {}
         self.started = 0.0
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         self.started = time.monotonic()
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         self.fit = {
             "fit/seconds": round(time.monotonic() - self.started, 2),
@@ -38,10 +41,12 @@ class Report(Callback):
             "fit/steps": trainer.global_step,
         }
 
-    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_test_end(self, trainer: Any, pl_module: Any) -> None:
         if not trainer.is_global_zero:
             return
-        tasks = trainer.datamodule.tasks("test")
+        tasks = [] if self.prompts == 0 else trainer.datamodule.tasks("test")
+        if self.prompts:
+            tasks = [task.first(self.prompts) for task in tasks]
         losses = {name: value.item() for name, value in trainer.callback_metrics.items() if name.startswith("test/")}
         batch = next(iter(trainer.datamodule.test_dataloader()))
         metrics: dict[str, Any] = {

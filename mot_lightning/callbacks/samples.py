@@ -6,7 +6,7 @@ Maps over the datamodule's tasks and the model's codecs; a grid with captions fo
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from mot_lightning.evaluation.run_task import run_task
@@ -16,18 +16,18 @@ class SampleLogger(Callback):
     """Writes `samples/<step>/<task>...` in the run's folder, and images and text to TensorBoard.
 
     Args:
-        prompts: of each task.
+        prompts: of each task; 0 makes no samples.
         guidance: classifier-free guidance scale of tasks that allow it.
     """
 
     def __init__(self, prompts: int = 10, guidance: float = 2.0) -> None:
-        if prompts < 1:
-            raise ValueError(f"samples.prompts is {prompts}, wanted at least 1")
+        if prompts < 0:
+            raise ValueError(f"samples.prompts is {prompts}, wanted 0 or more")
         self.prompts, self.guidance = prompts, guidance
         self.tasks: list[Any] | None = None
 
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.sanity_checking or not trainer.is_global_zero:
+    def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
+        if trainer.sanity_checking or not trainer.is_global_zero or not self.prompts or trainer.state.fn != "fit":
             return
         if self.tasks is None:
             self.tasks = [task.first(self.prompts) for task in trainer.datamodule.tasks("val")]

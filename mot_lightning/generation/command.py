@@ -21,7 +21,7 @@ def take_options(arguments: Arguments) -> dict[str, Any]:
     Raises:
         ConfigError: a number is none.
     """
-    options: dict[str, Any] = {"prompt": arguments.pop("prompt"), "out": (arguments.pop("out") or [None])[-1]}
+    options: dict[str, Any] = {"prompt": arguments.pop("prompt"), "out": next(iter(arguments.pop("out")[-1:]), None)}
     for name, default in DEFAULTS.items():
         value = parse_value((arguments.pop(name) or [str(default)])[-1])
         whole = isinstance(default, int)
@@ -73,7 +73,8 @@ def run_generate(
     Raises:
         ConfigError: a prompt or an option does not fit.
     """
-    assert checkpoint is not None and path is not None
+    assert checkpoint is not None
+    assert path is not None
     module.load_state_dict(checkpoint["state_dict"])
     module.eval()
     unknown = [name for name in options["modalities"] if name not in module.modalities]

@@ -82,6 +82,7 @@ def generate(
     for i in range(len(settings.modalities) or settings.max_segments):
         if not active:
             break
+        chosen: list[str | None]
         if settings.modalities:
             chosen = [settings.modalities[i]] * len(active)
         else:

@@ -24,7 +24,10 @@ class View(NamedTuple):
 class Context(Protocol):
     """r growing sequences and their cached keys and values (`mot_lightning.generation.context`)."""
 
-    last: Tensor  # (r, d) hidden state of each sequence's last token
+    @property
+    def last(self) -> Tensor:
+        """(r, d) hidden state of each sequence's last token."""
+        ...
 
     def peek(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """Hidden states (r, n, d) of tokens that leave no trace: one denoising step."""

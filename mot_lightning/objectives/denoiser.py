@@ -1,4 +1,4 @@
-"""What diffusion and flow matching share: noisy latents in, a prediction per latent out, a diffusers scheduler to sample.
+"""What diffusion and flow matching share: noisy latents in, a prediction out, a diffusers scheduler to sample.
 
 One time convention for all: t = 0 is data, t = 1 is noise. A segment has one t; a clean segment has t = 0.
 """
@@ -17,6 +17,8 @@ from mot_lightning.sequence import Part, Tokens
 class TimeEmbedding(nn.Module):
     """t in [0, 1] -> (d,): sinusoids through a small network, as in DDPM and DiT."""
 
+    frequency: Tensor
+
     def __init__(self, dim: int, frequencies: int = 128) -> None:
         super().__init__()
         # of 1000 t, as in a 1000-step diffusion
@@ -25,7 +27,7 @@ class TimeEmbedding(nn.Module):
 
     def forward(self, t: Tensor) -> Tensor:
         angle = t[:, None].float() * self.frequency  # (k, f)
-        return self.network(torch.cat([angle.cos(), angle.sin()], dim=-1).to(self.network[0].weight.dtype))  # (k, d)
+        return self.network(torch.cat([angle.cos(), angle.sin()], dim=-1))  # (k, d)
 
 
 class Denoiser(Objective):
@@ -105,6 +107,7 @@ class Denoiser(Objective):
 
     def sample(self, context: Context, request: Request) -> list[Tensor]:
         assert request.length is not None
+        assert self.tokens.latent_dim is not None
         scheduler = make_scheduler(self.scheduler)
         scheduler.set_timesteps(self.steps)
         shape = (request.length, self.tokens.latent_dim)

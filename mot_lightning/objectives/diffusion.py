@@ -1,6 +1,6 @@
 """Denoising diffusion (DDPM, arXiv 2006.11239) with epsilon-prediction: the noise is learned."""
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -19,7 +19,8 @@ class Diffusion(Denoiser):
         steps: sampling steps.
     """
 
-    default_scheduler = {
+    alphas_cumprod: Tensor
+    default_scheduler: ClassVar = {
         "class_path": "diffusers.DDIMScheduler",
         "init_args": {"beta_schedule": "squaredcos_cap_v2", "clip_sample_range": 2.0, "timestep_spacing": "trailing"},
     }

@@ -1,5 +1,7 @@
 """Flow matching on straight paths (rectified flow, arXiv 2209.03003): the velocity from data to noise is learned."""
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -9,7 +11,7 @@ from mot_lightning.objectives.denoiser import Denoiser
 class FlowMatching(Denoiser):
     """x_t = (1 - t) x_0 + t noise, and the target is its velocity noise - x_0; t is uniform."""
 
-    default_scheduler = {"class_path": "diffusers.FlowMatchEulerDiscreteScheduler"}
+    default_scheduler: ClassVar = {"class_path": "diffusers.FlowMatchEulerDiscreteScheduler"}
 
     def draw_times(self, cap: Tensor, generator: torch.Generator) -> Tensor:
         return cap * torch.rand(cap.shape, generator=generator, device=cap.device)  # (k,)

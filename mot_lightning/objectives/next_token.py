@@ -47,6 +47,7 @@ class NextToken(Objective):
 
     def sample(self, context: Context, request: Request) -> list[Tensor]:
         stop = request.stop
+        assert stop is not None, "the grammar gives every modality learned by NextToken a stop id"
         tokens: list[Tensor] = []
         running = torch.ones(len(context.last), dtype=torch.bool, device=context.last.device)  # (r,)
         for _ in range(request.max_length):

@@ -1,0 +1,62 @@
+from itertools import islice
+
+import pytest
+
+from datamodules.sampler import ResumableSampler
+
+SIZE = 11
+
+
+def draws(n, **settings):
+    return list(islice(ResumableSampler(SIZE, **{"seed": 3, **settings}), n))
+
+
+def test_each_pass_is_a_permutation():
+    stream = draws(4 * SIZE)
+    for start in range(0, len(stream), SIZE):
+        assert sorted(draw.item for draw in stream[start : start + SIZE]) == list(range(SIZE))
+
+
+def test_passes_and_seeds_differ_in_order():
+    items = [draw.item for draw in draws(2 * SIZE)]
+    assert items[:SIZE] != items[SIZE:]
+    assert items != [draw.item for draw in draws(2 * SIZE, seed=4)]
+
+
+def test_numbers_count_all_draws():
+    assert [draw.number for draw in draws(3 * SIZE)] == list(range(3 * SIZE))
+
+
+@pytest.mark.parametrize("world", [1, 2, 3])
+def test_resumed_at_any_point_equals_uninterrupted(world):
+    for rank in range(world):
+        whole = draws(3 * SIZE, rank=rank, world=world)
+        for taken in range(2 * SIZE):
+            resumed = draws(SIZE, consumed=taken * world, rank=rank, world=world)
+            assert resumed == whole[taken : taken + SIZE]
+
+
+@pytest.mark.parametrize("world", [2, 3, 4, 13])  # also more ranks than items in a pass
+def test_ranks_partition_the_draws(world):
+    ranks = [draws(3 * SIZE, rank=rank, world=world) for rank in range(world)]
+    together = sorted((draw for rank in ranks for draw in rank), key=lambda draw: draw.number)
+    assert together == draws(3 * SIZE * world)
+
+
+@pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 1), (2, 3), (4, 3)])
+def test_a_change_of_world_size_keeps_the_stream(before, after):
+    steps = 5
+    first = [draw for rank in range(before) for draw in draws(steps, rank=rank, world=before)]
+    consumed = steps * before
+    then = [draw for rank in range(after) for draw in draws(steps, consumed=consumed, rank=rank, world=after)]
+    assert sorted(first + then, key=lambda draw: draw.number) == draws(consumed + steps * after)
+
+
+def test_iterating_again_starts_where_the_sampler_was_made():
+    sampler = ResumableSampler(SIZE, seed=3, consumed=7)
+    assert list(islice(sampler, 20)) == list(islice(sampler, 20))
+
+
+def test_an_empty_split_is_refused():
+    with pytest.raises(ValueError, match="0 items, wanted at least 1"):
+        ResumableSampler(0, seed=0)

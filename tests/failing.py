@@ -1,0 +1,36 @@
+"""A callback that ends a run at a chosen hook and step, by an exception or a signal."""
+
+import os
+import signal
+from typing import Any
+
+from lightning.pytorch import Callback
+
+HOOKS = (
+    "on_train_batch_start",
+    "on_before_optimizer_step",
+    "on_train_batch_end",
+    "on_validation_start",
+    "on_validation_batch_end",
+    "on_validation_end",
+)
+
+
+class FailAt(Callback):
+    """Fails once `trainer.global_step` is `step` at the hook.
+
+    Args:
+        hook: one of HOOKS.
+        step: optimizer steps taken by then.
+        how: "exception", "SIGINT" or "SIGTERM".
+    """
+
+    def __init__(self, hook: str, step: int, how: str = "exception") -> None:
+        self.step, self.how = step, how
+        setattr(self, hook, self._fail)
+
+    def _fail(self, trainer: Any, *_: Any) -> None:
+        if trainer.global_step == self.step:
+            if self.how == "exception":
+                raise RuntimeError("planned failure")
+            os.kill(os.getpid(), getattr(signal, self.how))
