@@ -66,7 +66,7 @@ class InterleavedDataModule(LightningDataModule):
                 raise ValueError(f"data.{name} is {share}, wanted a share from 0 to 1")
         self.batch_size, self.row_length, self.seed, self.workers = batch_size, row_length, seed, workers
         self.clean_context, self.noise_cap, self.condition_dropout = clean_context, noise_cap, condition_dropout
-        self.consumed = 0  # training documents drawn so far, over all ranks
+        self.since = (0, 0)  # an optimizer step, and the training documents learned from by then over all ranks
         self.codecs: dict[str, Codec] = {}
         self.grammar: Grammar | None = None
 
@@ -132,15 +132,20 @@ class InterleavedDataModule(LightningDataModule):
     def test_dataloader(self) -> DataLoader:
         return self._whole("test")
 
-    def count_batch(self) -> None:
-        """One more training batch was learned from, on every rank."""
-        self.consumed += self.batch_size * (self.trainer.world_size if self.trainer else 1)
+    @property
+    def consumed(self) -> int:
+        """Training documents learned from so far, over all ranks: a function of the optimizer's steps alone."""
+        step, consumed = self.since
+        if not self.trainer:
+            return consumed
+        batches = (self.trainer.global_step - step) * self.trainer.accumulate_grad_batches
+        return consumed + batches * self.batch_size * self.trainer.world_size
 
     def state_dict(self) -> dict[str, Any]:
-        return {"consumed": self.consumed}
+        return {"step": self.trainer.global_step if self.trainer else 0, "consumed": self.consumed}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.consumed = state_dict["consumed"]
+        self.since = (state_dict["step"], state_dict["consumed"])
 
 
 class Documents(Dataset[list[Segment]]):

@@ -60,12 +60,15 @@ def _fit(cli: MoTCLI, checkpoint: dict[str, Any] | None, path: Path | None, fold
             metrics.begin_with(rows, checkpoint["global_step"])
         else:
             print(f"{rows} is missing: the new metrics.csv begins at step {checkpoint['global_step']}", file=sys.stderr)
+    last = folder / "checkpoints" / "last.ckpt"
     try:
         cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=path, weights_only=True)
     except Stopped as stopped:
-        last = folder / "checkpoints" / "last.ckpt"
         print(f"\n{stopped}; go on with: python -m mot_lightning fit --ckpt_path {last}", file=sys.stderr)
         raise SystemExit(128 + stopped.number) from None
+    if not last.exists():  # the checkpoint was of the last step: Lightning trains nothing and calls no hook
+        cli.trainer.save_checkpoint(last)
+        cli.trainer.validate(cli.model, cli.datamodule, verbose=False)
     cli.trainer.test(cli.model, cli.datamodule, verbose=False)
 
 

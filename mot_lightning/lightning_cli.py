@@ -1,5 +1,6 @@
 """LightningCLI with this project's parts: plain errors, our callbacks as settings, and no work at build time."""
 
+import copy
 import os
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from mot_lightning import run_folder
 from mot_lightning.callbacks import (
     AtomicCheckpointIO,
     Checkpoints,
+    ExactResume,
     ModalityMetrics,
     Report,
     SampleLogger,
@@ -60,11 +62,11 @@ class MoTCLI(LightningCLI):
         trainer: Any = super().instantiate_trainer(
             logger=run_folder.loggers(folder),
             plugins=[AtomicCheckpointIO()],
-            callbacks=[*theirs, *bar, StopOnSignal(), Checkpoints()],
+            callbacks=[*theirs, *bar, ExactResume(), StopOnSignal(), Checkpoints()],
         )
         # rows are written before anything may raise; a signal stops the run after the checkpoint of a validation
         last = {Checkpoints: 2, StopOnSignal: 3}
-        ours = (ModalityMetrics, StepProgress, SampleLogger, Report)
+        ours = (ModalityMetrics, ExactResume, StepProgress, SampleLogger, Report)
         trainer.callbacks.sort(key=lambda c: last.get(type(c), 0 if isinstance(c, ours) else 1))
         return trainer
 
@@ -104,7 +106,8 @@ def instantiate(config: dict[str, Any], allowed: list[str], folder: Path) -> MoT
     jsonargparse.set_parsing_settings(
         import_path_denylist=["*"], import_path_allowlist=["mot_lightning", "datamodules", "lightning", *allowed]
     )
-    config = {**config, "trainer": {**config["trainer"], "default_root_dir": str(folder)}}
+    config = copy.deepcopy(config)  # jsonargparse writes into what it reads
+    config["trainer"] = {**config["trainer"], "default_root_dir": str(folder)}
     try:
         return _start(MoTCLI, config)
     except (ValueError, TypeError, MisconfigurationException) as error:

@@ -136,7 +136,7 @@ class MoTModule(LightningModule):
         return (weights * sums[:, 0] / sums[:, 1].clamp(min=1)).sum()
 
     def training_step(self, batch: InterleavedBatch, batch_idx: int) -> dict[str, Tensor]:
-        place = (self.seed, batch_idx, self.global_rank)
+        place = (self.seed, batch_idx, self.global_rank)  # batch_idx: the data are one endless epoch
         torch.manual_seed(mix(*place))  # dropout: as reproducible as the noise
         sums = self.sums(self.model(batch, generator_for(*place, device=self.device)), batch)
         for name, count in zip(self.model.grammar.groups, batch.layout.counts, strict=True):
@@ -157,9 +157,10 @@ class MoTModule(LightningModule):
                 parameter.grad = None
         self._present = dict.fromkeys(self._present, False)
 
-    def on_train_batch_end(self, outputs: Any, batch: InterleavedBatch, batch_idx: int) -> None:
-        self.data.count_batch()
-        n = self.global_step
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """The averaged weights follow within the step: no exception can come between the two."""
+        super().optimizer_step(*args, **kwargs)
+        n = self.global_step + 1  # the trainer has not counted this one yet
         decay = min(self.optimization.ema, (1 + n) / (10 + n))
         get_ema_multi_avg_fn(decay)(list(self.average.parameters()), list(self.model.parameters()), n)
 

@@ -4,11 +4,13 @@ from mot_lightning.callbacks.checkpoint import AtomicCheckpointIO, Checkpoints, 
 from mot_lightning.callbacks.metrics import ModalityMetrics
 from mot_lightning.callbacks.progress import StepProgress
 from mot_lightning.callbacks.report import Report
+from mot_lightning.callbacks.resume import ExactResume
 from mot_lightning.callbacks.samples import SampleLogger
 
 __all__ = [
     "AtomicCheckpointIO",
     "Checkpoints",
+    "ExactResume",
     "ModalityMetrics",
     "Report",
     "SampleLogger",
