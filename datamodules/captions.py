@@ -1,5 +1,7 @@
 """English captions of digits: what a caption says tells what it stands beside."""
 
+import re
+
 import numpy as np
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -18,6 +20,5 @@ def caption(digit: int, image: bool, sound: bool, rng: np.random.Generator) -> s
 
 def named_digit(text: str) -> int:
     """The digit whose word comes first in a text, or -1."""
-    text = text.lower()
-    places = {text.find(word): digit for digit, word in enumerate(WORDS) if word in text}
-    return places[min(places)] if places else -1
+    found = re.search(rf"\b({'|'.join(WORDS)})\b", text.lower())
+    return WORDS.index(found[1]) if found else -1

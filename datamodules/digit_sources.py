@@ -4,12 +4,14 @@ import csv
 import gzip
 import re
 import struct
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import soundfile
 import torch
+import torchaudio.functional
 from torch import Tensor
 
 from mot_lightning.codecs.sound_file import read_sound
@@ -33,12 +35,10 @@ class Labelled:
         return self.by_digit[digit]
 
 
-def _split(media: list[Tensor], labels: list[int], sizes: dict[str, int], seed: int = 0) -> dict[str, Labelled]:
-    """Disjoint splits of given sizes from one shuffle; a split of no stated size (0) takes what is left."""
-    order = np.random.default_rng(seed).permutation(len(media))
-    sizes = {split: n or len(media) - sum(sizes.values()) for split, n in sizes.items()}
-    ends = np.cumsum(list(sizes.values()))[:-1]
-    parts = dict(zip(sizes, np.split(order, ends), strict=True))
+def _split(media: list[Tensor], labels: list[int], **sizes: int) -> dict[str, Labelled]:
+    """Disjoint splits from one shuffle, always the same: those of given sizes, and what is left to train on."""
+    order = np.random.default_rng(0).permutation(len(media))
+    parts = dict(zip((*sizes, "train"), np.split(order, np.cumsum(list(sizes.values()))), strict=True))
     return {split: Labelled([media[i] for i in part], [labels[i] for i in part]) for split, part in parts.items()}
 
 
@@ -48,7 +48,7 @@ def sklearn_digits() -> dict[str, Labelled]:
 
     digits = load_digits()
     images = list(torch.from_numpy(digits.images / 16).float()[:, None])  # (1, 8, 8) each
-    return _split(images, digits.target.tolist(), {"test": 300, "val": 150, "train": 0})
+    return _split(images, digits.target.tolist(), test=300, val=150)
 
 
 def mnist(root: Path) -> dict[str, Labelled]:
@@ -64,16 +64,20 @@ def mnist(root: Path) -> dict[str, Labelled]:
         found = [_find(root, f"{half}-{kind}") for kind in ("images-idx3-ubyte", "labels-idx1-ubyte")]
         if all(found):
             images, labels = (_read_idx(path) for path in found if path)
-            if len(images) != len(labels) or images.ndim != 3:
-                raise ValueError(f"{found[0]} holds {images.shape} images for {len(labels)} labels")
+            if images.ndim != 3 or labels.ndim != 1 or len(images) != len(labels) or labels.max(initial=0) > 9:
+                seen = f"images {images.shape} and labels {labels.shape} up to {labels.max(initial=0)}"
+                raise ValueError(f"{found[0]} and its labels hold {seen}, wanted (n, h, w) and (n,) up to 9")
             halves[half] = list(torch.from_numpy(images).float()[:, None] / 255), labels.tolist()
     if not halves:
         raise ValueError(f"data.image_root {str(root)!r} has no pair of images-idx3-ubyte and labels-idx1-ubyte files")
     if len(halves) == 2:
-        kept = _split(*halves["train"], {"val": len(halves["train"][0]) // 60, "train": 0})
-        return {**kept, "test": Labelled(*halves["t10k"])}
-    media, labels = next(iter(halves.values()))
-    return _split(media, labels, {"test": len(media) // 10, "val": len(media) // 20, "train": 0})
+        kept = _split(*halves["train"], val=len(halves["train"][0]) // 60)
+        splits = {**kept, "test": Labelled(*halves["t10k"])}
+    else:
+        media, labels = next(iter(halves.values()))
+        splits = _split(media, labels, test=len(media) // 10, val=len(media) // 20)
+    _check_digits(splits, "data.image_root", root)
+    return splits
 
 
 def _find(root: Path, stem: str) -> Path | None:
@@ -86,10 +90,12 @@ def _read_idx(path: Path) -> np.ndarray:
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             content = file.read()
+        if content[:3] != b"\0\0\x08":
+            raise ValueError(f"it begins with {content[:3]!r}, wanted unsigned bytes, 0 0 8")
         dimensions = content[3]
         shape = struct.unpack(f">{dimensions}I", content[4 : 4 + 4 * dimensions])
         return np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(shape).copy()
-    except (OSError, EOFError, IndexError, struct.error, ValueError) as error:
+    except (OSError, EOFError, IndexError, struct.error, zlib.error, ValueError) as error:
         raise ValueError(f"{path} is not a readable IDX file: {error}") from None
 
 
@@ -106,6 +112,15 @@ def synthesised() -> dict[str, Labelled]:
             media.append(torch.from_numpy(sounds[cut["file"]][int(cut["start"]) : int(cut["end"])]))
             labels.append(int(cut["digit"]))
     return {split: Labelled(*parts) for split, parts in splits.items()}
+
+
+def _check_digits(splits: dict[str, Labelled], option: str, root: Path) -> None:
+    for split, part in splits.items():
+        for digit in range(10):
+            if not len(part.of(digit)):
+                raise ValueError(
+                    f"{option} {str(root)!r} has no {digit} for the {split} split, wanted every digit in each"
+                )
 
 
 def fsdd(root: Path) -> dict[str, Labelled]:
@@ -128,4 +143,11 @@ def fsdd(root: Path) -> dict[str, Labelled]:
         split = "test" if speaker in speakers[-2:] else "val" if index < 5 else "train"
         splits[split][0].append(read_sound(path, SAMPLE_RATE))
         splits[split][1].append(digit)
-    return {split: Labelled(*parts) for split, parts in splits.items()}
+    found = {split: Labelled(*parts) for split, parts in splits.items()}
+    _check_digits(found, "data.speech_root", root)
+    return found
+
+
+def play(sound: Tensor, speed: float) -> Tensor:
+    """A sound played faster or slower, pitch and all (speed perturbation, Ko et al., Interspeech 2015)."""
+    return sound if speed == 1 else torchaudio.functional.speed(sound, SAMPLE_RATE, speed)[0]

@@ -5,7 +5,7 @@ judges stand in `judges.py`.
 """
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from datamodules import digit_sources
 from datamodules.captions import SPOKEN, WORDS, WRITTEN, caption, named_digit
-from datamodules.digit_sources import Labelled
+from datamodules.digit_sources import Labelled, play
 from datamodules.interleaved import InterleavedDataModule, Medium, Split
 from datamodules.judges import ImageJudge, SoundJudge
 from mot_lightning.evaluation.tasks import Reference, Task
@@ -41,6 +41,7 @@ class Digits(InterleavedDataModule):
             two held out for the test; none takes the synthesised digits.
         documents: share of documents with each set of modalities; order inside a document is random.
         two_images: share of documents with an image that show a second one of the same digit.
+        speeds: training sounds are played at one of these, drawn anew each time; pitch goes with it.
         row_length: slots of a packed row; none takes 128, or 256 where a source of one's own has longer media.
         batch_size, clean_context, noise_cap, condition_dropout, seed, workers: as in
             `InterleavedDataModule`.
@@ -52,6 +53,7 @@ class Digits(InterleavedDataModule):
         speech_root: str | None = None,
         documents: dict[str, float] | None = None,
         two_images: float = 0.1,
+        speeds: tuple[float, ...] = (0.8, 0.9, 1.0, 1.1, 1.2),
         batch_size: int = 32,
         row_length: int | None = None,
         clean_context: float = 0.7,
@@ -66,16 +68,21 @@ class Digits(InterleavedDataModule):
         self.image_root, self.speech_root = image_root, speech_root
         shares = documents or DOCUMENTS
         for kind, share in shares.items():
-            unknown = set(kind.split("+")) - {"text", "image", "speech"}
-            if unknown or share < 0:
+            names = kind.split("+")
+            fits = set(names) <= {"text", "image", "speech"} and len(set(names)) == len(names)
+            if not fits or not isinstance(share, int | float) or share < 0:
                 raise ValueError(
-                    f"data.documents has {kind!r}: {share}, wanted text+image+speech or part of it, and a share"
+                    f"data.documents has {kind}: {share}, wanted text+image+speech, or part of it: a share"
                 )
+        if not sum(shares.values()):
+            raise ValueError("data.documents has no share above 0")
         if not 0 <= two_images <= 1:
             raise ValueError(f"data.two_images is {two_images}, wanted a share from 0 to 1")
         self.kinds = [tuple(kind.split("+")) for kind in shares]
         self.shares = np.array(list(shares.values())) / sum(shares.values())
-        self.two_images = two_images
+        if not speeds or min(speeds) < 0.5 or max(speeds) > 2:
+            raise ValueError(f"data.speeds is {list(speeds)}, wanted factors from 0.5 to 2")
+        self.two_images, self.speeds = two_images, tuple(speeds)
         self.images: dict[str, Labelled] = {}
         self.sounds: dict[str, Labelled] = {}
 
@@ -108,14 +115,19 @@ class Digits(InterleavedDataModule):
             kind = [name for name in kind if name in self.grammar.tokens] or list(self.grammar.tokens)[:1]
         if "image" in kind and rng.random() < self.two_images:
             kind.append("image")
-        shown = [index, int(rng.choice(images.of(digit)))]
+        others = images.of(digit)
+        shown = [index, int(rng.choice(others[others != index] if len(others) > 1 else others))]
         document = []
         for name in rng.permutation(kind):
             if name == "text":
                 document.append(Medium("text", caption(digit, "image" in kind, "speech" in kind, rng)))
+            elif name == "image":
+                i = shown.pop(0)
+                document.append(Medium("image", images.media[i], ("image", i)))
             else:
-                source, i = (images, shown.pop(0)) if name == "image" else (sounds, int(rng.choice(sounds.of(digit))))
-                document.append(Medium(str(name), source.media[i], (str(name), i)))
+                i = int(rng.choice(sounds.of(digit)))
+                speed = float(rng.choice(self.speeds)) if split == "train" else 1.0
+                document.append(Medium("speech", partial(play, sounds.media[i], speed), ("speech", i, speed)))
         return document
 
     @cached_property

@@ -25,7 +25,7 @@ class Medium(NamedTuple):
     """One piece of a document before it is encoded."""
 
     modality: str
-    media: Any
+    media: Any  # or a function that makes it, called only when it is to be encoded
     key: Hashable = None  # media with a key are encoded once and kept
 
 
@@ -100,7 +100,8 @@ class InterleavedDataModule(LightningDataModule):
         self.codecs, self.grammar = codecs, grammar
 
     def encode(self, medium: Medium) -> Tensor:
-        return self.codecs[medium.modality].encode(medium.media)
+        media = medium.media() if callable(medium.media) else medium.media
+        return self.codecs[medium.modality].encode(media)
 
     def documents(self, split: Split) -> "Documents":
         if self.grammar is None:

@@ -1,7 +1,9 @@
 """LightningCLI with this project's parts: plain errors, our callbacks as settings, and no work at build time."""
 
 import copy
+import inspect
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from mot_lightning.callbacks import (
     StepProgress,
     StopOnSignal,
 )
-from mot_lightning.config import ConfigError
+from mot_lightning.config import ConfigError, class_names, did_you_mean, find_class
 from mot_lightning.module import MoTModule
 
 # Lightning's own use of jsonargparse; nobody here can mend it
@@ -33,7 +35,25 @@ class Parser(LightningArgumentParser):
     """Raises one line where jsonargparse prints its usage and exits."""
 
     def error(self, message: str, ex: Exception | None = None) -> Any:
-        raise ConfigError(" ".join(str(message).split()))
+        """Say what is wrong in one line; jsonargparse tells all that it tried."""
+        message = " ".join(str(message).split())
+        keys = [key for key in re.findall(r'Parser key "([^"]+)"', message)]
+        unknown = re.search(
+            r"[Gg]roup '(?P<group>\w+)' does not accept option '(?P<a>[^']+)'|Option '(?P<b>[^']+)'", message
+        )
+        if unknown:
+            name = ".".join([*keys, *filter(None, unknown.group("group", "a", "b"))])
+            raise ConfigError(f"there is no setting {name!r}{did_you_mean(name.rpartition('.')[2], self._words())}")
+        wrong = re.search(r"Expected an? (?P<type>.+?)\. Got value: (?P<value>.*)", message)
+        if wrong and keys:
+            kind = re.sub(r"<class '([^']+)'>", r"\1", wrong["type"])
+            raise ConfigError(f"{'.'.join(keys)} is {wrong['value']!r}, wanted {kind}")
+        raise ConfigError(message)
+
+    def _words(self) -> set[str]:
+        """All that a setting may be called."""
+        own = {word for action in self._actions for word in action.dest.split(".")}
+        return own.union(*(inspect.signature(find_class(name)).parameters for name in class_names()))
 
 
 class MoTCLI(LightningCLI):
@@ -52,7 +72,6 @@ class MoTCLI(LightningCLI):
         parser.add_lightning_class_args(ModalityMetrics, "metrics")
         parser.add_lightning_class_args(SampleLogger, "samples")
         parser.add_lightning_class_args(Report, "report")
-
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         folder = Path(self._get(self.config_init, "trainer.default_root_dir"))

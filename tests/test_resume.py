@@ -62,7 +62,9 @@ POINTS = [
 
 @pytest.mark.parametrize(("hook", "step", "how"), POINTS)
 def test_a_run_that_ended_anywhere_goes_on_bitwise_equal(whole, tmp_path, monkeypatch, hook, step, how):
-    callback = f'[{{"class_path": "failing.FailAt", "init_args": {{"hook": "{hook}", "step": {step}, "how": "{how}"}}}}]'
+    callback = (
+        f'[{{"class_path": "failing.FailAt", "init_args": {{"hook": "{hook}", "step": {step}, "how": "{how}"}}}}]'
+    )
     arguments = ["fit", *TINY, "--allow=failing", f"--trainer.callbacks={callback}"]
     if how == "exception":
         with pytest.raises(RuntimeError, match="planned failure"):

@@ -1,6 +1,6 @@
 """One layer of one tower: its norms, projections and feed-forward network, for the tokens routed to it.
 
-Knows nothing of the other towers; `block.py` joins them.
+Knows nothing of the other towers; `backbone.py` joins them.
 """
 
 from typing import NamedTuple

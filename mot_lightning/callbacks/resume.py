@@ -35,7 +35,9 @@ class ExactResume(Callback):
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """The validation that was due when the run ended, and was not made."""
         step = trainer.global_step
-        due = trainer.enable_validation and step and not step * trainer.accumulate_grad_batches % trainer.val_check_batch
+        due = (
+            trainer.enable_validation and step and not step * trainer.accumulate_grad_batches % trainer.val_check_batch
+        )
         if due and self.validated != step:
             trainer.validating = True
             trainer.fit_loop.epoch_loop.val_loop.run()

@@ -19,6 +19,10 @@ def read_sound(path: Path, sample_rate: int) -> Tensor:
     except soundfile.LibsndfileError as error:
         raise ValueError(f"{path}: not a readable sound file ({error.error_string})") from error
     wave = torch.from_numpy(samples).mean(1)
+    with path.open("rb") as file:
+        start = file.read(8)
+    if start[:4] == b"RIFF" and int.from_bytes(start[4:], "little") + 8 > path.stat().st_size + 1:
+        raise ValueError(f"{path}: truncated, its header speaks of more than the file holds")
     if not len(wave):
         raise ValueError(f"{path}: holds no samples")
     if not wave.isfinite().all():

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mot_lightning.objectives.base import Context, Objective, Request, View
-from mot_lightning.objectives.scheduler import make_scheduler
+from mot_lightning.objectives.scheduler import make_scheduler, scheduler_config
 from mot_lightning.sequence import Part, Tokens
 
 
@@ -36,7 +36,7 @@ class Denoiser(Objective):
     Args:
         time: where t enters. "norm" adapts the norms of the segment's tokens (DiT), "token" is added to each
             token (Transfusion's linear variant).
-        scheduler: the diffusers scheduler that samples, as class_path and init_args.
+        scheduler: the diffusers scheduler that samples, as class_path and init_args, or just its name.
         steps: sampling steps.
     """
 
@@ -45,13 +45,13 @@ class Denoiser(Objective):
     default_scheduler: ClassVar[dict[str, Any]]
 
     def __init__(
-        self, time: Literal["norm", "token"] = "norm", scheduler: dict[str, Any] | None = None, steps: int = 25
+        self, time: Literal["norm", "token"] = "norm", scheduler: dict[str, Any] | str | None = None, steps: int = 25
     ) -> None:
         super().__init__()
         if steps < 1:
             raise ValueError(f"steps is {steps}, wanted at least 1")
         self.conditions = time == "norm"
-        self.scheduler = {**self.default_scheduler, **(scheduler or {})}
+        self.scheduler = scheduler_config(self.default_scheduler, scheduler)
         self.steps = steps
         make_scheduler(self.scheduler)  # refuse a bad one now
 

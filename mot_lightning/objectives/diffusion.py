@@ -26,7 +26,7 @@ class Diffusion(Denoiser):
     }
 
     def __init__(
-        self, time: Literal["norm", "token"] = "norm", scheduler: dict[str, Any] | None = None, steps: int = 50
+        self, time: Literal["norm", "token"] = "norm", scheduler: dict[str, Any] | str | None = None, steps: int = 50
     ) -> None:
         super().__init__(time, scheduler, steps)
         schedule = make_scheduler(self.scheduler)

@@ -5,6 +5,15 @@ from importlib import import_module
 from typing import Any
 
 
+def scheduler_config(default: dict[str, Any], given: dict[str, Any] | str | None) -> dict[str, Any]:
+    """What was given laid over the default: another class drops the default's init_args."""
+    given = {"class_path": given} if isinstance(given, str) else given or {}
+    own, wanted = (str(c.get("class_path", default["class_path"])).removeprefix("diffusers.") for c in (default, given))
+    if own != wanted:
+        return given
+    return {**default, "init_args": {**default.get("init_args", {}), **given.get("init_args", {})}}
+
+
 def make_scheduler(config: dict[str, Any]) -> Any:
     """Build a diffusers scheduler.
 

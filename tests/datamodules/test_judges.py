@@ -9,6 +9,11 @@ from datamodules.judges import ImageJudge, SoundJudge
 from mot_lightning.evaluation.evaluate import frechet_distance
 
 
+@pytest.fixture(autouse=True)
+def _one_thread():
+    torch.set_num_threads(1)  # thousands of tiny operations: a second thread costs more than it brings
+
+
 @pytest.fixture(scope="module")
 def data():
     data = Digits()

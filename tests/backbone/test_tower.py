@@ -1,0 +1,69 @@
+"""One layer of one tower: what a condition may change, and where."""
+
+import pytest
+import torch
+
+from mot_lightning.backbone import Condition
+from mot_lightning.backbone.tower import TowerLayer
+
+DIM, PARTS = 8, 6  # shift, scale and gate of the attention, then of the feed-forward branch
+
+
+@pytest.fixture
+def layer():
+    """A layer for two modalities of which the first is conditioned, but not yet by anything."""
+    torch.manual_seed(0)
+    layer = TowerLayer(("image", "text"), frozenset({"image"}), DIM, 2, 16, 0.0)
+    layer.adapt["image"].linear.weight.data.zero_()
+    layer.adapt["image"].linear.bias.data.zero_()
+    return layer
+
+
+@torch.no_grad()
+def run(layer, conditioned=True):
+    """Queries and keys, and the output, of three image tokens in two segments and two text tokens."""
+    x, gathered = torch.randn(2, 5, DIM, generator=torch.Generator().manual_seed(1))
+    condition = Condition(torch.ones(2, DIM), torch.tensor([0, 1, 1]))
+    counts = {"image": 3, "text": 2}
+    modulation = layer.modulation(x, counts, {"image": condition}) if conditioned else ()
+    return x, layer.project(x, modulation)[0], layer(x, gathered.view(5, 2, DIM // 2), modulation)
+
+
+def adapt(layer, part, value):
+    layer.adapt["image"].linear.bias.data[part * DIM : (part + 1) * DIM] = value
+
+
+def test_a_condition_of_zero_is_none(layer):
+    for one, other in zip(run(layer), run(layer, conditioned=False), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_each_part_of_a_condition_acts_in_its_own_branch(layer, part):
+    _, before, plain = run(layer)
+    # a constant scale would vanish in the norm of the queries and keys
+    adapt(layer, part, torch.linspace(-0.5, 1, DIM))
+    _, after, adapted = run(layer)
+    enters_attention, follows_attention = part in (0, 1), part >= 2
+    assert bool((after[:3] - before[:3]).abs().max() > 1e-3) == enters_attention
+    assert bool((adapted[:3] - plain[:3]).abs().max() > 1e-3) == follows_attention
+    assert torch.equal(after[3:], before[3:])  # the other modality of the tower has no condition
+    assert torch.equal(adapted[3:], plain[3:])
+
+
+@pytest.mark.parametrize(("shift", "scale", "gate"), [(0, 1, 2), (3, 4, 5)])
+def test_a_shift_is_added_after_the_scale_and_the_gate_closes_the_branch(layer, shift, scale, gate):
+    adapt(layer, scale, -1.0)
+    adapt(layer, shift, 0.3)
+    _, queries, _ = run(layer)
+    if shift == 0:  # all that is left of each token is the shift
+        torch.testing.assert_close(queries[:3], queries[:1].expand(3, -1, -1, -1))
+    for closed in (2, 5):
+        adapt(layer, closed, -1.0)
+    x, _, output = run(layer)
+    torch.testing.assert_close(output[:3], x[:3])
+    adapt(layer, gate, 0.0)
+    x, _, output = run(layer)
+    assert (output[:3] - x[:3]).abs().max() > 1e-3
+    if shift == 3:  # every token adds the same, whatever it was
+        torch.testing.assert_close(output[1:3] - x[1:3], (output[:1] - x[:1]).expand(2, -1))

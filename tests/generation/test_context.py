@@ -1,0 +1,110 @@
+"""The cache of keys and values changes nothing but the time it takes."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import TOKENS, make_document, make_model
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from properties import CLOSE, assert_cached_equals_packed, cached_hidden_states
+
+from mot_lightning.generation import Context
+
+NAMES = ("text", "image", "speech")
+TOWERS = [{}, {"all": [*NAMES]}, {"words": ["text"], "perception": ["image", "speech"]}]
+random_layouts = settings(max_examples=6, deadline=None, derandomize=True)
+
+
+@pytest.mark.parametrize("image", ["norm", "token", "diffusion"])
+@pytest.mark.parametrize("towers", TOWERS, ids=["separate", "dense", "two"])
+@pytest.mark.parametrize("one_by_one", [False, True], ids=["by segment", "by token"])
+def test_cached_equals_packed(image, towers, one_by_one):
+    model = make_model(image, towers)
+
+    @random_layouts
+    @given(kinds=st.lists(st.sampled_from(NAMES), max_size=4), rows=st.integers(1, 3), seed=st.integers(0, 99))
+    def holds(kinds, rows, seed):
+        rng = np.random.default_rng(seed)
+        assert_cached_equals_packed(model, [make_document(rng, kinds) for _ in range(rows)], one_by_one)
+
+    holds()
+
+
+@pytest.fixture
+def grown():
+    """A model and a context of three sequences of different lengths."""
+    model, rng = make_model(), np.random.default_rng(1)
+    documents = [make_document(rng, ["text", "image", "speech"]) for _ in range(3)]
+    _, context = cached_hidden_states(model, documents)
+    assert len(set(context.lengths.tolist())) > 1
+    return model, context
+
+
+def an_image(model, seed=0, rows=3, n=4):
+    latents = torch.randn(rows, n, TOKENS["image"].latent_dim, generator=torch.Generator().manual_seed(seed))
+    return model.objectives["image"].embed_clean(latents)
+
+
+@torch.no_grad()
+def test_a_peek_leaves_no_trace(grown):
+    model, context = grown
+    other = context[torch.arange(3)]
+    for seed in range(2):
+        x, condition = an_image(model, seed)
+        context.peek(x, "image", False, condition)
+    assert torch.equal(context.lengths, other.lengths)
+    assert torch.equal(context.last, other.last)
+    ids = torch.tensor([[1, 2], [3, 4], [5, 6]])
+    x = model.objectives["text"].embed_clean(ids)[0]  # fewer tokens than were peeked at
+    assert torch.equal(context.append(x, "text", True), other.append(x, "text", True))
+
+
+@torch.no_grad()
+def test_a_peek_sees_what_an_append_sees(grown):
+    model, context = grown
+    x, condition = an_image(model)
+    seen = context.peek(x, "image", False, condition)
+    assert torch.equal(seen, context.append(x, "image", False, condition))
+
+
+@torch.no_grad()
+def test_only_the_first_counts_of_a_row_stay(grown):
+    model, context = grown
+    before, last = context.lengths.clone(), context.last.clone()
+    x = model.objectives["text"].embed_clean(torch.tensor([[1, 2], [3, 4], [5, 6]]))[0]
+    hidden = context.append(x, "text", True, counts=torch.tensor([2, 1, 0]))
+    assert (context.lengths - before).tolist() == [2, 1, 0]
+    assert torch.equal(context.last, torch.stack([hidden[0, 1], hidden[1, 0], last[2]]))
+
+
+@torch.no_grad()
+def test_part_of_a_context_goes_its_own_way_until_it_is_taken_back(grown):
+    model, context = grown
+    whole = context[torch.arange(3)]
+    rows = torch.tensor([2, 0])
+    part = context[rows]
+    x, condition = an_image(model, rows=2)
+    part.append(x, "image", False, condition)
+    long = model.objectives["text"].embed_clean(torch.ones(2, 200, dtype=torch.long))[0]  # outgrows the cache
+    part.append(long, "text", True)
+    assert torch.equal(context.lengths, whole.lengths)
+    assert torch.equal(context.last, whole.last)
+
+    context[rows] = part
+    assert (context.lengths - whole.lengths).tolist() == [204, 0, 204]
+    x = model.objectives["text"].embed_clean(torch.tensor([[1], [2], [3]]))[0]
+    after = context.append(x, "text", True)
+    torch.testing.assert_close(after[1:2], whole[torch.tensor([1])].append(x[1:2], "text", True), **CLOSE)
+    torch.testing.assert_close(after[rows], part.append(x[rows], "text", True), **CLOSE)
+
+
+def test_a_voice_speaks_its_own_modality(grown):
+    model, context = grown
+    x, condition = an_image(model)
+    other = context[torch.arange(3)]
+    voice = context.speaking("image", False)
+    with torch.no_grad():
+        assert torch.equal(voice.peek(x, condition), other.peek(x, "image", False, condition))
+        assert torch.equal(voice.append(x, condition), other.append(x, "image", False, condition))
+    assert torch.equal(voice.last, other.last)
+    assert isinstance(context, Context)

@@ -1,0 +1,10 @@
+"""An objective as a user would write it, in a package of their own."""
+
+from mot_lightning.objectives import FlowMatching
+
+
+class SlowFlow(FlowMatching):
+    """Flow matching that samples in more steps."""
+
+    def __init__(self) -> None:
+        super().__init__(steps=30)

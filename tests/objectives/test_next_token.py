@@ -1,0 +1,71 @@
+"""How the next id is chosen."""
+
+import pytest
+import torch
+
+from mot_lightning.objectives import NextToken
+from mot_lightning.objectives.base import Request, generator_for
+from mot_lightning.sequence import Tokens
+
+PROBABILITIES = torch.tensor([0.1, 0.4, 0.05, 0.3, 0.15])
+ALL = slice(0, 5)
+
+
+@pytest.fixture
+def objective():
+    """Gives these probabilities to a hidden state of one."""
+    objective = NextToken()
+    objective.build(1, Tokens(vocab_size=5))
+    objective.head.weight.data = PROBABILITIES.log()[:, None]
+    return objective
+
+
+@torch.no_grad()
+def choose(objective, rows, ids=ALL, start=0, **settings):
+    generators = [generator_for(7, start + i) for i in range(rows)]
+    return objective.choose(torch.ones(rows, 1), ids, Request(generators, **settings))
+
+
+def assert_frequencies(chosen, expected):
+    """Within four standard errors of what is expected."""
+    found = chosen.bincount(minlength=len(expected)) / len(chosen)
+    error = (expected * (1 - expected) / len(chosen)).sqrt()
+    assert ((found - expected).abs() <= 4 * error).all(), found
+
+
+def test_zero_temperature_takes_the_likeliest(objective):
+    assert choose(objective, 3, temperature=0).tolist() == [1, 1, 1]
+    assert choose(objective, 2, torch.tensor([0, 4, 2]), temperature=0).tolist() == [4, 4]
+
+
+def test_ids_are_drawn_as_often_as_they_are_likely(objective):
+    assert_frequencies(choose(objective, 4000), PROBABILITIES)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 2.0])
+def test_temperature_sharpens_and_flattens(objective, temperature):
+    expected = PROBABILITIES ** (1 / temperature)
+    assert_frequencies(choose(objective, 2000, temperature=temperature), expected / expected.sum())
+
+
+def test_only_the_ids_asked_for_are_drawn(objective):
+    among = torch.tensor([4, 0, 2])
+    expected = torch.zeros(5).index_copy(0, among, PROBABILITIES[among] / PROBABILITIES[among].sum())
+    assert_frequencies(choose(objective, 2000, among), expected)
+
+
+@pytest.mark.parametrize(
+    ("top_p", "kept"), [(0.01, [1]), (0.39, [1]), (0.6, [1, 3]), (0.8, [1, 3, 4]), (1.0, [*range(5)])]
+)
+def test_top_p_keeps_the_fewest_ids_that_hold_the_share(objective, top_p, kept):
+    expected = torch.zeros(5)
+    expected[kept] = PROBABILITIES[kept] / PROBABILITIES[kept].sum()
+    chosen = choose(objective, 2000, top_p=top_p)
+    assert set(chosen.tolist()) == set(kept)
+    assert_frequencies(chosen, expected)
+
+
+def test_a_row_depends_on_its_own_generator_only(objective):
+    together = choose(objective, 50)
+    assert [choose(objective, 1, start=i).item() for i in range(50)] == together.tolist()
+    assert torch.equal(choose(objective, 20, start=30), together[30:])

@@ -1,0 +1,215 @@
+"""The command line as a user meets it: configs merge, objectives swap by one flag, bad input is one line and exit 2."""
+
+import json
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+import yaml
+from PIL import Image
+from test_resume import TINY, run
+
+from mot_lightning.cli import main
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def printed_config(capsys, *arguments):
+    """What `fit --print_config` shows."""
+    main(["fit", *arguments, "--print_config"])
+    return yaml.safe_load(capsys.readouterr().out)
+
+
+def refusal(capsys, tmp_path, *arguments):
+    """The one line that a command ends with; nothing may have been written."""
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(SystemExit) as end:
+        main([*arguments, f"--runs={tmp_path / 'runs'}"])
+    said = capsys.readouterr().err.strip()
+    assert end.value.code == 2
+    assert len(said.splitlines()) == 1
+    assert said.startswith("error: ")
+    assert sorted(tmp_path.rglob("*")) == before
+    return said
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A tiny trained run."""
+    folder = tmp_path_factory.mktemp("trained")
+    assert run(folder, "fit", *TINY, "--report.prompts=3", "--samples.prompts=2") == 0
+    return folder / "default/0"
+
+
+def test_a_flag_swaps_one_objective_and_leaves_the_rest(capsys):
+    before = printed_config(capsys)
+    after = printed_config(capsys, "--model.modalities.image.objective=Diffusion")
+    assert after["model"]["modalities"]["image"]["objective"] == {
+        "class_path": "mot_lightning.objectives.diffusion.Diffusion"
+    }
+    del after["model"]["modalities"]["image"]["objective"], before["model"]["modalities"]["image"]["objective"]
+    assert after == before
+
+
+def test_the_swap_runs_both_ways_and_takes_the_new_ones_own_defaults(capsys):
+    back = printed_config(
+        capsys, f"--config={ROOT / 'conf/transfusion.yaml'}", "--model.modalities.image.objective=FlowMatching"
+    )
+    assert back["model"]["modalities"]["image"]["objective"] == {
+        "class_path": "mot_lightning.objectives.flow_matching.FlowMatching"
+    }
+    assert back["model"]["modalities"]["image"]["weight"] == 5
+
+
+def test_configs_merge_deeply_and_null_drops_a_modality(capsys, tmp_path):
+    (tmp_path / "a.yaml").write_text("model: {modalities: {image: {weight: 7}, speech: null}}")
+    config = printed_config(capsys, f"--config={tmp_path / 'a.yaml'}")
+    assert set(config["model"]["modalities"]) == {"image", "text"}
+    assert config["model"]["modalities"]["image"]["weight"] == 7
+    assert config["model"]["modalities"]["image"]["codec"]["class_path"].endswith("Patches")
+
+
+def test_the_data_settle_what_a_codec_needs_and_the_user_may_overrule(capsys):
+    config = printed_config(capsys, "--data.image_root=anywhere", "--model.modalities.image.codec.patch_size=7")
+    codec = config["model"]["modalities"]["image"]["codec"]["init_args"]
+    assert codec == {"shape": [1, 28, 28], "patch_size": 7}
+
+
+def test_the_default_config_is_found_from_any_directory(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert printed_config(capsys, "--config=conf/transfusion.yaml")["experiment"] == "transfusion"
+
+
+def test_help_is_short(capsys):
+    for command in ("fit", "validate", "test", "generate"):
+        main([command, "--help"])
+        assert 8 < len(capsys.readouterr().out.splitlines()) < 45
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["fitt"], ["fitt", "did you mean fit?"]),
+        (["fit", "--trainer.max_step=3"], ["max_step", "did you mean"]),
+        (["fit", "--model.backbone.dimm=3"], ["dimm", "did you mean"]),
+        (["fit", "--modle.control=text"], ["modle", "did you mean"]),
+        (["fit", "--model.modalities.imag.weight=3"], ["imag", "did you mean image?"]),
+        (["fit", "--model.modalities.image.objective=FlowMatchin"], ["FlowMatchin", "did you mean FlowMatching?"]),
+        (["fit", "--model.modalities.text.objective=Diffusion"], ["Diffusion", "text", "ids", "latents"]),
+        (["fit", "--model.modalities.image.objective=NextToken"], ["NextToken", "image", "ids", "latents"]),
+        (["fit", "--model.modalities.image.objective=os.Path"], ["os.Path", "--allow os"]),
+        (["fit", "--model.modalities.image.objective.scheduler=diffusers.Nope"], ["diffusers.Nope"]),
+        (["fit", "--model.modalities.image.objective.stepz=3"], ["stepz"]),
+        (["fit", "--model.backbone.dim=abc"], ["dim", "abc"]),
+        (["fit", "--model.backbone.heads=3"], ["heads", "3", "128"]),
+        (["fit", "--model.control=image"], ["control", "image"]),
+        (["fit", "--data.image_root=/nowhere"], ["image_root", "/nowhere"]),
+        (["fit", "--data.speech_root=/nowhere"], ["speech_root", "/nowhere"]),
+        (["fit", "--data=Digitz"], ["Digitz", "did you mean Digits?"]),
+        (["fit", "--trainer.max_steps=0"], ["max_steps", "0"]),
+        (["fit", "--trainer.accelerator=quantum"], ["quantum"]),
+        (["fit", "--config=conf/transfusio.yaml"], ["transfusio", "did you mean conf/transfusion.yaml?"]),
+        (["fit", "--experiment=a/b"], ["a/b"]),
+        (["fit", "--seed"], ["--seed"]),
+        (["fit", "seed=3"], ["seed=3"]),
+        (["test"], ["--ckpt_path"]),
+        (["generate", "--prompt=a"], ["--ckpt_path"]),
+        (["test", "--ckpt_path=/nowhere.ckpt"], ["/nowhere.ckpt"]),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing_behind(capsys, tmp_path, arguments, words):
+    said = refusal(capsys, tmp_path, *arguments)
+    assert all(word in said for word in words), said
+
+
+def test_data_folders_with_nothing_or_rubbish_in_them_are_refused(capsys, tmp_path):
+    (tmp_path / "empty").mkdir()
+    assert "empty" in refusal(capsys, tmp_path, "fit", f"--data.image_root={tmp_path / 'empty'}")
+    assert "empty" in refusal(capsys, tmp_path, "fit", f"--data.speech_root={tmp_path / 'empty'}")
+    (tmp_path / "t10k-images-idx3-ubyte").write_bytes(struct.pack(">4I", 2051, 9, 28, 28) + b"short")
+    (tmp_path / "t10k-labels-idx1-ubyte").write_bytes(struct.pack(">2I", 2049, 9) + bytes(9))
+    assert "t10k-images-idx3-ubyte" in refusal(capsys, tmp_path, "fit", f"--data.image_root={tmp_path}")
+    for i, speaker in enumerate("abc"):
+        soundfile.write(tmp_path / f"1_{speaker}_{i}.wav", np.random.default_rng(0).random(800), 8000)
+    (tmp_path / "2_a_1.wav").write_text("no sound")
+    assert "2_a_1.wav" in refusal(capsys, tmp_path, "fit", f"--data.speech_root={tmp_path}")
+
+
+def test_damaged_and_foreign_checkpoints_are_refused(capsys, tmp_path, trained):
+    good = (trained / "checkpoints/last.ckpt").read_bytes()
+    (tmp_path / "cut.ckpt").write_bytes(good[: len(good) // 2])
+    assert "cut.ckpt" in refusal(capsys, tmp_path, "test", f"--ckpt_path={tmp_path / 'cut.ckpt'}")
+    torch.save({"state_dict": {}}, tmp_path / "other.ckpt")
+    assert "other.ckpt" in refusal(capsys, tmp_path, "test", f"--ckpt_path={tmp_path / 'other.ckpt'}")
+    checkpoint = torch.load(trained / "checkpoints/last.ckpt", weights_only=True)
+    checkpoint["config"]["model"]["backbone"]["dim"] = 32
+    torch.save(checkpoint, tmp_path / "wider.ckpt")
+    said = refusal(capsys, tmp_path, "test", f"--ckpt_path={tmp_path / 'wider.ckpt'}")
+    assert "another model" in said
+
+
+def test_a_checkpoint_takes_data_settings_and_no_model_settings(capsys, tmp_path, trained):
+    checkpoint = f"--ckpt_path={trained / 'checkpoints/last.ckpt'}"
+    assert "--model" in refusal(capsys, tmp_path, "test", checkpoint, "--model.backbone.dim=8")
+    assert run(tmp_path, "validate", checkpoint, "--data.batch_size=3") == 0
+    assert "data.batch_size: 4 -> 3" in capsys.readouterr().out
+
+
+def test_a_run_folder_holds_everything(trained):
+    metrics = json.loads((trained / "metrics.json").read_text())
+    wanted = {
+        "test/image/judge_accuracy", "test/image/judge_accuracy_guided", "test/image/judge_accuracy_real",
+        "test/image/speech_to_image_accuracy", "test/image/fid[digits]", "test/text/image_to_text_accuracy",
+        "test/text/speech_to_text_accuracy", "test/text/bits_per_byte", "test/text/loss",
+        "test/speech/text_to_speech_accuracy", "test/speech/text_to_speech_accuracy_real", "test/image/guidance",
+        "test/image/steps", "test/image/judge_accuracy_samples", "fit/seconds", "fit/peak_rss_mb", "model/parameters",
+        "model/image/active_parameters", "model/speech/forward_flops_per_token",
+    }  # fmt: skip
+    assert wanted <= set(metrics)
+    assert all(isinstance(value, int | float) for value in metrics.values())
+    for name in ("config.yaml", "metrics.csv", "checkpoints/best.ckpt", "checkpoints/last.ckpt", "tensorboard"):
+        assert (trained / name).exists()
+    endings = {path.suffix for path in (trained / "samples").rglob("*")}
+    assert {".png", ".wav", ".txt"} <= endings
+
+
+def test_a_checkpoint_alone_reproduces_its_test_figures(tmp_path, trained):
+    assert run(tmp_path, "test", f"--ckpt_path={trained / 'checkpoints/last.ckpt'}") == 0
+    first = json.loads((trained / "metrics.json").read_text())
+    again = json.loads((tmp_path / "default/0/metrics.json").read_text())
+    assert {k: v for k, v in again.items() if k.startswith("test/")} == {
+        k: v for k, v in first.items() if k.startswith("test/")
+    }
+
+
+def test_generate_continues_text_images_and_sounds_into_files(capsys, tmp_path, trained):
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 255, (8, 8), np.uint8)).save(tmp_path / "image.wav")  # an ending that lies
+    soundfile.write(tmp_path / "sound.wav", rng.random(4000) - 0.5, 16000)
+    checkpoint = f"--ckpt_path={trained / 'checkpoints/last.ckpt'}"
+    arguments = ["--prompt=a", f"--prompt={tmp_path / 'image.wav'}", f"--prompt={tmp_path / 'sound.wav'}"]
+    main(["generate", checkpoint, *arguments, "--modalities=image,text,speech", f"--out={tmp_path / 'out'}"])
+    assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".png", ".txt", ".wav"}
+    assert str(tmp_path / "out") in capsys.readouterr().out
+    main(["generate", checkpoint, f"--out={tmp_path / 'free'}", "--max_segments=2", "--num_samples=3"])
+    assert (tmp_path / "free").is_dir()
+
+
+def test_generate_refuses_what_it_cannot_read(capsys, tmp_path, trained):
+    checkpoint = f"--ckpt_path={trained / 'checkpoints/last.ckpt'}"
+    (tmp_path / "notes.pdf").write_text("neither")
+    said = refusal(capsys, tmp_path, "generate", checkpoint, f"--prompt={tmp_path / 'notes.pdf'}")
+    assert "neither image nor speech" in said
+    assert "gone.png" in refusal(capsys, tmp_path, "generate", checkpoint, "--prompt=gone.png")
+    assert "video" in refusal(capsys, tmp_path, "generate", checkpoint, "--prompt=a", "--modalities=video")
+    assert "temperature" in refusal(capsys, tmp_path, "generate", checkpoint, "--prompt=a", "--temperature=-1")
+    assert "hot" in refusal(capsys, tmp_path, "generate", checkpoint, "--prompt=a", "--temperature=hot")
+
+
+def test_a_class_of_the_users_own_works_once_its_package_is_allowed(capsys, tmp_path):
+    mine = "--model.modalities.image.objective=my_objective.SlowFlow"
+    assert "--allow my_objective" in refusal(capsys, tmp_path, "fit", mine)
+    assert run(tmp_path, "fit", *TINY, mine, "--allow=my_objective", "--trainer.max_steps=2") == 0
