@@ -38,6 +38,9 @@ class Parser(LightningArgumentParser):
         """Say what is wrong in one line; jsonargparse tells all that it tried."""
         message = " ".join(str(message).split())
         keys = [key for key in re.findall(r'Parser key "([^"]+)"', message)]
+        said = re.search(r"there is no setting '[^']+'(, did you mean \w+\?)?", message)  # by a parser within
+        if said:
+            raise ConfigError(f"{'.'.join(keys)}: {said[0]}")
         unknown = re.search(
             r"[Gg]roup '(?P<group>\w+)' does not accept option '(?P<a>[^']+)'|Option '(?P<b>[^']+)'", message
         )
@@ -47,7 +50,7 @@ class Parser(LightningArgumentParser):
         wrong = re.search(r"Expected an? (?P<type>.+?)\. Got value: (?P<value>.*)", message)
         if wrong and keys:
             kind = re.sub(r"<class '([^']+)'>", r"\1", wrong["type"])
-            raise ConfigError(f"{'.'.join(keys)} is {wrong['value']!r}, wanted {kind}")
+            raise ConfigError(f"{'.'.join(keys)} is {wrong['value'].split(' - Expected')[0]!r}, wanted {kind}")
         raise ConfigError(message)
 
     def _words(self) -> set[str]:

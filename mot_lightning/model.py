@@ -118,6 +118,14 @@ class MixtureOfTransformers(nn.Module):
             if not any(present[name] for name in tower)
             for module in self.backbone.tower_modules(number)
         ]
+        # a shared tower is touched, but not what adapts the norms of an absent member
+        absent += [
+            tower.adapt[name]
+            for layer in self.backbone.layers
+            for tower in layer
+            for name in tower.adapt
+            if not present[name] and any(present[member] for member in tower.modalities)
+        ]
         return absent + [objective for name, objective in self.objectives.items() if not present[name]]
 
 

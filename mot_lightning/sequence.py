@@ -118,6 +118,9 @@ class Grammar:
         kind, tokens = self.tokens[segment.modality], segment.tokens
         if kind.discrete and (tokens.dim() != 1 or tokens.is_floating_point()):
             raise ValueError(f"{segment.modality}: tokens are {tokens.dtype} {tuple(tokens.shape)}, wanted ids (n,)")
+        if kind.vocab_size and len(tokens) and not 0 <= int(tokens.min()) <= int(tokens.max()) < kind.vocab_size:
+            seen = f"{int(tokens.min())} to {int(tokens.max())}"
+            raise ValueError(f"{segment.modality}: ids are {seen}, wanted 0 to {kind.vocab_size - 1}")
         if not kind.discrete and (tokens.dim() != 2 or tokens.shape[1] != kind.latent_dim):
             shape = tuple(tokens.shape)
             raise ValueError(f"{segment.modality}: tokens are {shape}, wanted latents (n, {kind.latent_dim})")
@@ -171,6 +174,8 @@ def pack(documents: Sequence[Sequence[Segment]], grammar: Grammar, row_length: i
     Raises:
         ValueError: a document does not fit a row, or a segment does not fit its modality.
     """
+    if not documents:
+        raise ValueError("there are 0 documents to pack, wanted at least 1")
     lengths = [grammar.length(document) for document in documents]
     places = assign_rows(lengths, row_length)
     b = 1 + max(row for row, _ in places)

@@ -45,6 +45,11 @@ class BackboneSettings:
             raise ValueError(
                 f"backbone.heads is {self.heads}, wanted a number that divides dim {self.dim} evenly in two"
             )
+        if self.ffn_dim < 0 or self.rope_base <= 1:
+            name = "ffn_dim" if self.ffn_dim < 0 else "rope_base"
+            raise ValueError(
+                f"backbone.{name} is {getattr(self, name)}, wanted {'0 or more' if self.ffn_dim < 0 else 'above 1'}"
+            )
         if not 0 <= self.dropout < 1:
             raise ValueError(f"backbone.dropout is {self.dropout}, wanted a share from 0 to below 1")
 

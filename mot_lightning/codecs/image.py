@@ -1,6 +1,7 @@
 """Images as patches of pixels: continuous latents with nothing lost."""
 
 import textwrap
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -70,32 +71,48 @@ class Patches(Codec):
     def read(self, path: Path) -> Tensor:
         """An image file, converted to this codec's channels and size."""
         try:
-            with Image.open(path) as image:
-                if image.size[0] * image.size[1] > 2**26:
-                    raise ValueError(f"{path} has {image.size[0]}x{image.size[1]} pixels, wanted at most 2^26")
-                grey = image.convert("L" if self.shape[0] == 1 else "RGB")
-        except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
+            with (
+                warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning),
+                Image.open(path) as opened,
+            ):
+                image: Image.Image = opened
+                if image.mode.startswith("I;16"):  # convert() would clip 16 bits, not scale them
+                    image = image.point(lambda level: level / 257, "L")
+                converted = image.convert("L" if self.shape[0] == 1 else "RGB")
+        except (
+            UnidentifiedImageError,
+            OSError,
+            SyntaxError,
+            Image.DecompressionBombError,
+            Image.DecompressionBombWarning,
+        ) as error:
             raise ValueError(f"{path} is not a readable image: {error}") from None
-        if grey.size != (self.shape[2], self.shape[1]):
-            grey = grey.resize((self.shape[2], self.shape[1]), Image.Resampling.BICUBIC)
-        return pil_to_tensor(grey).float() / 255  # (c, h, w)
+        size = (self.shape[2], self.shape[1])
+        if converted.size != size:
+            whole = converted.size[0] % size[0] == 0 and converted.size[1] % size[1] == 0
+            converted = converted.resize(size, Image.Resampling.BOX if whole else Image.Resampling.BICUBIC)
+        return pil_to_tensor(converted).float() / 255  # (c, h, w)
 
     def write(self, media: Tensor, stem: Path) -> Path:
         """A PNG, enlarged by whole pixels to at least 128 a side, so that it can be looked at."""
-        path = stem.with_suffix(self.suffixes[0])
-        image = to_pil_image(media)
+        path = stem.with_name(f"{stem.name}{self.suffixes[0]}")
+        image = _pil(media)
         scale = max(1, -(-128 // min(image.size)))
         image.resize((image.size[0] * scale, image.size[1] * scale), Image.Resampling.NEAREST).save(path)
         return path
 
     def write_many(self, media: Sequence[Tensor], captions: Sequence[str], stem: Path) -> list[Path]:
         """One PNG: a grid of all images, each under its caption."""
-        path = stem.with_suffix(self.suffixes[0])
+        path = stem.with_name(f"{stem.name}{self.suffixes[0]}")
         _grid(media, captions).savefig(path)
         return [path]
 
     def show(self, board: Any, tag: str, media: Sequence[Tensor], captions: Sequence[str], step: int) -> None:
         board.add_figure(tag, _grid(media, captions), step)
+
+
+def _pil(image: Tensor) -> Image.Image:
+    return to_pil_image((image * 255).round().byte())
 
 
 def _grid(images: Sequence[Tensor], captions: Sequence[str], columns: int = 10) -> Figure:
@@ -105,6 +122,6 @@ def _grid(images: Sequence[Tensor], captions: Sequence[str], columns: int = 10) 
     for i, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
         axes.axis("off")
         if i < len(images):
-            axes.imshow(to_pil_image(images[i]), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+            axes.imshow(_pil(images[i]), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
             axes.set_title(textwrap.fill(captions[i], 16), fontsize=8)
     return figure

@@ -30,12 +30,12 @@ class Bytes(Codec):
 
     def read(self, path: Path) -> str:
         try:
-            return path.read_text(encoding="utf-8")
+            return path.read_text(encoding="utf-8").removesuffix("\n")
         except UnicodeDecodeError:
             raise ValueError(f"{path} is not UTF-8 text") from None
 
     def write(self, media: str, stem: Path) -> Path:
-        path = stem.with_suffix(self.suffixes[0])
+        path = stem.with_name(f"{stem.name}{self.suffixes[0]}")
         path.write_text(media + "\n", encoding="utf-8")
         return path
 

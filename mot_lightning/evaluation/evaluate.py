@@ -39,7 +39,7 @@ def evaluate_tasks(module: MoTModule, tasks: Sequence[Task], guidance: float, se
             suffix = "_guided" if scale != 1 else ""
             stem = f"test/{task.target}/{task.name}"
             found[f"{stem}{suffix}"] = _accuracy(task, made)
-            if task.reference is not None:
+            if task.reference is not None and len(made) > 1:  # a covariance needs two
                 key = f"test/{task.target}/fid{suffix}[{task.reference.name}]"
                 found[key] = frechet_distance(task.reference, made)
             if not suffix:

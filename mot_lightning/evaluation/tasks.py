@@ -64,7 +64,8 @@ class Task:
 
     def first(self, n: int) -> "Task":
         """The same task on n of its prompts, spread evenly."""
-        kept = [i * len(self.prompts) // n for i in range(min(n, len(self.prompts)))]
+        n = min(n, len(self.prompts))
+        kept = [i * len(self.prompts) // n for i in range(n)]
         return replace(self, prompts=[self.prompts[i] for i in kept], labels=[self.labels[i] for i in kept])
 
     def caption(self, i: int) -> str:

@@ -40,17 +40,21 @@ class Context:
         self.cache[:, :, rows] = part.cache
         self.lengths[rows], self.last[rows] = part.lengths, part.last
 
-    def peek(self, x: Tensor, modality: str, causal: bool, condition: Tensor | None = None) -> Tensor:
+    def peek(
+        self, x: Tensor, modality: str, causal: bool, condition: Tensor | None = None, counts: Tensor | None = None
+    ) -> Tensor:
         """Hidden states (r, n, d) of tokens x (r, n, d) of one modality placed after each sequence.
 
         Args:
             causal: whether the tokens see each other only backwards.
             condition: (r, d), for a modality with adaptive norms.
+            counts: (r,) how many of its tokens each sequence means; none means all.
         """
         r, n, _ = x.shape
         self._reserve(int(self.lengths.max()) + n)
         place = self.lengths[:, None] + torch.arange(n, device=x.device)  # (r, n)
-        reach = place if causal else place[:, -1:].expand(r, n)
+        meant = torch.full_like(self.lengths, n) if counts is None else counts
+        reach = place if causal else (self.lengths + meant.clamp(min=1) - 1)[:, None].expand(r, n)
         slots = torch.arange(int(self.lengths.max()) + n, device=x.device)
         mask = (slots <= reach[..., None])[:, None]  # (r, 1, n, slots)
         row = torch.arange(r, device=x.device)[:, None]
@@ -64,21 +68,21 @@ class Context:
             out = F.scaled_dot_product_attention(queries, keys[:, :, seen], values[:, :, seen], attn_mask=mask)
             return out.transpose(1, 2).flatten(0, 1)  # (r n, h, e)
 
-        counts = [r * n if name == modality else 0 for name in self.backbone.modalities]
+        per_modality = [r * n if name == modality else 0 for name in self.backbone.modalities]
         segment = torch.arange(r, device=x.device).repeat_interleave(n)
         # a modality of no rows still passes its tower, conditioned on nothing
         nothing = Condition(x.new_zeros(0, x.shape[-1]), segment[:0])
         conditions = {name: nothing for name in self.backbone.modalities}
         if condition is not None:
             conditions[modality] = Condition(condition, segment)
-        hidden = self.backbone(x.flatten(0, 1), counts, place.flatten(), attend, conditions)
+        hidden = self.backbone(x.flatten(0, 1), per_modality, place.flatten(), attend, conditions)
         return hidden.view(r, n, -1)  # (r, n, d)
 
     def append(
         self, x: Tensor, modality: str, causal: bool, condition: Tensor | None = None, counts: Tensor | None = None
     ) -> Tensor:
         """As `peek`, and kept: all tokens, or the first `counts` (r,) of each sequence."""
-        hidden = self.peek(x, modality, causal, condition)
+        hidden = self.peek(x, modality, causal, condition, counts)
         kept = torch.full_like(self.lengths, x.shape[1]) if counts is None else counts
         self.lengths = self.lengths + kept
         at = (kept - 1).clamp(min=0)

@@ -64,6 +64,14 @@ def generate(
         progress: called after each round of segments.
     """
     grammar = model.grammar
+    unknown = sorted({*settings.modalities} - {*grammar.names})
+    if unknown:
+        raise ValueError(f"modalities names {unknown[0]!r}, wanted some of {', '.join(grammar.names)}")
+    for prompt in prompts:
+        for segment in prompt:
+            grammar.check(segment)
+    if not prompts:
+        return []
     device = next(model.parameters()).device
     rows = torch.arange(len(prompts), device=device)
     numbers = range(len(prompts)) if samples is None else samples

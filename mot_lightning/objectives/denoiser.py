@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mot_lightning.objectives.base import Context, Objective, Request, View
-from mot_lightning.objectives.scheduler import make_scheduler, scheduler_config
+from mot_lightning.objectives.scheduler import check_steps, make_scheduler, scheduler_config, takes_generator
 from mot_lightning.sequence import Part, Tokens
 
 
@@ -53,7 +53,7 @@ class Denoiser(Objective):
         self.conditions = time == "norm"
         self.scheduler = scheduler_config(self.default_scheduler, scheduler)
         self.steps = steps
-        make_scheduler(self.scheduler)  # refuse a bad one now
+        check_steps(make_scheduler(self.scheduler), steps)  # refuse a bad one now
 
     def build(self, dim: int, tokens: Tokens) -> None:
         assert tokens.latent_dim is not None
@@ -114,13 +114,15 @@ class Denoiser(Objective):
         device = context.last.device
         x_t = torch.stack([torch.randn(shape, generator=g, device=device) for g in request.generators])  # (r, n, l)
         x_t = x_t * scheduler.init_noise_sigma if hasattr(scheduler, "init_noise_sigma") else x_t
+        draws = {"generator": list(request.generators)} if takes_generator(scheduler) else {}
         for timestep in scheduler.timesteps:
             t = (timestep / scheduler.config.num_train_timesteps).to(device).expand(len(x_t))  # (r,)
-            prediction = self.predict(context, x_t, t)
+            seen = scheduler.scale_model_input(x_t, timestep) if hasattr(scheduler, "scale_model_input") else x_t
+            prediction = self.predict(context, seen, t)
             if request.unguided is not None:  # classifier-free guidance, arXiv 2207.12598
-                free = self.predict(request.unguided, x_t, t)
+                free = self.predict(request.unguided, seen, t)
                 prediction = free + request.guidance * (prediction - free)
-            x_t = scheduler.step(prediction, timestep, x_t).prev_sample
+            x_t = scheduler.step(prediction, timestep, x_t, **draws).prev_sample
         embedding, condition = self.embed_clean(x_t)
         context.append(embedding, condition)
         return list(x_t)

@@ -1,5 +1,7 @@
 """Next-token prediction: ids are predicted one by one from all that precedes them (text, speech units, control)."""
 
+from dataclasses import replace
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -37,7 +39,8 @@ class NextToken(Objective):
             return among[logits.argmax(-1)]
         probability = (logits / request.temperature).softmax(-1)  # (r, v)
         ranked, rank = probability.sort(dim=-1, descending=True)
-        ranked[ranked.cumsum(-1) - ranked > request.top_p] = 0  # nucleus sampling, arXiv 1904.09751
+        if request.top_p < 1:  # nucleus sampling, arXiv 1904.09751
+            ranked[ranked.cumsum(-1) - ranked + 1e-6 >= request.top_p] = 0
         # each row from its own generator: a race of exponential clocks is won in proportion to their rates
         clocks = torch.stack(
             [torch.empty_like(p).exponential_(generator=g) for p, g in zip(ranked, request.generators, strict=True)]
@@ -51,11 +54,15 @@ class NextToken(Objective):
         tokens: list[Tensor] = []
         running = torch.ones(len(context.last), dtype=torch.bool, device=context.last.device)  # (r,)
         for _ in range(request.max_length):
-            chosen = self.choose(context.last, slice(0, stop + 1), request)  # (r,)
+            # only rows that still write draw, so that no sample depends on how long the others are
+            rows = running.nonzero()[:, 0]
+            own = replace(request, generators=[request.generators[i] for i in rows.tolist()])
+            chosen = torch.full((len(running),), stop, device=running.device)  # (r,)
+            chosen[rows] = self.choose(context.last[rows], slice(0, stop + 1), own)
             running = running & (chosen != stop)
             if not running.any():
                 break
             tokens.append(torch.where(running, chosen, -1))
             context.append(self.embedding(chosen)[:, None], counts=running.long())
-        rows = torch.stack(tokens, 1) if tokens else context.last.new_empty(len(running), 0, dtype=torch.long)
-        return [row[row >= 0] for row in rows]
+        written = torch.stack(tokens, 1) if tokens else context.last.new_empty(len(running), 0, dtype=torch.long)
+        return [row[row >= 0] for row in written]

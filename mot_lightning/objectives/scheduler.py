@@ -35,4 +35,20 @@ def make_scheduler(config: dict[str, Any]) -> Any:
     unknown = sorted(set(arguments) - known)
     if unknown:
         raise ValueError(f"{name} does not know {unknown[0]!r}, wanted one of {', '.join(sorted(known - {'self'}))}")
-    return scheduler(**arguments)
+    try:
+        return scheduler(**arguments)
+    except (NotImplementedError, TypeError, ValueError) as error:
+        raise ValueError(f"{name} refuses its init_args: {error}") from None
+
+
+def check_steps(scheduler: Any, steps: int) -> None:
+    """Raises ValueError where a scheduler cannot sample in so many steps."""
+    try:
+        scheduler.set_timesteps(steps)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{type(scheduler).__name__} cannot sample in {steps} steps: {error}") from None
+
+
+def takes_generator(scheduler: Any) -> bool:
+    """Whether a step of it draws noise."""
+    return "generator" in inspect.signature(scheduler.step).parameters
