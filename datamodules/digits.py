@@ -79,7 +79,7 @@ class Digits(InterleavedDataModule):
         if not 0 <= two_images <= 1:
             raise ValueError(f"data.two_images is {two_images}, wanted a share from 0 to 1")
         self.kinds = [tuple(kind.split("+")) for kind in shares]
-        self.shares = np.array(list(shares.values())) / sum(shares.values())
+        self.shares = np.cumsum(list(shares.values())) / sum(shares.values())  # cumulative
         if not speeds or min(speeds) < 0.5 or max(speeds) > 2:
             raise ValueError(f"data.speeds is {list(speeds)}, wanted factors from 0.5 to 2")
         self.two_images, self.speeds = two_images, tuple(speeds)
@@ -110,23 +110,24 @@ class Digits(InterleavedDataModule):
     def compose(self, split: Split, index: int, rng: np.random.Generator) -> list[Medium]:
         images, sounds = self.images[split], self.sounds[split]
         digit = images.labels[index]
-        kind = list(self.kinds[rng.choice(len(self.kinds), p=self.shares)])
+        kind = list(self.kinds[np.searchsorted(self.shares, rng.random(), side="right")])
         if self.grammar is not None:  # a modality left out of the experiment leaves the rest
             kind = [name for name in kind if name in self.grammar.tokens] or list(self.grammar.tokens)[:1]
         if "image" in kind and rng.random() < self.two_images:
             kind.append("image")
-        others = images.of(digit)
-        shown = [index, int(rng.choice(others[others != index] if len(others) > 1 else others))]
+        second = images.of(digit)
+        second = second[second != index] if len(second) > 1 else second
+        shown = [index, int(second[rng.integers(len(second))])]
         document = []
-        for name in rng.permutation(kind):
+        for name in (kind[i] for i in rng.permutation(len(kind))):
             if name == "text":
                 document.append(Medium("text", caption(digit, "image" in kind, "speech" in kind, rng)))
             elif name == "image":
                 i = shown.pop(0)
                 document.append(Medium("image", images.media[i], ("image", i)))
             else:
-                i = int(rng.choice(sounds.of(digit)))
-                speed = float(rng.choice(self.speeds)) if split == "train" else 1.0
+                i = int(sounds.of(digit)[rng.integers(len(sounds.of(digit)))])
+                speed = self.speeds[rng.integers(len(self.speeds))] if split == "train" else 1.0
                 document.append(Medium("speech", partial(play, sounds.media[i], speed), ("speech", i, speed)))
         return document
 

@@ -148,24 +148,24 @@ def assign_rows(lengths: Sequence[int], row_length: int) -> list[tuple[int, int]
 
 
 class _Collector:
-    """Gathers one modality's tokens and targets while documents are laid out."""
+    """Gathers one modality's tokens and targets while documents are laid out; plain lists, as they grow by a few."""
 
     def __init__(self) -> None:
         self.tokens: list[Tensor] = []
-        self.slots: list[np.ndarray] = []
-        self.segment: list[np.ndarray] = []
+        self.slots: list[int] = []
+        self.segment: list[int] = []
         self.loss: list[bool] = []
         self.noise_cap: list[float] = []
         self.target: list[Tensor] = []
-        self.read: list[np.ndarray] = []  # slots
-        self.weight: list[np.ndarray] = []
-        self.content: list[np.ndarray] = []
+        self.read: list[int] = []  # slots
+        self.weight: list[float] = []
+        self.content: list[bool] = []
 
-    def add_target(self, target: Tensor, read: np.ndarray, weight: float, content: bool) -> None:
+    def add_target(self, target: Tensor, read: Sequence[int], weight: float, content: bool) -> None:
         self.target.append(target)
-        self.read.append(read)
-        self.weight.append(np.full(len(read), weight, np.float32))
-        self.content.append(np.full(len(read), content))
+        self.read += read
+        self.weight += [weight] * len(read)
+        self.content += [content] * len(read)
 
 
 def pack(documents: Sequence[Sequence[Segment]], grammar: Grammar, row_length: int) -> InterleavedBatch:
@@ -197,30 +197,31 @@ def pack(documents: Sequence[Sequence[Segment]], grammar: Grammar, row_length: i
             name, n = segment.modality, len(segment.tokens)
             control_ids += [grammar.begin[name], grammar.end[name]]
             control_slots += [slot + 1, slot + 2 + n]
-            own = np.arange(slot + 2, slot + 2 + n)
+            own = range(slot + 2, slot + 2 + n)
             part, weight = collectors[name], float(segment.loss)
             part.tokens.append(segment.tokens)
-            part.slots.append(own)
-            part.segment.append(np.full(n, len(part.loss)))
+            part.slots += own
+            part.segment += [len(part.loss)] * n
             part.loss.append(segment.loss)
             part.noise_cap.append(segment.noise_cap)
             if grammar.causal[name]:  # each token is predicted at the one before it, and the last predicts stop
                 stop = grammar.stop(name)
                 target = segment.tokens if stop is None else torch.cat([segment.tokens, torch.tensor([stop])])
-                part.add_target(target, np.arange(slot + 1, slot + 1 + len(target)), weight, True)
+                part.add_target(target, range(slot + 1, slot + 1 + len(target)), weight, True)
             else:
                 part.add_target(segment.tokens, own, weight, True)
-                reach[row, own - row * s] = own[-1] - row * s - offset if n else -1
+                place = slot + 2 - row * s
+                reach[row, place : place + n] = place + n - 1 - offset
             slot += n + 2
         control.tokens.append(torch.tensor(control_ids))
-        control.slots.append(np.array(control_slots))
-        control.segment.append(np.full(len(control_ids), -1))
+        control.slots += control_slots
+        control.segment += [-1] * len(control_ids)
         # the start of a document and every end predict what begins next
         upcoming = torch.tensor([*control_ids[1::2], grammar.end_of_document])
-        control.add_target(upcoming, np.array(control_slots[::2]), 1.0, False)
+        control.add_target(upcoming, control_slots[::2], 1.0, False)
 
-    counts = tuple(sum(map(len, part.slots)) for part in collectors.values())
-    order = np.concatenate([slots for part in collectors.values() for slots in part.slots])
+    counts = tuple(len(part.slots) for part in collectors.values())
+    order = np.array([slot for part in collectors.values() for slot in part.slots])
     row_of = np.empty(b * s, int)
     row_of[order] = np.arange(len(order))
     layout = Layout(torch.from_numpy(order), counts, *map(torch.from_numpy, (number, position, reach)))
@@ -229,17 +230,14 @@ def pack(documents: Sequence[Sequence[Segment]], grammar: Grammar, row_length: i
 
 
 def _part(part: _Collector, kind: Tokens, row_of: np.ndarray) -> Part:
-    def joined(arrays: list[np.ndarray], dtype: type) -> Tensor:
-        return torch.from_numpy(np.concatenate([np.empty(0, dtype), *arrays]).astype(dtype))
-
     nothing = torch.empty(0, dtype=torch.long) if kind.discrete else torch.empty(0, kind.latent_dim or 0)
     return Part(
         tokens=torch.cat([nothing, *part.tokens]),
-        segment=joined(part.segment, np.int64),
+        segment=torch.tensor(part.segment, dtype=torch.long),
         loss=torch.tensor(part.loss, dtype=torch.bool),
         noise_cap=torch.tensor(part.noise_cap, dtype=torch.float32),
         target=torch.cat([nothing, *part.target]),
-        read=torch.from_numpy(row_of[joined(part.read, np.int64).numpy()]),
-        weight=joined(part.weight, np.float32),
-        content=joined(part.content, np.bool_),
+        read=torch.from_numpy(row_of[np.array(part.read, dtype=int)]),
+        weight=torch.tensor(part.weight, dtype=torch.float32),
+        content=torch.tensor(part.content, dtype=torch.bool),
     )
