@@ -7,9 +7,9 @@ import numpy as np
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 # beside an image, beside a sound, beside neither
-WRITTEN = ("a handwritten {}", "the digit {} in pixels", "a small picture of a {}", "{}, drawn by hand")
-SPOKEN = ("a voice says {}", "someone saying {}", "the word {}, spoken", "you can hear {}")
-PLAIN = ("the number {}", "it is a {}", "{}", "this is the digit {}")
+WRITTEN = ("a handwritten {}", "a {} in ink", "a drawn {}", "{} in pixels")
+SPOKEN = ("a spoken {}", "a voice: {}", "{} out loud", "hear {}")
+PLAIN = ("the number {}", "it is {}", "{}", "a {}")
 
 
 def caption(digit: int, image: bool, sound: bool, rng: np.random.Generator) -> str:

@@ -20,9 +20,9 @@ from mot_lightning.evaluation.tasks import Reference, Task
 
 DOCUMENTS = {
     "text+image+speech": 0.5,
-    "text+image": 0.2,
-    "text+speech": 0.16,
-    "image+speech": 0.04,
+    "text+image": 0.17,
+    "text+speech": 0.13,
+    "image+speech": 0.1,
     "image": 0.06,
     "text": 0.02,
     "speech": 0.02,
@@ -53,7 +53,7 @@ class Digits(InterleavedDataModule):
         speech_root: str | None = None,
         documents: dict[str, float] | None = None,
         two_images: float = 0.1,
-        speeds: tuple[float, ...] = (0.8, 0.9, 1.0, 1.1, 1.2),
+        speeds: tuple[float, ...] = (0.85, 1.0, 1.15),
         batch_size: int = 32,
         row_length: int | None = None,
         clean_context: float = 0.7,
@@ -105,7 +105,9 @@ class Digits(InterleavedDataModule):
         if modality == "text":
             rng = np.random.default_rng(0)
             return [caption(digit, True, True, rng) for digit in self.images[split].labels]
-        return {"image": self.images, "speech": self.sounds}[modality][split].media
+        if modality not in ("image", "speech"):
+            raise ValueError(f"Digits has no {modality!r}, wanted text, image and speech")
+        return (self.images if modality == "image" else self.sounds)[split].media
 
     def compose(self, split: Split, index: int, rng: np.random.Generator) -> list[Medium]:
         images, sounds = self.images[split], self.sounds[split]

@@ -3,7 +3,9 @@
 Whatever can be refused is refused before the run folder exists.
 """
 
+import logging
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,13 @@ from mot_lightning.callbacks import Stopped
 from mot_lightning.config import ConfigError
 from mot_lightning.lightning_cli import MoTCLI, instantiate
 from mot_lightning.module import MoTModule
+
+
+def quiet() -> None:
+    """Silence what Lightning, once imported, says of itself at each start, and what is meant as it is."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for message in (".*does not have many workers.*", ".*treespec, LeafSpec.*", ".*in eval mode at the start.*"):
+        warnings.filterwarnings("ignore", message=message)
 
 
 def run(
@@ -33,7 +42,8 @@ def run(
     Raises:
         ConfigError: bad input.
     """
-    folder = run_folder.choose(Path(config.get("runs", "runs")), config.get("experiment", "default"))
+    quiet()
+    folder = run_folder.choose(Path(str(config.get("runs", "runs"))), str(config.get("experiment", "default")))
     cli = instantiate(config, allow, folder)
     cli.model.config = config
     if checkpoint is not None:
@@ -49,7 +59,7 @@ def run(
     if command == "fit":
         _fit(cli, checkpoint, path, folder)
     else:
-        getattr(cli.trainer, command)(cli.model, cli.datamodule, ckpt_path=path, weights_only=True)
+        getattr(cli.trainer, command)(cli.model, cli.datamodule, ckpt_path=path, weights_only=True, verbose=False)
 
 
 def _fit(cli: MoTCLI, checkpoint: dict[str, Any] | None, path: Path | None, folder: Path) -> None:
@@ -66,7 +76,7 @@ def _fit(cli: MoTCLI, checkpoint: dict[str, Any] | None, path: Path | None, fold
     except Stopped as stopped:
         print(f"\n{stopped}; go on with: python -m mot_lightning fit --ckpt_path {last}", file=sys.stderr)
         raise SystemExit(128 + stopped.number) from None
-    if not last.exists():  # the checkpoint was of the last step: Lightning trains nothing and calls no hook
+    if checkpoint and checkpoint["global_step"] >= cli.trainer.max_steps:  # Lightning trains nothing, calls no hook
         cli.trainer.save_checkpoint(last)
         cli.trainer.validate(cli.model, cli.datamodule, verbose=False)
     cli.trainer.test(cli.model, cli.datamodule, verbose=False)
@@ -76,6 +86,8 @@ def _check_data(cli: MoTCLI, command: str) -> None:
     """Read the data and encode one medium of each modality, so that what does not fit is refused now."""
     if cli.trainer.max_steps < 1 and command == "fit":
         raise ConfigError(f"trainer.max_steps is {cli.trainer.max_steps}, wanted at least 1")
+    if command == "fit" and not isinstance(cli.trainer.val_check_interval, int):
+        raise ConfigError(f"trainer.val_check_interval is {cli.trainer.val_check_interval}, wanted a number of steps")
     try:
         cli.datamodule.prepare_data()
         cli.datamodule.setup("fit")

@@ -25,7 +25,7 @@ class ConfigError(ValueError):
 def default_config() -> Path:
     """conf/default.yaml, from a checkout or from an installed package."""
     here = Path(__file__).resolve().parent
-    for folder in (here.parent / "conf", here / "conf"):
+    for folder in (here / "conf", here.parent / "conf"):
         if (folder / "default.yaml").is_file():
             return folder / "default.yaml"
     raise ConfigError("conf/default.yaml is missing from this installation")
@@ -117,13 +117,13 @@ def merge(old: Any, new: Any) -> Any:
         if isinstance(new, str):
             new = {"class_path": new}
         if isinstance(new, Mapping):
-            if "class_path" in new and not same_class(old["class_path"], new["class_path"]):
-                return dict(new)
             beside = {k: v for k, v in new.items() if k not in ("class_path", "init_args")}
             new = {k: v for k, v in new.items() if k in ("class_path", "init_args")}
             if beside:  # data.batch_size stands for data.init_args.batch_size
                 new["init_args"] = {**new.get("init_args", {}), **beside}
-    if isinstance(old, str) and isinstance(new, Mapping) and not {"class_path"} & set(new) and old in class_names():
+            if "class_path" in new and not same_class(old["class_path"], new["class_path"]):
+                return new
+    if isinstance(old, str) and isinstance(new, Mapping):  # only a class's name is a string where a mapping fits
         return merge({"class_path": old}, new)
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         merged = dict(old)

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import jsonargparse
-from lightning.pytorch import Trainer
+from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from datamodules.interleaved import InterleavedDataModule
 from mot_lightning import run_folder
 from mot_lightning.callbacks import (
     AtomicCheckpointIO,
@@ -104,7 +103,7 @@ class HelpCLI(MoTCLI):
 def _start(cli: type[MoTCLI], config: dict[str, Any]) -> MoTCLI:
     return cli(
         MoTModule,
-        InterleavedDataModule,
+        LightningDataModule,
         subclass_mode_data=True,
         run=False,
         args=config,

@@ -5,32 +5,16 @@ Knows tokens, not media: codecs, the trainer and optimisation live above.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from mot_lightning.backbone import Backbone, BackboneSettings, Condition, PackedAttention
-from mot_lightning.codecs import Codec
 from mot_lightning.objectives import NextToken, Objective
 from mot_lightning.objectives.base import View
 from mot_lightning.sequence import Grammar, InterleavedBatch, Part, Tokens
-
-
-@dataclass
-class Modality:
-    """One modality of an experiment.
-
-    Attributes:
-        codec: raw media <-> tokens.
-        objective: how its tokens are learned and sampled.
-        weight: of its loss in the sum.
-    """
-
-    codec: Codec
-    objective: Objective
-    weight: float = 1.0
 
 
 class Losses(NamedTuple):

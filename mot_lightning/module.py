@@ -16,11 +16,27 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from mot_lightning.backbone import BackboneSettings
 from mot_lightning.codecs import Codec
-from mot_lightning.model import Losses, MixtureOfTransformers, Modality
+from mot_lightning.model import Losses, MixtureOfTransformers
+from mot_lightning.objectives import Objective
 from mot_lightning.objectives.base import generator_for, mix
 from mot_lightning.sequence import InterleavedBatch, Tokens
 
 VALIDATION = 1 << 40  # where the seeds of validation noise begin: the same noise at every validation
+
+
+@dataclass
+class Modality:
+    """One modality of an experiment.
+
+    Attributes:
+        codec: raw media <-> tokens.
+        objective: how its tokens are learned and sampled.
+        weight: of its loss in the sum.
+    """
+
+    codec: Codec
+    objective: Objective
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -137,7 +153,7 @@ class MoTModule(LightningModule):
 
     def training_step(self, batch: InterleavedBatch, batch_idx: int) -> dict[str, Tensor]:
         place = (self.seed, batch_idx, self.global_rank)  # batch_idx: the data are one endless epoch
-        torch.manual_seed(mix(*place))  # dropout: as reproducible as the noise
+        torch.manual_seed(mix(*place, 1))  # dropout: as reproducible as the noise, and apart from it
         sums = self.sums(self.model(batch, generator_for(*place, device=self.device)), batch)
         for name, count in zip(self.model.grammar.groups, batch.layout.counts, strict=True):
             self._present[name] |= count > 0

@@ -16,9 +16,9 @@ CHOSEN = "MOT_LIGHTNING_RUN"  # how processes that one rank launches learn which
 
 def choose(root: Path, experiment: str) -> Path:
     """The next free runs/<experiment>/<n>; nothing is created yet."""
-    if CHOSEN in os.environ and "LOCAL_RANK" in os.environ:
+    if CHOSEN in os.environ and os.environ.get("LOCAL_RANK", "0") != "0":
         return Path(os.environ[CHOSEN])
-    if not experiment or Path(experiment).name != experiment:
+    if Path(experiment).name != experiment or experiment in ("", "."):
         raise ConfigError(f"experiment is {experiment!r}, wanted a plain folder name")
     folder = root / experiment
     taken = [int(p.name) for p in folder.iterdir() if p.name.isdigit()] if folder.is_dir() else []

@@ -219,3 +219,14 @@ def test_control_ids_lie_above_all_content_and_do_not_depend_on_the_declaration(
 def test_latents_are_no_ids():
     assert Tokens(vocab_size=4).discrete
     assert not Tokens(latent_dim=4).discrete
+
+
+@pytest.mark.parametrize("ids", [[25], [20], [-1]])
+def test_ids_outside_the_vocabulary_are_refused(ids):
+    with pytest.raises(ValueError, match="wanted 0 to 19"):
+        pack([[Segment("text", torch.tensor(ids))]], Grammar(TOKENS, CAUSAL, "text", GROUPS), 64)
+
+
+def test_nothing_cannot_be_packed():
+    with pytest.raises(ValueError, match="0 documents"):
+        pack([], Grammar(TOKENS, CAUSAL, "text", GROUPS), 64)

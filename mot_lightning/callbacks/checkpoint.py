@@ -1,6 +1,7 @@
 """Checkpoints: the best, the last, and one whenever a run is stopped or fails. Nothing is ever half-written."""
 
 import os
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -51,9 +52,18 @@ class Checkpoints(ModelCheckpoint):
         super().setup(trainer, pl_module, stage)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """A resumed run writes into its own folder, and the best it must beat stays the best so far."""
-        keep = {name: state_dict[name] for name in ("best_model_score", "current_score")}
-        self.best_model_score, self.current_score = keep["best_model_score"], keep["current_score"]
+        """A resumed run keeps the old run's best, copied into its own folder, until it beats it."""
+        old, score = Path(state_dict["best_model_path"]), state_dict["best_model_score"]
+        if score is None or not old.is_file():
+            return
+        assert self.dirpath is not None
+        own = Path(self.dirpath) / old.name
+        own.parent.mkdir(parents=True, exist_ok=True)
+        if not own.exists():
+            shutil.copyfile(old, own)
+        self.best_model_path = self.kth_best_model_path = str(own)
+        self.best_model_score = self.kth_value = score
+        self.best_k_models = {str(own): score}
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         self._write_last(trainer)
@@ -103,7 +113,8 @@ class StopOnSignal(Callback):
         self._stop_if_asked(trainer)
 
     def on_validation_batch_end(self, trainer: Any, *_: Any) -> None:
-        self._stop_if_asked(trainer)
+        if trainer.world_size == 1:  # ranks may have different numbers of batches to agree after
+            self._stop_if_asked(trainer)
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
         self._stop_if_asked(trainer)

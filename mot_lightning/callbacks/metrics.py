@@ -45,6 +45,8 @@ class ModalityMetrics(Callback):
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         step = trainer.global_step
+        if (batch_idx + 1) % trainer.accumulate_grad_batches:
+            return  # a row is of a step's last batch
         if step == 1 or step % self.every_n_steps == 0 or step == trainer.max_steps:
             rate = trainer.optimizers[0].param_groups[0]["lr"]
             row = quantities(pl_module, self._reduced(trainer, outputs["sums"]), "train")
@@ -60,7 +62,7 @@ class ModalityMetrics(Callback):
 
     def on_validation_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, *_: Any) -> None:
         assert self.total is not None
-        self.total += outputs.double().cpu()
+        self.total += outputs.cpu().double()
 
     def on_test_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, *_: Any) -> None:
         self.on_validation_batch_end(trainer, pl_module, outputs)

@@ -30,4 +30,4 @@ class StepProgress(TQDMProgressBar):
     def on_train_epoch_start(self, trainer: Any, *_: Any) -> None:
         super().on_train_epoch_start(trainer)
         self.train_progress_bar.set_description("Training")
-        self.train_progress_bar.initial = trainer.global_step
+        self.train_progress_bar.initial = trainer.global_step * trainer.accumulate_grad_batches

@@ -30,14 +30,28 @@ class Report(Callback):
         self.fit: dict[str, float] = {}
         self.started = 0.0
 
+    def state_dict(self) -> dict[str, Any]:
+        return {"fit": self.fit}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.fit = state_dict["fit"]
+
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        self.started = time.monotonic()
+        self.started = time.monotonic() - self.fit.get("fit/seconds", 0.0)  # a resumed run goes on counting
+
+    def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+        self._measure(trainer)
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
+        self._measure(trainer)
+
+    def _measure(self, trainer: Any) -> None:
+        if not self.started:
+            return
         kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         self.fit = {
             "fit/seconds": round(time.monotonic() - self.started, 2),
-            "fit/peak_rss_mb": round(kilobytes / 1024, 1),
+            "fit/peak_rss_mb": round(max(kilobytes / 1024, self.fit.get("fit/peak_rss_mb", 0.0)), 1),
             "fit/steps": trainer.global_step,
         }
 
@@ -49,6 +63,7 @@ class Report(Callback):
             tasks = [task.first(self.prompts) for task in tasks]
         losses = {name: value.item() for name, value in trainer.callback_metrics.items() if name.startswith("test/")}
         batch = next(iter(trainer.datamodule.test_dataloader()))
+        batch = pl_module.transfer_batch_to_device(batch, pl_module.device, 0)
         metrics: dict[str, Any] = {
             **losses,
             **evaluate_tasks(pl_module, tasks, self.guidance, self.seed),

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 class Codec(nn.Module, ABC):
-    """Raw media <-> tokens: ids `(n,)` when `vocab_size` is set, else latents `(n, latent_dim)`.
+    """Raw media <-> tokens, on the host: ids `(n,)` when `vocab_size` is set, else latents `(n, latent_dim)`.
 
     Whatever `fit` learns lives in buffers of fixed shape, so that a checkpoint holds it.
     """
@@ -19,9 +19,9 @@ class Codec(nn.Module, ABC):
     latent_dim: int | None = None
     suffixes: ClassVar[tuple[str, ...]]  # file endings; the first is the one it writes
 
-    @property
-    def discrete(self) -> bool:
-        return self.vocab_size is not None
+    def _apply(self, fn: Any, recurse: bool = True) -> "Codec":
+        """Codecs stay on the host and in float32, where media, files and judges are, wherever the model goes."""
+        return self
 
     @property
     def length(self) -> int | None:

@@ -94,6 +94,8 @@ class LogMelUnits(Codec):
 
     def show(self, board: Any, tag: str, media: Sequence[Tensor], captions: Sequence[str], step: int) -> None:
         for i, wave in enumerate(media):
+            if not len(wave):  # the first id was the stop: nothing to hear
+                continue
             board.add_audio(f"{tag}/{i:02}", wave, step, self.sample_rate)
 
     def _log_mel(self, wave: Tensor) -> Tensor:

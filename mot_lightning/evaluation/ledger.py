@@ -67,13 +67,15 @@ def _linear_flops(model: MixtureOfTransformers, name: str, part: Part) -> int:
         return v
 
     with FlopCounterMode(display=False) as counter:
-        view = objective.embed(part, generator_for(0))
+        view = objective.embed(part, generator_for(0, device=part.tokens.device))
         x = view.embedding
         nothing = Condition(x.new_zeros(0, x.shape[-1]), part.segment[:0])
         conditions = dict.fromkeys(model.grammar.names, nothing)
         if view.condition is not None:
             conditions[name] = Condition(view.condition, part.segment)
-        hidden = model.backbone(x, counts, torch.arange(len(x)), no_attention, conditions)
-        read = torch.zeros(len(part.target), dtype=torch.long)  # which rows does not matter, how many does
+        hidden = model.backbone(x, counts, torch.arange(len(x), device=x.device), no_attention, conditions)
+        read = torch.zeros(
+            len(part.target), dtype=torch.long, device=x.device
+        )  # which rows does not matter, how many does
         objective.loss(hidden[read], view)
     return counter.get_total_flops()

@@ -34,6 +34,6 @@ def run_task(
             for prompt in task.prompts[start : start + AT_ONCE]
         ]
         written = generate(module.average, prompts, settings, samples=range(start, start + len(prompts)))
-        made += [module.codecs[task.target].decode(segments[0].tokens) for segments in written]
+        made += [module.codecs[task.target].decode(segments[0].tokens.cpu()) for segments in written]
         progress(len(prompts))
     return made

@@ -6,13 +6,13 @@ Knows prompts and files; `generate.py` makes the tokens.
 from pathlib import Path
 from typing import Any
 
-from mot_lightning.cli import Arguments
+from mot_lightning.arguments import Arguments
 from mot_lightning.config import ConfigError, parse_value
 from mot_lightning.generation.generate import GenerationSettings, generate
 from mot_lightning.module import MoTModule
 from mot_lightning.sequence import Segment
 
-DEFAULTS = {"guidance": 2.0, "temperature": 0.7, "top_p": 0.95, "max_segments": 4, "num_samples": 1, "seed": 0}
+DEFAULTS = {"guidance": 2.0, "temperature": 0.5, "top_p": 0.95, "max_segments": 4, "num_samples": 1, "seed": 0}
 
 
 def take_options(arguments: Arguments) -> dict[str, Any]:
@@ -107,7 +107,7 @@ def run_generate(
             print("  (the model ended the document)")
         for j, segment in enumerate(document):
             codec = module.codecs[segment.modality]
-            media = codec.decode(segment.tokens)
+            media = codec.decode(segment.tokens.cpu())
             file = codec.write(media, folder / f"{i:02}_{j}_{segment.modality}")
             print(f"  {segment.modality}: {media if isinstance(media, str) else ''}".rstrip() + f"   {file}")
 

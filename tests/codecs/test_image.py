@@ -220,3 +220,26 @@ def test_many_images_are_written_as_a_grid(tmp_path, count):
     assert len(np.unique(pixels)) > 50  # images, and not only their frame
     (other,) = codec.write_many([torch.zeros_like(image) for image in images], captions, tmp_path / "black")
     assert other.read_bytes() != path.read_bytes()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_sixteen_bits_are_scaled_not_clipped(tmp_path, channels):
+    pixels = (np.arange(64).reshape(8, 8) * 1000).astype(np.uint16)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    image = Patches((channels, 8, 8), 4).read(tmp_path / "a.png")
+    assert np.abs(image[0].numpy() - pixels / 65535).max() < 1 / 255
+
+
+def test_an_image_of_a_hundred_million_pixels_is_refused(tmp_path):
+    Image.new("1", (10_000, 10_000)).save(tmp_path / "big.png")
+    with pytest.raises(ValueError, match=r"big\.png is not a readable image"):
+        Patches((1, 16, 16), 4).read(tmp_path / "big.png")
+
+
+def test_all_levels_survive_writing_and_a_written_file_reads_back(tmp_path):
+    codec = Patches((1, 16, 16), 4)
+    image = levels((1, 16, 16))
+    codec.fit([0.4 * image])
+    path = codec.write(codec.decode(codec.encode(image)), tmp_path / "v1.5")
+    assert path.name == "v1.5.png"
+    torch.testing.assert_close(codec.read(path), image, rtol=0, atol=1e-6)

@@ -67,3 +67,9 @@ def test_a_file_that_is_no_text_is_refused(tmp_path):
         Bytes().read(path)
     assert str(path) in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def test_a_written_file_reads_back(tmp_path):
+    path = Bytes().write("a", tmp_path / "v1.5")
+    assert path.name == "v1.5.txt"
+    assert Bytes().read(path) == "a"

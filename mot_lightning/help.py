@@ -1,0 +1,74 @@
+"""What `--help` shows: each command on one screen."""
+
+COMMANDS = {
+    "fit": "train, then measure and show",
+    "validate": "losses of a checkpoint on the validation split",
+    "test": "losses and cross-modal tasks of a checkpoint on the test split",
+    "generate": "continue a prompt of text, images and sounds",
+}
+
+USAGE = """usage: python -m mot_lightning COMMAND [options]
+
+commands:
+{commands}
+
+python -m mot_lightning COMMAND --help   says more"""
+
+HELP = """usage: python -m mot_lightning {command} [options]
+
+{about}.
+
+{lead}
+  --config FILE            says only what differs from {base}; may be given again
+  --KEY=VALUE              any setting, by its dotted name:
+{settings}
+  --allow PACKAGE          lets class_path name classes of this package
+  --print_config           shows the whole config and stops
+  --help-all               every setting with its type and default
+  --help                   this page
+"""
+
+FIT_SETTINGS = (
+    ("--model.modalities.image.objective=Diffusion", "swap one objective (FlowMatching, Diffusion, NextToken)"),
+    ("--model.modalities.image.weight=5", "its weight in the loss"),
+    ("--model.modalities.speech=null", "leave a modality out"),
+    ("--model.backbone.dim=256", "width; also depth, heads, ffn_dim, dropout, towers"),
+    ("--model.optimization.learning_rate=1e-3", "also warmup, weight_decay, ema"),
+    ("--data.batch_size=64", "documents in a batch; also image_root, speech_root"),
+    ("--trainer.max_steps=3000", "and whatever else Lightning's Trainer takes"),
+    ("--report.guidance=3", "classifier-free guidance of the guided figures"),
+    ("--seed=1", "of weights, data and noise"),
+    ("--experiment=NAME", "the run folder is runs/NAME/0, 1, 2, ..."),
+)
+CHECKPOINT_SETTINGS = (
+    ("--data.batch_size=64", "data may differ from the run's; model settings may not"),
+    ("--trainer.accelerator=gpu", "and whatever else Lightning's Trainer takes"),
+)
+GENERATE_OPTIONS = """  --prompt TEXT_OR_FILE    text, or the path of an image or a sound; given again, the next
+                           segment of the same document; without one the model begins by itself
+  --modalities a,b         the segments to make, in this order; the model chooses when absent
+  --num_samples N          continuations of the prompt (1)
+  --guidance G             classifier-free guidance scale of images (2)
+  --temperature T          of text and units and of the choice of modality; 0 takes the likeliest (0.5)
+  --top_p P                share of the probability that is sampled from (0.95)
+  --max_segments N         the most segments that the model may choose (4)
+  --out FOLDER             where text, PNG and WAV go (beside the checkpoint's run)
+"""
+
+
+def help_page(command: str) -> str:
+    settings = FIT_SETTINGS if command == "fit" else CHECKPOINT_SETTINGS
+    lead = "  --ckpt_path FILE         " + (
+        "go on from a checkpoint, in a new run folder"
+        if command == "fit"
+        else "the checkpoint (needed); it brings model, codecs and data"
+    )
+    if command == "generate":
+        lead += "\n" + GENERATE_OPTIONS.rstrip()
+    return HELP.format(
+        command=command,
+        about=COMMANDS[command][0].upper() + COMMANDS[command][1:],
+        lead=lead,
+        base="conf/default.yaml" if command == "fit" else "the checkpoint's own config",
+        settings="\n".join(f"      {name:<46} {what}" for name, what in settings),
+    )
