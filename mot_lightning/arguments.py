@@ -46,7 +46,7 @@ def split_arguments(argv: list[str]) -> Arguments:
         name, equals, value = word[2:].partition("=")
         if not equals:
             following = next(words, None)
-            if following is None:
+            if following is None or following.startswith("--"):
                 raise ConfigError(f"--{name} has no value")
             value = following
         if name == "config":

@@ -187,7 +187,7 @@ def test_a_checkpoint_alone_reproduces_its_test_figures(tmp_path, trained):
 
 def test_generate_continues_text_images_and_sounds_into_files(capsys, tmp_path, trained):
     rng = np.random.default_rng(0)
-    Image.fromarray(rng.integers(0, 255, (8, 8), np.uint8)).save(tmp_path / "image.wav")  # an ending that lies
+    Image.fromarray(rng.integers(0, 255, (8, 8), np.uint8)).save(tmp_path / "image.wav", "PNG")  # an ending that lies
     soundfile.write(tmp_path / "sound.wav", rng.random(4000) - 0.5, 16000)
     checkpoint = f"--ckpt_path={trained / 'checkpoints/last.ckpt'}"
     arguments = ["--prompt=a", f"--prompt={tmp_path / 'image.wav'}", f"--prompt={tmp_path / 'sound.wav'}"]

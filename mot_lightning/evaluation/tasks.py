@@ -1,6 +1,7 @@
 """What a cross-modal task is: prompts, what is to be made of them, and who judges it. Datamodules declare them."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -63,9 +64,13 @@ class Task:
         return {self.target, *(name for prompt in self.prompts for name, _ in prompt)}
 
     def first(self, n: int) -> "Task":
-        """The same task on n of its prompts, spread evenly."""
-        n = min(n, len(self.prompts))
-        kept = [i * len(self.prompts) // n for i in range(n)]
+        """The same task on n of its prompts, whose labels take turns."""
+        seen: Counter[int] = Counter()
+        turns = []
+        for i, label in enumerate(self.labels):
+            turns.append((seen[label], label, i))
+            seen[label] += 1
+        kept = [i for _, _, i in sorted(turns)[:n]]
         return replace(self, prompts=[self.prompts[i] for i in kept], labels=[self.labels[i] for i in kept])
 
     def caption(self, i: int) -> str:
