@@ -76,7 +76,7 @@ def mnist(root: Path) -> dict[str, Labelled]:
     else:
         media, labels = next(iter(halves.values()))
         splits = _split(media, labels, test=len(media) // 10, val=len(media) // 20)
-    _check_digits(splits, "data.image_root", root)
+    _check_splits(splits, "data.image_root", root, range(0))
     return splits
 
 
@@ -114,13 +114,13 @@ def synthesised() -> dict[str, Labelled]:
     return {split: Labelled(*parts) for split, parts in splits.items()}
 
 
-def _check_digits(splits: dict[str, Labelled], option: str, root: Path) -> None:
+def _check_splits(splits: dict[str, Labelled], option: str, root: Path, wanted: range) -> None:
+    """Raises ValueError where a split is empty, or lacks one of the digits that documents will ask it for."""
     for split, part in splits.items():
-        for digit in range(10):
-            if not len(part.of(digit)):
-                raise ValueError(
-                    f"{option} {str(root)!r} has no {digit} for the {split} split, wanted every digit in each"
-                )
+        lacking = [digit for digit in wanted if not len(part.of(digit))]
+        if not part.media or lacking:
+            what = f"no {lacking[0]}" if part.media else "nothing"
+            raise ValueError(f"{option} {str(root)!r} has {what} for the {split} split: it holds too few files")
 
 
 def fsdd(root: Path) -> dict[str, Labelled]:
@@ -144,7 +144,7 @@ def fsdd(root: Path) -> dict[str, Labelled]:
         splits[split][0].append(read_sound(path, SAMPLE_RATE))
         splits[split][1].append(digit)
     found = {split: Labelled(*parts) for split, parts in splits.items()}
-    _check_digits(found, "data.speech_root", root)
+    _check_splits(found, "data.speech_root", root, range(10))
     return found
 
 

@@ -1,5 +1,7 @@
 """Tasks, the distance between made and real images, and the table at the end."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -53,11 +55,14 @@ def test_a_title_becomes_a_file_name():
     assert task(title="text + image -> speech").slug == "text_image_to_speech"
 
 
-def test_the_first_of_a_task_are_spread_over_its_prompts():
+def test_the_first_of_a_task_take_turns_over_its_labels():
     whole = task(n=10)
     part = whole.first(5)
-    assert list(part.labels) == [0, 2, 4, 6, 8]
-    assert part.prompts == [whole.prompts[label] for label in part.labels]
+    assert list(part.labels) == [0, 1, 2, 3, 4]
+    assert part.prompts == whole.prompts[:5]
+    grouped = replace(whole, labels=[0] * 5 + [1] * 5)
+    assert list(grouped.first(4).labels) == [0, 1, 0, 1]
+    assert grouped.first(4).prompts == [whole.prompts[i] for i in (0, 5, 1, 6)]
     assert (part.name, part.title, part.target) == (whole.name, whole.title, whole.target)
     assert whole.first(10).prompts == whole.prompts
     assert whole.first(0).prompts == []
