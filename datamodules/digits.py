@@ -20,9 +20,9 @@ from mot_lightning.evaluation.tasks import Reference, Task
 
 DOCUMENTS = {
     "text+image+speech": 0.5,
-    "text+image": 0.17,
+    "text+image": 0.18,
     "text+speech": 0.13,
-    "image+speech": 0.1,
+    "image+speech": 0.09,
     "image": 0.06,
     "text": 0.02,
     "speech": 0.02,
