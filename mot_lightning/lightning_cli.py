@@ -125,7 +125,8 @@ def instantiate(config: dict[str, Any], allowed: list[str], folder: Path) -> MoT
         ConfigError: a key or a value does not fit.
     """
     jsonargparse.set_parsing_settings(
-        import_path_denylist=["*"], import_path_allowlist=["mot_lightning", "datamodules", "lightning", "diffusers", *allowed]
+        import_path_denylist=["*"],
+        import_path_allowlist=["mot_lightning", "datamodules", "lightning", "diffusers", *allowed],
     )
     config = copy.deepcopy(config)  # jsonargparse writes into what it reads
     config["trainer"] = {**config["trainer"], "default_root_dir": str(folder)}

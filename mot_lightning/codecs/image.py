@@ -76,6 +76,8 @@ class Patches(Codec):
                 Image.open(path) as opened,
             ):
                 image: Image.Image = opened
+                if image.size[0] * image.size[1] > 2**26:
+                    raise ValueError(f"{path} has {image.size[0]}x{image.size[1]} pixels, wanted at most 2^26")
                 if image.mode.startswith("I;16"):  # convert() would clip 16 bits, not scale them
                     image = image.point(lambda level: level / 257, "L")
                 converted = image.convert("L" if self.shape[0] == 1 else "RGB")

@@ -31,7 +31,7 @@ def codec() -> LogMelUnits:
 
 @pytest.fixture(scope="module")
 def clip() -> Tensor:
-    return clips("validation_en-us_f1.flac")[5]
+    return clips("val_en-us_f1.flac")[5]
 
 
 @pytest.mark.parametrize("samples", [0, 1, 319, 320, 321, 3_000])
@@ -53,7 +53,7 @@ def test_decode_repeats_and_takes_no_ids(codec: LogMelUnits, clip: Tensor) -> No
 
 def test_decoded_speech_is_near_the_original(codec: LogMelUnits) -> None:
     """Of ten digits by an unheard voice, each decoded spectrum is nearest to its own digit's for most."""
-    digits = clips("validation_en-us_f1.flac")[::4]
+    digits = clips("val_en-us_f1.flac")[::4]
     real = torch.stack([spectrum(codec, wave) for wave in digits])
     decoded = torch.stack([spectrum(codec, codec.decode(codec.encode(wave))) for wave in digits])
     assert (torch.cdist(decoded, real).argmin(1) == torch.arange(10)).float().mean() >= 0.8

@@ -135,4 +135,7 @@ def test_what_cannot_sample_is_refused_in_one_line(objective, settings, message)
 
 def test_a_scheduler_needs_no_prefix():
     scheduler = {"class_path": "FlowMatchEulerDiscreteScheduler"}
-    assert FlowMatching(scheduler=scheduler).scheduler["class_path"] == "FlowMatchEulerDiscreteScheduler"
+    assert FlowMatching(scheduler=scheduler).scheduler == {
+        "class_path": "diffusers.FlowMatchEulerDiscreteScheduler",
+        "init_args": {},
+    }
