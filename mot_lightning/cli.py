@@ -38,12 +38,20 @@ def build_config(arguments: Arguments, base: dict[str, Any], from_checkpoint: bo
         for layer in layers:
             for name in ("model", "seed"):
                 if name in layer:
-                    raise ConfigError(f"the checkpoint settles {name}, which cannot be changed: leave --{name}... out")
+                    raise ConfigError(
+                        f"the checkpoint settles {name}, which cannot be changed: leave {name} out of flags and configs"
+                    )
     config = base
     for layer in layers:
+        for name in ("model", "model.modalities"):
+            part: Any = layer
+            for key in name.split("."):
+                part = part.get(key, {}) if isinstance(part, dict) else {}
+            if not isinstance(part, dict):
+                raise ConfigError(f"{name} is {'null' if part is None else repr(part)}, wanted a mapping of settings")
         for name, what in ((layer.get("model") or {}).get("modalities") or {}).items():
             known = config["model"]["modalities"]
-            if name not in known and not ({"codec", "objective"} <= set(what or {})):
+            if name not in known and not (isinstance(what, dict) and {"codec", "objective"} <= set(what)):
                 close = did_you_mean(name, known)
                 raise ConfigError(f"there is no modality {name!r}{close}; a new one needs a codec and an objective")
         config = merge(config, layer)
@@ -71,7 +79,9 @@ def settle(config: dict[str, Any], allow: list[str]) -> dict[str, Any]:
     for name, part in (("model", config.get("model")), ("trainer", config.get("trainer"))):
         if not isinstance(part, dict):
             raise ConfigError(f"{name} is {part!r}, wanted a mapping of settings")
-    for name in ("logger", "plugins", "default_root_dir", "limit_train_batches"):
+    if not isinstance(config.get("seed", 0), int) or config.get("seed", 0) < 0:
+        raise ConfigError(f"seed is {config['seed']!r}, wanted a whole number of 0 or more")
+    for name in ("logger", "plugins", "default_root_dir", "limit_train_batches", "fast_dev_run"):
         if name in config["trainer"]:
             raise ConfigError(f"trainer.{name} is settled here: the run folder, checkpoints and resumption rest on it")
     steps, interval = config["trainer"].get("max_steps"), config["trainer"].get("val_check_interval")
@@ -118,7 +128,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     import torch
 
     if not path.is_file():
-        raise ConfigError(f"--ckpt_path {path} does not exist")
+        raise ConfigError(f"--ckpt_path {path} {'is a folder, wanted a file' if path.is_dir() else 'does not exist'}")
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a damaged archive raises

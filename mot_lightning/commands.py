@@ -71,6 +71,8 @@ def _fit(cli: MoTCLI, checkpoint: dict[str, Any] | None, path: Path | None, fold
         else:
             print(f"{rows} is missing: the new metrics.csv begins at step {checkpoint['global_step']}", file=sys.stderr)
     last = folder / "checkpoints" / "last.ckpt"
+    if checkpoint and checkpoint["global_step"] >= cli.trainer.max_steps:
+        print(f"{path} is at step {checkpoint['global_step']} of {cli.trainer.max_steps}: nothing is left to train")
     try:
         cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=path, weights_only=True)
     except Stopped as stopped:

@@ -39,6 +39,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """
     if not path.is_file() and (shipped := default_config().parent / path.name).is_file() and path.parent.name == "conf":
         path = shipped  # conf/name.yaml works from any directory
+    if path.is_dir():
+        raise ConfigError(f"--config {path} is a folder, wanted a YAML file")
     if not path.is_file():
         known = sorted(
             str(Path("conf") / p.relative_to(default_config().parent)) for p in default_config().parent.rglob("*.yaml")
@@ -98,7 +100,9 @@ def find_class(path: str, allowed: Iterable[str] = ()) -> type:
             return found
     if "." in path and not any(path.startswith(prefix + ".") for prefix in (*OUR_CLASSES, *allowed)):
         raise ConfigError(f"class {path!r} is outside the allowed packages: add --allow {path.split('.')[0]} to use it")
-    raise ConfigError(f"there is no class {path!r}{did_you_mean(path, class_names())}")
+    names = [name for name in class_names() if not find_class(name).__module__.startswith("mot_lightning.callbacks")]
+    close = did_you_mean(path, names) or f", wanted one of {', '.join(sorted(names))}"
+    raise ConfigError(f"there is no class {path!r}{close}")
 
 
 def class_names() -> list[str]:

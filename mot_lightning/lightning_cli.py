@@ -30,6 +30,12 @@ from mot_lightning.module import MoTModule
 os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
 
 
+def own_words(message: str) -> str:
+    """What one of our own classes said of a value, out of all that jsonargparse tells around it; or nothing."""
+    found = re.search(r"(?:- |^)(?P<line>[\w.]+ (?:is|has) \S.*?, wanted .+?)(?: - Expected|$)", message)
+    return found["line"] if found else ""
+
+
 class Parser(LightningArgumentParser):
     """Raises one line where jsonargparse prints its usage and exits."""
 
@@ -46,6 +52,8 @@ class Parser(LightningArgumentParser):
         if unknown:
             name = ".".join([*keys, *filter(None, unknown.group("group", "a", "b"))])
             raise ConfigError(f"there is no setting {name!r}{did_you_mean(name.rpartition('.')[2], self._words())}")
+        if ours := own_words(message):
+            raise ConfigError(ours)
         wrong = re.search(r"Expected an? (?P<type>.+?)\. Got value: (?P<value>.*)", message)
         if wrong and keys:
             kind = re.sub(r"<class '([^']+)'>", r"\1", wrong["type"])
@@ -133,4 +141,4 @@ def instantiate(config: dict[str, Any], allowed: list[str], folder: Path) -> MoT
     try:
         return _start(MoTCLI, config)
     except (ValueError, TypeError, MisconfigurationException) as error:
-        raise ConfigError(str(error)) from error
+        raise ConfigError(own_words(" ".join(str(error).split())) or str(error)) from error

@@ -197,7 +197,9 @@ class MoTModule(LightningModule):
         vectors = [p for p in self.model.parameters() if p.dim() < 2]
         settings = self.optimization
         groups = [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-        optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=settings.betas, fused=True)
+        # Lightning cannot clip gradients that a fused optimizer unscales itself
+        fused = "mixed" not in str(self.trainer.precision)
+        optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=settings.betas, fused=fused)
         steps = self.trainer.max_steps
         share: Callable[[int], float] = lambda step: settings.share(step, steps)  # noqa: E731
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, share)

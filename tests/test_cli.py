@@ -153,7 +153,7 @@ def test_damaged_and_foreign_checkpoints_are_refused(capsys, tmp_path, trained):
 
 def test_a_checkpoint_takes_data_settings_and_no_model_settings(capsys, tmp_path, trained):
     checkpoint = f"--ckpt_path={trained / 'checkpoints/last.ckpt'}"
-    assert "--model" in refusal(capsys, tmp_path, "test", checkpoint, "--model.backbone.dim=8")
+    assert "model" in refusal(capsys, tmp_path, "test", checkpoint, "--model.backbone.dim=8")
     assert run(tmp_path, "validate", checkpoint, "--data.batch_size=3") == 0
     assert "data.batch_size: 4 -> 3" in capsys.readouterr().out
 

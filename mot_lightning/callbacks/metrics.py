@@ -52,7 +52,7 @@ class ModalityMetrics(Callback):
             row = quantities(pl_module, self._reduced(trainer, outputs["sums"]), "train")
             self._write(trainer, {**row, "train/learning_rate": rate})
             for bar in [trainer.progress_bar_callback] if trainer.progress_bar_callback else []:
-                bar.show({name.removeprefix("train/"): value for name, value in row.items() if name.endswith("/loss")})
+                bar.show({"loss": row["train/loss"]})  # the rest stands in metrics.csv
 
     def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
         self.total = torch.zeros(len(pl_module.modalities), 5, dtype=torch.float64)
