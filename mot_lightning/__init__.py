@@ -1,0 +1,1 @@
+"""Controlled experiments with Mixture-of-Transformers on PyTorch Lightning."""
