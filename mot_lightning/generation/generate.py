@@ -3,7 +3,7 @@
 Knows documents and contexts; each modality's objective samples its own segments.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -55,13 +55,11 @@ def generate(
     prompts: Sequence[Sequence[Segment]],
     settings: GenerationSettings,
     samples: Sequence[int] | None = None,
-    progress: Callable[[], None] = lambda: None,
 ) -> list[list[Segment]]:
     """Continue each prompt; returns the new segments only.
 
     Args:
         samples: the number of each prompt's sample, which seeds its draws together with `settings.seed`.
-        progress: called after each round of segments.
     """
     grammar = model.grammar
     unknown = sorted({*settings.modalities} - {*grammar.names})
@@ -105,7 +103,6 @@ def generate(
                     written[r].append(Segment(name, tokens))
                 context[rows[mine]] = part
         active = [r for r, choice in zip(active, chosen, strict=True) if choice]
-        progress()
     return written
 
 
