@@ -71,14 +71,15 @@ def _fit(cli: MoTCLI, checkpoint: dict[str, Any] | None, path: Path | None, fold
         else:
             print(f"{rows} is missing: the new metrics.csv begins at step {checkpoint['global_step']}", file=sys.stderr)
     last = folder / "checkpoints" / "last.ckpt"
-    if checkpoint and checkpoint["global_step"] >= cli.trainer.max_steps:
+    finished = checkpoint is not None and checkpoint["global_step"] >= cli.trainer.max_steps
+    if checkpoint is not None and finished:
         print(f"{path} is at step {checkpoint['global_step']} of {cli.trainer.max_steps}: nothing is left to train")
     try:
         cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=path, weights_only=True)
     except Stopped as stopped:
         print(f"\n{stopped}; go on with: python -m mot_lightning fit --ckpt_path {last}", file=sys.stderr)
         raise SystemExit(128 + stopped.number) from None
-    if checkpoint and checkpoint["global_step"] >= cli.trainer.max_steps:  # Lightning trains nothing, calls no hook
+    if finished:  # Lightning trains nothing, calls no hook
         cli.trainer.save_checkpoint(last)
         cli.trainer.validate(cli.model, cli.datamodule, verbose=False)
     cli.trainer.test(cli.model, cli.datamodule, verbose=False)

@@ -164,10 +164,11 @@ class MoTModule(LightningModule):
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """What no token on any rank touched stays as it is: no decay and no momentum moves an absent tower."""
-        present = torch.tensor([float(p) for p in self._present.values()], device=self.device)
+        found = self._present  # known on the host: one rank needs no device sync
         if self.trainer.world_size > 1:
+            present = torch.tensor([float(p) for p in found.values()], device=self.device)
             present = self.trainer.strategy.reduce(present, reduce_op="sum")
-        found = dict(zip(self._present, (present > 0).tolist(), strict=True))
+            found = dict(zip(found, (present > 0).tolist(), strict=True))
         for module in self.model.modules_of(found):
             for parameter in module.parameters():
                 parameter.grad = None
