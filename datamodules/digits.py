@@ -123,7 +123,8 @@ class Digits(InterleavedDataModule):
         document = []
         for name in (kind[i] for i in rng.permutation(len(kind))):
             if name == "text":
-                document.append(Medium("text", caption(digit, "image" in kind, "speech" in kind, rng)))
+                said = caption(digit, "image" in kind, "speech" in kind, rng)
+                document.append(Medium("text", said, ("text", said)))
             elif name == "image":
                 i = shown.pop(0)
                 document.append(Medium("image", images.media[i], ("image", i)))

@@ -181,6 +181,7 @@ def pack(documents: Sequence[Sequence[Segment]], grammar: Grammar, row_length: i
     b = 1 + max(row for row, _ in places)
     s = max(offset + length for (_, offset), length in zip(places, lengths, strict=True))
     number, position, reach = (np.full((b, s), -1) for _ in range(3))
+    stops = {name: torch.tensor([grammar.stop(name)]) for name in grammar.groups if grammar.stop(name) is not None}
     collectors = {name: _Collector() for name in grammar.groups}
     control = collectors[grammar.control]
     in_row = np.zeros(b, int)
@@ -205,8 +206,7 @@ def pack(documents: Sequence[Sequence[Segment]], grammar: Grammar, row_length: i
             part.loss.append(segment.loss)
             part.noise_cap.append(segment.noise_cap)
             if grammar.causal[name]:  # each token is predicted at the one before it, and the last predicts stop
-                stop = grammar.stop(name)
-                target = segment.tokens if stop is None else torch.cat([segment.tokens, torch.tensor([stop])])
+                target = torch.cat([segment.tokens, stops[name]]) if name in stops else segment.tokens
                 part.add_target(target, range(slot + 1, slot + 1 + len(target)), weight, True)
             else:
                 part.add_target(segment.tokens, own, weight, True)

@@ -17,7 +17,7 @@ Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 
 
 class Projections(nn.Module):
-    """One tower's W_Q, W_K, W_V (in one matrix) and W_O (MoT, eq. 2), with RMS-normalised queries and keys."""
+    """One tower's W_Q, W_K, W_V (in one matrix) and W_O (MoT, eq. 2), and the gains of its QK-norm."""
 
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
@@ -27,11 +27,13 @@ class Projections(nn.Module):
         self.query_norm = nn.Parameter(torch.ones(dim // heads))
         self.key_norm = nn.Parameter(torch.ones(dim // heads))
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Normalised queries and keys (n, 2, h, e), and values (n, h, e)."""
-        qkv = self.qkv(x).view(len(x), 3, self.heads, x.shape[-1] // self.heads)
-        scale = torch.stack([self.query_norm, self.key_norm])[:, None]  # (2, 1, e)
-        return F.rms_norm(qkv[:, :2], scale.shape[-1:], eps=1e-6) * scale, qkv[:, 2]
+    def forward(self, x: Tensor) -> Tensor:
+        """Queries, keys and values (n, 3, h, e)."""
+        return self.qkv(x).view(len(x), 3, self.heads, x.shape[-1] // self.heads)
+
+    def gains(self) -> Tensor:
+        """Of queries and of keys, (2, e)."""
+        return torch.stack([self.query_norm, self.key_norm])
 
 
 class PackedAttention:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mot_lightning.backbone.attention import Attend
+from mot_lightning.backbone.norm import RMSNorm, rms_norm
 from mot_lightning.backbone.rope import rope, rotate
 from mot_lightning.backbone.tower import Condition, TowerLayer
 
@@ -99,7 +100,7 @@ class Backbone(nn.Module):
             )
             for _ in range(settings.depth)
         )
-        self.norms = nn.ModuleList(nn.RMSNorm(settings.dim, eps=1e-6) for _ in self.towers)
+        self.norms = nn.ModuleList(RMSNorm(settings.dim) for _ in self.towers)
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -137,12 +138,19 @@ class Backbone(nn.Module):
         for number, layer in enumerate(self.layers):
             towers = [layer[i] for i in live]
             modulations = [tower.modulation(x, per_modality, conditions) for tower, x in zip(towers, xs, strict=True)]
-            projected = [tower.project(x, m) for tower, x, m in zip(towers, xs, modulations, strict=True)]
-            qk, v = map(torch.cat, zip(*projected, strict=True))  # (N, 2, h, e), (N, h, e)
-            q, k = rotate(qk, cos, sin).unbind(1)
-            gathered = attend(number, q, k, v).split(sizes)
+            qkv = torch.cat([tower.project(x, m) for tower, x, m in zip(towers, xs, modulations, strict=True)])
+            gains = [tower.attention.gains().expand(n, -1, -1) for tower, n in zip(towers, sizes, strict=True)]
+            qk, v = qkv.split([2, 1], dim=1)
+            q, k = self._place(qk, torch.cat(gains), cos, sin).unbind(1)  # (N, h, e) each
+            gathered = attend(number, q, k, v[:, 0]).split(sizes)
             xs = [
                 tower(x, seen, modulation)
                 for tower, x, seen, modulation in zip(towers, xs, gathered, modulations, strict=True)
             ]
         return torch.cat([self.norms[i](x) for i, x in zip(live, xs, strict=True)])  # (N, d)
+
+    @staticmethod
+    def _place(qk: Tensor, gains: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        """QK-norm (arXiv 2302.05442) and rotation of qk (N, 2, h, e); the gains (N, 2, e) ride on the angles."""
+        turned = gains.roll(gains.shape[-1] // 2, dims=-1)
+        return rotate(rms_norm(qk), (gains * cos[:, None])[:, :, None], (turned * sin[:, None])[:, :, None])

@@ -16,7 +16,5 @@ def rope(position: Tensor, head_dim: int, base: float = 10_000.0) -> tuple[Tenso
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn each pair (x_i, x_{i + e/2}) of x (n, ..., e) by its token's angle."""
-    shape = (len(x), *(1 for _ in x.shape[1:-1]), -1)
-    swapped = x.roll(x.shape[-1] // 2, dims=-1)
-    return (x * cos.view(shape) + swapped * sin.view(shape)).to(x.dtype)
+    """Turn each pair (x_i, x_{i + e/2}) of x (..., e) by the angles that `rope` made."""
+    return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, dims=-1), sin).to(x.dtype)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mot_lightning.backbone.attention import Projections
 from mot_lightning.backbone.feed_forward import SwiGLU
+from mot_lightning.backbone.norm import RMSNorm, rms_norm
 
 
 class Condition(NamedTuple):
@@ -27,8 +28,8 @@ class AdaptiveNorm(nn.Module):
         super().__init__()
         self.linear = nn.Linear(dim, 6 * dim)
 
-    def forward(self, condition: Condition) -> Tensor:
-        return self.linear(F.silu(condition.vector)).index_select(0, condition.segment)  # (n, 6 d)
+    def forward(self, vector: Tensor) -> Tensor:
+        return self.linear(F.silu(vector)).unflatten(-1, (6, -1))  # (k, 6, d)
 
 
 class TowerLayer(nn.Module):
@@ -50,37 +51,46 @@ class TowerLayer(nn.Module):
     ) -> None:
         super().__init__()
         self.modalities = modalities
-        self.attention_norm = nn.RMSNorm(dim, eps=1e-6)
+        self.attention_norm = RMSNorm(dim)
         self.attention = Projections(dim, heads)
-        self.ffn_norm = nn.RMSNorm(dim, eps=1e-6)
+        self.ffn_norm = RMSNorm(dim)
         self.ffn = SwiGLU(dim, ffn_dim)
         self.dropout = nn.Dropout(dropout)
         self.adapt = nn.ModuleDict({m: AdaptiveNorm(dim) for m in modalities if m in conditioned})
 
     def modulation(self, x: Tensor, counts: dict[str, int], conditions: dict[str, Condition]) -> tuple[Tensor, ...]:
-        """(shift, scale, gate) of the attention and of the feed-forward branch; no tensors without a condition."""
+        """(shift, gain, gate) of the attention and of the feed-forward branch, (n, d) each; nothing if unconditioned.
+
+        The norms' own gains are multiplied in per segment, so that a token pays for one gain only.
+        """
         if not self.adapt:
             return ()
-        rows = [
-            self.adapt[m](conditions[m]) if m in self.adapt else x.new_zeros(counts[m], 6 * x.shape[-1])
-            for m in self.modalities
-        ]
-        return torch.cat(rows).chunk(6, dim=-1)  # 6 x (n, d)
+        one = torch.ones_like(self.attention_norm.gain)
+        gains = torch.stack([one, self.attention_norm.gain, one, one, self.ffn_norm.gain, one])  # (6, d)
+        neutral = x.new_tensor([0, 1, 1, 0, 1, 1])[:, None]  # (6, 1)
+        rows = []
+        for name in self.modalities:
+            if name in self.adapt:
+                vector, segment = conditions[name]
+                rows.append(((self.adapt[name](vector) + neutral) * gains).index_select(0, segment))
+            else:
+                rows.append((neutral * gains).expand(counts[name], -1, -1))
+        return torch.cat(rows).unbind(1)
 
-    def project(self, x: Tensor, modulation: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
-        """What enters the global attention: queries and keys (n, 2, h, e), values (n, h, e)."""
-        return self.attention(_modulate(self.attention_norm(x), modulation[:2]))
+    def project(self, x: Tensor, modulation: tuple[Tensor, ...]) -> Tensor:
+        """What enters the global attention: queries, keys and values (n, 3, h, e)."""
+        return self.attention(_norm(x, self.attention_norm, modulation[:2]))
 
     def forward(self, x: Tensor, gathered: Tensor, modulation: tuple[Tensor, ...]) -> Tensor:
         """What follows the global attention: W_O, residual, feed-forward, residual (MoT, eq. 1 and 3)."""
-        x = x + _gate(self.dropout(self.attention.output(gathered.flatten(1))), modulation[2:3])  # (n, d)
-        h = _modulate(self.ffn_norm(x), modulation[3:5])  # (n, d)
-        return x + _gate(self.dropout(self.ffn(h)), modulation[5:6])  # (n, d)
+        x = _add(x, self.dropout(self.attention.output(gathered.flatten(1))), modulation[2:3])  # (n, d)
+        h = _norm(x, self.ffn_norm, modulation[3:5])  # (n, d)
+        return _add(x, self.dropout(self.ffn(h)), modulation[5:6])  # (n, d)
 
 
-def _modulate(x: Tensor, modulation: tuple[Tensor, ...]) -> Tensor:
-    return x * (1 + modulation[1]) + modulation[0] if modulation else x
+def _norm(x: Tensor, norm: RMSNorm, modulation: tuple[Tensor, ...]) -> Tensor:
+    return torch.addcmul(modulation[0], rms_norm(x), modulation[1]) if modulation else norm(x)
 
 
-def _gate(x: Tensor, gate: tuple[Tensor, ...]) -> Tensor:
-    return x * (1 + gate[0]) if gate else x
+def _add(x: Tensor, branch: Tensor, gate: tuple[Tensor, ...]) -> Tensor:
+    return torch.addcmul(x, branch, gate[0]) if gate else x + branch

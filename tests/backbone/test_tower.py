@@ -21,12 +21,12 @@ def layer():
 
 @torch.no_grad()
 def run(layer, conditioned=True):
-    """Queries and keys, and the output, of three image tokens in two segments and two text tokens."""
+    """Queries, keys and values, and the output, of three image tokens in two segments and two text tokens."""
     x, gathered = torch.randn(2, 5, DIM, generator=torch.Generator().manual_seed(1))
     condition = Condition(torch.ones(2, DIM), torch.tensor([0, 1, 1]))
     counts = {"image": 3, "text": 2}
     modulation = layer.modulation(x, counts, {"image": condition}) if conditioned else ()
-    return x, layer.project(x, modulation)[0], layer(x, gathered.view(5, 2, DIM // 2), modulation)
+    return x, layer.project(x, modulation), layer(x, gathered.view(5, 2, DIM // 2), modulation)
 
 
 def adapt(layer, part, value):
@@ -57,7 +57,7 @@ def test_a_shift_is_added_after_the_scale_and_the_gate_closes_the_branch(layer, 
     adapt(layer, shift, 0.3)
     _, queries, _ = run(layer)
     if shift == 0:  # all that is left of each token is the shift
-        torch.testing.assert_close(queries[:3], queries[:1].expand(3, -1, -1, -1))
+        torch.testing.assert_close(queries[:3], queries[:1].expand_as(queries[:3]))
     for closed in (2, 5):
         adapt(layer, closed, -1.0)
     x, _, output = run(layer)

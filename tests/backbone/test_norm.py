@@ -1,0 +1,23 @@
+"""Our RMS norm is PyTorch's, values and gradients, in fewer passes."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from mot_lightning.backbone.norm import EPS, RMSNorm, rms_norm
+
+
+@pytest.mark.parametrize("shape", [(5, 8), (3, 2, 4, 6), (0, 8)])
+def test_equal_to_torchs_with_its_gradients(shape):
+    x = torch.randn(shape, dtype=torch.double, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    theirs = F.rms_norm(x, x.shape[-1:], eps=EPS)
+    torch.testing.assert_close(rms_norm(x), theirs)
+    weight = torch.randn_like(x)
+    (ours,) = torch.autograd.grad((rms_norm(x) * weight).sum(), x)
+    torch.testing.assert_close(ours, torch.autograd.grad((theirs * weight).sum(), x)[0])
+
+
+def test_a_vector_of_zeros_has_a_finite_gradient():
+    x = torch.zeros(2, 4, requires_grad=True)
+    RMSNorm(4)(x).sum().backward()
+    assert torch.isfinite(x.grad).all()
