@@ -12,8 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from mot_lightning.backbone import Backbone, BackboneSettings, Condition, PackedAttention
+from mot_lightning.backbone.tower import AdaptiveNorm, TowerLayer
 from mot_lightning.objectives import NextToken, Objective
 from mot_lightning.objectives.base import View
+from mot_lightning.objectives.denoiser import Denoiser
 from mot_lightning.sequence import Grammar, InterleavedBatch, Part, Tokens
 
 
@@ -57,7 +59,8 @@ class MixtureOfTransformers(nn.Module):
                     f"wanted a codec that makes {wanted}"
                 )
         conditioned = frozenset(name for name, objective in objectives.items() if objective.conditions)
-        self.backbone = Backbone(settings, sorted(objectives), conditioned)
+        grids = {name: kind.grid for name, kind in tokens.items() if kind.grid}
+        self.backbone = Backbone(settings, sorted(objectives), conditioned, grids)
         causal = {name: objective.causal for name, objective in objectives.items()}
         self.grammar = Grammar(tokens, causal, control, self.backbone.modalities)
         self.objectives = nn.ModuleDict({name: objectives[name] for name in self.grammar.names})  # type: ignore[assignment]
@@ -94,23 +97,17 @@ class MixtureOfTransformers(nn.Module):
     def _losses(objective: Objective, hidden: Tensor, view: View, part: Part) -> Losses:
         return Losses(objective.loss(hidden.index_select(0, part.read), view), part.weight, part.content)
 
-    def modules_of(self, present: Mapping[str, bool]) -> list[nn.Module]:
-        """Modules that no token touches when only some modalities are present: absent towers and objectives."""
-        absent = [
-            module
-            for number, tower in enumerate(self.backbone.towers)
-            if not any(present[name] for name in tower)
-            for module in self.backbone.tower_modules(number)
-        ]
-        # a shared tower is touched, but not what adapts the norms of an absent member
-        absent += [
-            tower.adapt[name]
-            for layer in self.backbone.layers
-            for tower in layer
-            for name in tower.adapt
-            if not present[name] and any(present[member] for member in tower.modalities)
-        ]
-        return absent + [objective for name, objective in self.objectives.items() if not present[name]]
+    def weights_of(self, name: str) -> list[nn.Module]:
+        """All modules that a token of one modality passes."""
+        return [*self.backbone.weights_of(name), self.objectives[name]]
+
+    def untouched(self, present: Mapping[str, bool]) -> list[nn.Parameter]:
+        """Weights that no token passes when only some modalities are present."""
+        if all(present.values()):
+            return []
+        passed = [module for name, here in present.items() if here for module in self.weights_of(name)]
+        touched = {id(parameter) for module in passed for parameter in module.parameters()}
+        return [parameter for parameter in self.parameters() if id(parameter) not in touched]
 
 
 def initialise(model: MixtureOfTransformers) -> None:
@@ -126,18 +123,27 @@ def initialise(model: MixtureOfTransformers) -> None:
     | biases | zero |
     | norms | one |
     """
-    depth = model.backbone.settings.depth
-    for name, module in model.named_modules():
+    scale = special_scales(model)
+    for module in model.modules():
         if isinstance(module, nn.Embedding):
             nn.init.normal_(module.weight)
         if isinstance(module, nn.Linear):
-            std = module.in_features**-0.5
-            if name.endswith(("attention.output", "ffn.down")):
-                std /= math.sqrt(2 * depth)
-            elif name.endswith(".head"):
-                std = 0.02
-            elif ".adapt." in name or (name.startswith("objectives.") and name.endswith(".output")):
-                std = 0.0
-            nn.init.normal_(module.weight, std=std)
+            nn.init.normal_(module.weight, std=scale.get(module, module.in_features**-0.5))
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+
+
+def special_scales(model: MixtureOfTransformers) -> dict[nn.Module, float]:
+    """Standard deviations of the linear layers that depart from 1 / sqrt(inputs)."""
+    found: dict[nn.Module, float] = {}
+    branches = math.sqrt(2 * model.backbone.settings.depth)
+    for module in model.modules():
+        if isinstance(module, TowerLayer):
+            found |= {last: last.in_features**-0.5 / branches for last in (module.output, module.ffn.down)}
+        elif isinstance(module, AdaptiveNorm):
+            found[module.linear] = 0.0
+        elif isinstance(module, Denoiser):
+            found[module.output] = 0.0
+        elif isinstance(module, NextToken):
+            found[module.head] = 0.02
+    return found

@@ -108,7 +108,7 @@ class MoTModule(LightningModule):
                 raise ValueError(f"model.modalities.{name}.weight is {modality.weight}, wanted 0 or more")
         codecs = {name: modality.codec for name, modality in modalities.items()}
         self.codecs = nn.ModuleDict(codecs)  # type: ignore[assignment]
-        tokens = {name: Tokens(codec.vocab_size, codec.latent_dim, codec.length) for name, codec in codecs.items()}
+        tokens = {name: Tokens(c.vocab_size, c.latent_dim, c.length, c.grid) for name, c in codecs.items()}
         self.model = MixtureOfTransformers({n: m.objective for n, m in modalities.items()}, tokens, control, backbone)
         self.average = copy.deepcopy(self.model).requires_grad_(False).eval()
         self.weights = {name: modality.weight for name, modality in modalities.items()}
@@ -169,9 +169,8 @@ class MoTModule(LightningModule):
             present = torch.tensor([float(p) for p in found.values()], device=self.device)
             present = self.trainer.strategy.reduce(present, reduce_op="sum")
             found = dict(zip(found, (present > 0).tolist(), strict=True))
-        for module in self.model.modules_of(found):
-            for parameter in module.parameters():
-                parameter.grad = None
+        for parameter in self.model.untouched(found):
+            parameter.grad = None
         self._present = dict.fromkeys(self._present, False)
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:

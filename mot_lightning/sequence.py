@@ -68,6 +68,7 @@ class Tokens:
     vocab_size: int | None = None
     latent_dim: int | None = None
     length: int | None = None  # of a segment, where its shape fixes it
+    grid: tuple[int, int] | None = None  # rows and columns of a segment, where its tokens lie on one
 
     @property
     def discrete(self) -> bool:

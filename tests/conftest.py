@@ -12,7 +12,11 @@ from mot_lightning.model import MixtureOfTransformers
 from mot_lightning.objectives import Diffusion, FlowMatching, NextToken
 from mot_lightning.sequence import Segment, Tokens
 
-TOKENS = {"text": Tokens(vocab_size=20), "image": Tokens(latent_dim=3, length=4), "speech": Tokens(vocab_size=9)}
+TOKENS = {
+    "text": Tokens(vocab_size=20),
+    "image": Tokens(latent_dim=3, length=4, grid=(2, 2)),
+    "speech": Tokens(vocab_size=9),
+}
 SMALL = BackboneSettings(dim=32, depth=2, heads=2, ffn_dim=64)
 
 
@@ -21,12 +25,12 @@ def _few_threads():
     torch.set_num_threads(1)  # what the tests compute is too small to share
 
 
-def make_model(image="norm", towers=None, tokens=TOKENS, order=("text", "image", "speech"), seed=0):
+def make_model(image="norm", towers=None, tokens=TOKENS, order=("text", "image", "speech"), seed=0, **backbone):
     """A small three-modality model whose weights are all far from zero."""
     objectives = {"text": NextToken(), "image": FlowMatching(time=image), "speech": NextToken()}
     if image == "diffusion":
         objectives["image"] = Diffusion()
-    settings = BackboneSettings(dim=32, depth=2, heads=2, ffn_dim=64, towers=towers or {})
+    settings = BackboneSettings(**{**vars(SMALL), "towers": towers or {}, **backbone})
     model = MixtureOfTransformers({n: objectives[n] for n in order}, {n: tokens[n] for n in order}, "text", settings)
     generator = torch.Generator().manual_seed(seed)
     for parameter in model.parameters():  # zero-initialised layers would hide what a test looks for

@@ -4,15 +4,35 @@ import torch
 from torch import Tensor
 
 
-def rope(position: Tensor, head_dim: int, base: float = 10_000.0) -> tuple[Tensor, Tensor]:
-    """Cosine and sine of each token's angles, `(n, e)` each, in float32; the halves of e hold the same angles."""
+def rope(position: Tensor, head_dim: int, base: float = 10_000.0, scaling: float = 1.0) -> tuple[Tensor, Tensor]:
+    """Cosine and sine of each token's angles, `(n, e)` each, in float32; the halves of e hold the same angles.
+
+    Args:
+        position: (n,), or (n, 2) for row and column, which take turns among the frequencies; where the two are
+            equal, nothing tells them from one position.
+        scaling: positions are divided by it.
+    """
     frequency = base ** (
         -torch.arange(0, head_dim, 2, device=position.device, dtype=torch.float32) / head_dim
     )  # (e/2,)
-    angle = (position[:, None].float() * frequency).repeat(1, 2)  # (n, e)
+    if position.dim() == 2:
+        position = position.repeat(1, head_dim // 4)  # (n, e/2): row, column, row, ...
+    angle = (position.view(len(position), -1).float() / scaling * frequency).repeat(1, 2)  # (n, e)
     sign = torch.ones(head_dim, device=position.device)
     sign[: head_dim // 2] = -1
     return angle.cos(), angle.sin() * sign
+
+
+def grid_position(position: Tensor, grid: tuple[int, int] | None) -> Tensor:
+    """(n,) places of whole segments in their documents -> (n, 2) rows and columns, counted from a segment's first.
+
+    Tokens on no grid stand on the diagonal, where row and column are their place.
+    """
+    if grid is None:
+        return position[:, None].expand(-1, 2)
+    place = torch.arange(len(position), device=position.device) % (grid[0] * grid[1])
+    row, column = place // grid[1], place % grid[1]
+    return (position - place)[:, None] + torch.stack([row, column], dim=1)  # (n, 2)
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """One layer of one tower: its norms, projections and feed-forward network, for the tokens routed to it.
 
-Knows nothing of the other towers; `backbone.py` joins them.
+Knows nothing of the other towers; `backbone.py` joins them, and has them share what is tied.
 """
 
 from typing import NamedTuple
@@ -9,9 +9,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mot_lightning.backbone.attention import Projections
 from mot_lightning.backbone.feed_forward import SwiGLU
 from mot_lightning.backbone.norm import RMSNorm, rms_norm
+from mot_lightning.backbone.settings import BackboneSettings, Part
+
+# the modules of a layer that each part of `untie` stands for
+MODULES: dict[Part, tuple[str, ...]] = {
+    "ffn": ("ffn",),
+    "qkv": ("qkv",),
+    "o": ("output",),
+    "norm": ("attention_norm", "ffn_norm"),
+    "qk_norm": ("qk_norm",),
+}
 
 
 class Condition(NamedTuple):
@@ -32,31 +41,50 @@ class AdaptiveNorm(nn.Module):
         return self.linear(F.silu(vector)).unflatten(-1, (6, -1))  # (k, 6, d)
 
 
+class QKGains(nn.Module):
+    """Gains of the normalised queries and keys."""
+
+    def __init__(self, head_dim: int) -> None:
+        super().__init__()
+        self.query = nn.Parameter(torch.ones(head_dim))
+        self.key = nn.Parameter(torch.ones(head_dim))
+
+    def forward(self) -> Tensor:
+        return torch.stack([self.query, self.key])  # (2, e)
+
+
 class TowerLayer(nn.Module):
-    """Pre-norm transformer layer (Llama, as in Transfusion), split where the global attention joins the towers.
+    """A transformer layer, split where the global attention joins the towers.
 
     Args:
         modalities: those routed here, in the order of their rows.
         conditioned: those of them whose objective gives a condition vector per segment.
+        settings: size and shape.
     """
 
-    def __init__(
-        self,
-        modalities: tuple[str, ...],
-        conditioned: frozenset[str],
-        dim: int,
-        heads: int,
-        ffn_dim: int,
-        dropout: float,
-    ) -> None:
+    def __init__(self, modalities: tuple[str, ...], conditioned: frozenset[str], settings: BackboneSettings) -> None:
         super().__init__()
-        self.modalities = modalities
+        dim, size = settings.dim, settings.head_size
+        self.modalities, self.pre, self.head_dim = modalities, settings.norm == "pre", size
         self.attention_norm = RMSNorm(dim)
-        self.attention = Projections(dim, heads)
+        self.qkv = nn.Linear(dim, (settings.heads + 2 * settings.key_heads) * size, bias=False)  # W_Q, W_K, W_V
+        self.qk_norm = QKGains(size) if settings.qk_norm else None
+        self.output = nn.Linear(settings.heads * size, dim, bias=False)  # W_O
         self.ffn_norm = RMSNorm(dim)
-        self.ffn = SwiGLU(dim, ffn_dim)
-        self.dropout = nn.Dropout(dropout)
+        self.ffn = SwiGLU(dim, settings.hidden)
+        self.dropout = nn.Dropout(settings.dropout)
         self.adapt = nn.ModuleDict({m: AdaptiveNorm(dim) for m in modalities if m in conditioned})
+
+    def tie(self, other: "TowerLayer", parts: list[Part]) -> None:
+        """Share some of another tower's weights: the same modules, in two places."""
+        for part in parts:
+            for name in MODULES[part]:
+                setattr(self, name, getattr(other, name))
+
+    def weights_of(self, modality: str) -> list[nn.Module]:
+        """All modules that a token of one of its modalities passes."""
+        own = [module for name, module in self.named_children() if name != "adapt"]
+        return [*own, self.adapt[modality]] if modality in self.adapt else own
 
     def modulation(self, x: Tensor, counts: dict[str, int], conditions: dict[str, Condition]) -> tuple[Tensor, ...]:
         """(shift, gain, gate) of the attention and of the feed-forward branch, (n, d) each; nothing if unconditioned.
@@ -78,14 +106,20 @@ class TowerLayer(nn.Module):
         return torch.cat(rows).unbind(1)
 
     def project(self, x: Tensor, modulation: tuple[Tensor, ...]) -> Tensor:
-        """What enters the global attention: queries, keys and values (n, 3, h, e)."""
-        return self.attention(_norm(x, self.attention_norm, modulation[:2]))
+        """What enters the global attention: heads of queries, of keys and of values (n, h + 2 kv_heads, e)."""
+        x = _norm(x, self.attention_norm, modulation[:2]) if self.pre else x
+        return self.qkv(x).unflatten(-1, (-1, self.head_dim))
 
     def forward(self, x: Tensor, gathered: Tensor, modulation: tuple[Tensor, ...]) -> Tensor:
         """What follows the global attention: W_O, residual, feed-forward, residual (MoT, eq. 1 and 3)."""
-        x = _add(x, self.dropout(self.attention.output(gathered.flatten(1))), modulation[2:3])  # (n, d)
-        h = _norm(x, self.ffn_norm, modulation[3:5])  # (n, d)
-        return _add(x, self.dropout(self.ffn(h)), modulation[5:6])  # (n, d)
+        branch = self.output(gathered.flatten(1))  # (n, d)
+        branch = branch if self.pre else _norm(branch, self.attention_norm, modulation[:2])
+        x = _add(x, self.dropout(branch), modulation[2:3])  # (n, d)
+        if self.pre:
+            branch = self.ffn(_norm(x, self.ffn_norm, modulation[3:5]))
+        else:
+            branch = _norm(self.ffn(x), self.ffn_norm, modulation[3:5])
+        return _add(x, self.dropout(branch), modulation[5:6])  # (n, d)
 
 
 def _norm(x: Tensor, norm: RMSNorm, modulation: tuple[Tensor, ...]) -> Tensor:

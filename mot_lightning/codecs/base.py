@@ -28,6 +28,11 @@ class Codec(nn.Module, ABC):
         """Tokens of a segment, where its shape fixes them; None where a stop id ends it."""
         return None
 
+    @property
+    def grid(self) -> tuple[int, int] | None:
+        """Rows and columns of a segment, where its tokens lie on a grid, row by row."""
+        return None
+
     def fit(self, media: Sequence[Any]) -> None:
         """Learn from the training split's media. Most codecs have nothing to learn."""
 

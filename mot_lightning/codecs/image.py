@@ -45,7 +45,11 @@ class Patches(Codec):
 
     @property
     def length(self) -> int:
-        return self.shape[1] * self.shape[2] // self.patch_size**2
+        return self.grid[0] * self.grid[1]
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        return self.shape[1] // self.patch_size, self.shape[2] // self.patch_size
 
     def fit(self, media: Sequence[Tensor]) -> None:
         """Mean and standard deviation of the training images' pixels: latents of unit scale."""

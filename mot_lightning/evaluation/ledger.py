@@ -34,24 +34,18 @@ def costs(model: MixtureOfTransformers, batch: InterleavedBatch) -> dict[str, Co
     for name, n, seen in zip(model.grammar.groups, layout.counts, reach, strict=True):
         if n:
             context = float(seen.float().mean()) + 1
-            attention = (
-                4 * model.backbone.settings.dim * context * model.backbone.settings.depth
-            )  # q k^T and its sum of v
+            settings = model.backbone.settings  # q k^T and its sum of v:
+            attention = 4 * settings.heads * settings.head_size * context * settings.depth
             linear = _linear_flops(model, name, batch.parts[name]) / n
             found[name] = Cost(_active_parameters(model, name), linear + attention, context)
     return found
 
 
 def _active_parameters(model: MixtureOfTransformers, name: str) -> int:
-    tower = next(i for i, members in enumerate(model.backbone.towers) if name in members)
-    modules = [*model.backbone.tower_modules(tower), model.objectives[name]]
-    others = [f"adapt.{other}." for other in model.grammar.names if other != name]
     count = 0
-    for module in modules:
+    for module in model.weights_of(name):
         rows = {id(m.weight) for m in module.modules() if isinstance(m, nn.Embedding)}
-        for path, parameter in module.named_parameters():
-            if not any(other in path for other in others):
-                count += parameter.shape[-1] if id(parameter) in rows else parameter.numel()
+        count += sum(p.shape[-1] if id(p) in rows else p.numel() for p in module.parameters())
     return count
 
 
@@ -64,7 +58,7 @@ def _linear_flops(model: MixtureOfTransformers, name: str, part: Part) -> int:
     counts = [len(part.tokens) if other == name else 0 for other in model.grammar.groups]
 
     def no_attention(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        return v
+        return v.repeat_interleave(q.shape[1] // v.shape[1], dim=1)  # (N, h, e)
 
     with FlopCounterMode(display=False) as counter:
         view = objective.embed(part, generator_for(0, device=part.tokens.device))

@@ -20,9 +20,9 @@ class Context:
     def __init__(self, backbone: Backbone, rows: int, capacity: int = 128) -> None:
         settings = backbone.settings
         weight = next(backbone.parameters())
-        shape = (settings.depth, 2, rows, settings.heads, capacity, settings.dim // settings.heads)
+        shape = (settings.depth, 2, rows, settings.key_heads, capacity, settings.head_size)
         self.backbone = backbone
-        self.cache = weight.new_zeros(shape)  # (depth, k and v, r, h, capacity, e); rubbish beyond the lengths
+        self.cache = weight.new_zeros(shape)  # (depth, k and v, r, kv_heads, capacity, e); rubbish beyond the lengths
         self.lengths = torch.zeros(rows, dtype=torch.long, device=weight.device)  # (r,)
         self.last = weight.new_zeros(rows, settings.dim)  # (r, d)
 
@@ -65,7 +65,10 @@ class Context:
             values[row, :, place] = v.view(r, n, *v.shape[1:])
             seen = slice(0, len(slots))
             queries = q.view(r, n, *q.shape[1:]).transpose(1, 2)  # (r, h, n, e)
-            out = F.scaled_dot_product_attention(queries, keys[:, :, seen], values[:, :, seen], attn_mask=mask)
+            shared = keys.shape[1] != queries.shape[1]
+            out = F.scaled_dot_product_attention(
+                queries, keys[:, :, seen], values[:, :, seen], attn_mask=mask, enable_gqa=shared
+            )
             return out.transpose(1, 2).flatten(0, 1)  # (r n, h, e)
 
         per_modality = [r * n if name == modality else 0 for name in self.backbone.modalities]

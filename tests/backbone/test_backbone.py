@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from mot_lightning.backbone import BackboneSettings
-from mot_lightning.backbone.backbone import group_towers
 from mot_lightning.backbone.mask import attention_mask
 from mot_lightning.backbone.rope import rope, rotate
+from mot_lightning.backbone.settings import group_towers
 from mot_lightning.sequence import Layout
 
 NAMES = ["text", "image", "speech"]

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mot_lightning.backbone import Condition
+from mot_lightning.backbone import BackboneSettings, Condition
 from mot_lightning.backbone.tower import TowerLayer
 
 DIM, PARTS = 8, 6  # shift, scale and gate of the attention, then of the feed-forward branch
@@ -13,7 +13,7 @@ DIM, PARTS = 8, 6  # shift, scale and gate of the attention, then of the feed-fo
 def layer():
     """A layer for two modalities of which the first is conditioned, but not yet by anything."""
     torch.manual_seed(0)
-    layer = TowerLayer(("image", "text"), frozenset({"image"}), DIM, 2, 16, 0.0)
+    layer = TowerLayer(("image", "text"), frozenset({"image"}), BackboneSettings(dim=DIM, heads=2, ffn_dim=16))
     layer.adapt["image"].linear.weight.data.zero_()
     layer.adapt["image"].linear.bias.data.zero_()
     return layer

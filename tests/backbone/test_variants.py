@@ -1,0 +1,190 @@
+"""Whatever a layer may vary in, what makes it a Mixture of Transformers still holds."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from conftest import make_document, make_model
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from properties import (
+    CLOSE,
+    assert_cached_equals_packed,
+    assert_documents_do_not_mix,
+    assert_no_token_sees_its_future,
+    assert_packed_equals_unpacked,
+    assert_same_losses,
+    hidden_states,
+    linear_flops,
+    total_loss,
+)
+
+from mot_lightning.backbone import BackboneSettings
+from mot_lightning.backbone.rope import grid_position, rope, rotate
+from mot_lightning.backbone.settings import PARTS
+from mot_lightning.evaluation.ledger import total_parameters
+from mot_lightning.sequence import pack
+
+NAMES = ("text", "image", "speech")
+VARIANTS = {
+    "ffn untied": {"untie": ["ffn"]},
+    "ffn and qkv untied": {"untie": ["ffn", "qkv"]},
+    "all but ffn untied": {"untie": ["qkv", "o", "norm", "qk_norm"]},
+    "first layer untied": {"untied_layers": [0, 1]},
+    "branch norm": {"norm": "branch"},
+    "no qk norm": {"qk_norm": False},
+    "one key head": {"kv_heads": 1},
+    "narrow heads": {"head_dim": 8},
+    "stretched positions": {"rope_scaling": 4.0},
+    "grids": {"rope_2d": True},
+    "all at once": {
+        "untie": ["ffn", "o"],
+        "untied_layers": [1, 2],
+        "norm": "branch",
+        "kv_heads": 1,
+        "head_dim": 8,
+        "rope_2d": True,
+        "towers": {"words": ["text"], "rest": ["image", "speech"]},
+    },
+}
+every_variant = pytest.mark.parametrize("variant", VARIANTS)
+random_layouts = settings(max_examples=6, deadline=None, derandomize=True)
+kinds = st.lists(st.sampled_from(NAMES), min_size=1, max_size=4)
+
+
+@cache
+def built(variant):
+    return make_model(**VARIANTS[variant])
+
+
+def some_token(data, document):
+    segment = data.draw(st.integers(0, len(document) - 1))
+    return segment, data.draw(st.integers(0, len(document[segment].tokens) - 1))
+
+
+@every_variant
+@random_layouts
+@given(data=st.data(), kinds=st.lists(kinds, min_size=2, max_size=3), seed=st.integers(0, 99))
+def test_no_token_sees_its_future_or_another_document(variant, data, kinds, seed):
+    rng = np.random.default_rng(seed)
+    documents = [make_document(rng, own) for own in kinds]
+    number = data.draw(st.integers(0, len(documents) - 1))
+    place = some_token(data, documents[number])
+    assert_no_token_sees_its_future(built(variant), documents[number], *place)
+    assert_documents_do_not_mix(built(variant), documents, number, *place)
+
+
+@every_variant
+@random_layouts
+@given(kinds=st.lists(kinds, min_size=2, max_size=4), seed=st.integers(0, 99))
+def test_packed_equals_unpacked(variant, kinds, seed):
+    rng = np.random.default_rng(seed)
+    assert_packed_equals_unpacked(built(variant), [make_document(rng, own) for own in kinds])
+
+
+@every_variant
+@random_layouts
+@given(kinds=st.lists(st.sampled_from(NAMES), max_size=4), rows=st.integers(1, 3), seed=st.integers(0, 99))
+def test_cached_equals_packed(variant, kinds, rows, seed):
+    rng = np.random.default_rng(seed)
+    assert_cached_equals_packed(built(variant), [make_document(rng, kinds) for _ in range(rows)], False)
+
+
+def documents(seed=0):
+    rng = np.random.default_rng(seed)
+    return [make_document(rng, NAMES), make_document(rng, NAMES[:2]), make_document(rng, NAMES[1:])]
+
+
+def weights(model):
+    return {name: parameter.detach() for name, parameter in model.named_parameters()}
+
+
+def test_nothing_untied_is_a_dense_model():
+    tied, dense = make_model("token", untie=[]), make_model("token", {"all": [*NAMES]})
+    assert total_parameters(tied) == total_parameters(dense)
+    ours, theirs = weights(tied), dense.state_dict()
+    assert ours.keys() == theirs.keys()
+    dense.load_state_dict(ours)
+    a, b = (pack(documents(), model.grammar, 64) for model in (tied, dense))
+    assert_same_losses(tied, a, b, dense, **CLOSE)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_what_is_tied_is_one_copy_and_the_rest_is_one_per_tower(part):
+    tied = make_model("token", untie=[other for other in PARTS if other != part])
+    whole, dense = make_model("token"), make_model("token", {"all": [*NAMES]})
+    shared = [p for n, p in dense.backbone.named_parameters() if belongs(n, part)]
+    saved = 2 * sum(p.numel() for p in shared)  # of three copies
+    assert total_parameters(whole) - total_parameters(tied) == saved > 0
+
+
+def belongs(name, part):
+    words = {"ffn": ".ffn.", "qkv": ".qkv.", "o": ".output.", "norm": "norm", "qk_norm": "qk_norm"}
+    return words[part] in name and (part != "norm" or "qk_norm" not in name)
+
+
+@pytest.mark.parametrize("variant", [name for name in VARIANTS if "untied" in name])
+def test_sharing_costs_no_flops(variant):
+    model, dense = built(variant), make_model(towers={"all": [*NAMES]})
+    assert linear_flops(model, pack(documents(), model.grammar, 64)) == linear_flops(
+        dense, pack(documents(), dense.grammar, 64)
+    )
+
+
+@every_variant
+@pytest.mark.parametrize("present", [["text"], ["text", "speech"]])
+def test_untouched_weights_are_those_without_a_gradient(variant, present):
+    model = make_model(**VARIANTS[variant]).train()
+    batch = pack([make_document(np.random.default_rng(0), present)], model.grammar, 64)
+    total_loss(model, batch).backward()
+    untouched = {id(p) for p in model.untouched({name: name in present for name in NAMES})}
+    for name, parameter in model.named_parameters():
+        assert bool(parameter.grad.any()) == (id(parameter) not in untouched), name
+
+
+@pytest.mark.parametrize("variant", ["no qk norm", "branch norm", "one key head", "stretched positions", "grids"])
+def test_a_variant_computes_something_else(variant):
+    model, plain = built(variant), make_model()
+    if variant != "one key head":  # the same weights
+        plain.load_state_dict(model.state_dict(), strict=variant != "no qk norm")
+    (a,), (b,) = hidden_states(model, documents()[:1]), hidden_states(plain, documents()[:1])
+    assert (a - b).abs().max() > 1e-3
+
+
+def test_on_a_grid_rows_and_columns_count_and_elsewhere_nothing_changes():
+    position = torch.arange(3, 9)
+    assert grid_position(position, (2, 3)).tolist() == [[3, 3], [3, 4], [3, 5], [4, 3], [4, 4], [4, 5]]
+    for one, two in zip(rope(position, 8), rope(grid_position(position, None), 8), strict=True):
+        assert torch.equal(one, two)
+    # the product of a query and a key depends on the two distances alone
+    q, k = torch.randn(2, 1, 8, generator=torch.Generator().manual_seed(0)).unbind(0)
+
+    def product(a, b):
+        turned = [rotate(x, *rope(torch.tensor([place]), 8)) for x, place in ((q, a), (k, b))]
+        return (turned[0] * turned[1]).sum()
+
+    torch.testing.assert_close(product([5, 9], [3, 8]), product([12, 11], [10, 10]))
+    assert (product([5, 9], [3, 8]) - product([5, 9], [4, 7])).abs() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"kv_heads": 3}, "backbone.kv_heads is 3, wanted a number that divides 4 heads evenly"),
+        ({"kv_heads": -1}, "backbone.kv_heads is -1, wanted 0 or more"),
+        ({"head_dim": 5}, "backbone.head_dim is 5, wanted a multiple of 2"),
+        ({"head_dim": 6, "rope_2d": True}, "backbone.head_dim is 6, wanted a multiple of 4"),
+        ({"rope_scaling": 0.0}, "backbone.rope_scaling is 0.0, wanted above 0"),
+        ({"rope_base": 1.0}, "backbone.rope_base is 1.0, wanted above 1"),
+        ({"norm": "post"}, "backbone.norm is 'post', wanted 'pre' or 'branch'"),
+        ({"untie": ["attention"]}, "backbone.untie has 'attention', wanted some of ffn, qkv, o, norm, qk_norm"),
+        ({"untied_layers": [2, 9]}, "backbone.untied_layers is [2, 9], wanted [first, after the last] from 0 to depth"),
+        ({"untied_layers": [3]}, "backbone.untied_layers is [3], wanted [first, after the last] from 0 to depth 4"),
+    ],
+)
+def test_settings_out_of_range_are_refused_in_one_line(wrong, message):
+    with pytest.raises(ValueError) as refused:  # noqa: PT011 (the message is compared below)
+        BackboneSettings(**wrong)
+    assert str(refused.value).startswith(message)
+    assert "\n" not in str(refused.value)
