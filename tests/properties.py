@@ -133,9 +133,9 @@ def assert_a_sample_does_not_depend_on_its_batch(model, prompts, settings):
 def tie_towers(model):
     """Give every tower the first one's weights."""
     for layer in model.backbone.layers:
-        for tower in layer[1:]:
+        for tower in layer.towers[1:]:
             own = tower.state_dict()
-            shared = {k: v for k, v in layer[0].state_dict().items() if k in own}
+            shared = {k: v for k, v in layer.towers[0].state_dict().items() if k in own}
             tower.load_state_dict({**own, **shared})
     for norm in model.backbone.norms[1:]:
         norm.load_state_dict(model.backbone.norms[0].state_dict())
@@ -145,11 +145,11 @@ def copy_tied(tied, dense):
     """Give a model of one tower the weights of a model whose towers are tied."""
     dense.objectives.load_state_dict(tied.objectives.state_dict())
     dense.backbone.norms[0].load_state_dict(tied.backbone.norms[0].state_dict())
-    for (whole,), layer in zip(dense.backbone.layers, tied.backbone.layers, strict=True):
+    for one, layer in zip(dense.backbone.layers, tied.backbone.layers, strict=True):
         merged = {}
-        for tower in layer:
+        for tower in layer.towers:
             merged |= tower.state_dict()  # equal but for the adaptive norms, which each modality has to itself
-        whole.load_state_dict(merged)
+        one.towers[0].load_state_dict(merged)
 
 
 def linear_flops(model, batch):

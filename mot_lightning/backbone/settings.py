@@ -32,6 +32,8 @@ class BackboneSettings:
         untie: which weights each tower has of its own; the rest is one copy for all towers.
         untied_layers: first layer and the one after the last in which towers have weights of their own; empty
             for all.
+        compile: whether what stands between two attentions is compiled, once for all layers and numbers of tokens.
+        activation_checkpointing: whether a layer is computed again in the backward pass instead of remembered.
     """
 
     dim: int = 128
@@ -49,6 +51,8 @@ class BackboneSettings:
     towers: dict[str, list[str]] = field(default_factory=dict)
     untie: list[Part] = field(default_factory=lambda: list(PARTS))
     untied_layers: list[int] = field(default_factory=list)
+    compile: bool = False
+    activation_checkpointing: bool = False
 
     def __post_init__(self) -> None:
         for name in ("dim", "depth", "heads"):
