@@ -11,6 +11,7 @@ from properties import total_loss
 from mot_lightning.model import MixtureOfTransformers
 from mot_lightning.objectives import Diffusion, FlowMatching, NextToken
 from mot_lightning.objectives.base import generator_for, mix
+from mot_lightning.objectives.scheduler import make_scheduler
 from mot_lightning.sequence import Segment, pack
 
 DENOISERS = [(FlowMatching, "norm"), (FlowMatching, "token"), (Diffusion, "norm"), (Diffusion, "token")]
@@ -81,7 +82,8 @@ def test_no_segment_is_noisier_than_its_cap(objective, time, cap):
     assert (t >= 0).all()
     assert (t <= cap + 1e-6).all()
     assert t.max() >= 0.95 * cap  # and the cap is used up
-    assert t.mean() == pytest.approx(cap / 2, abs=0.05)
+    mean = 1.5 - 0.75 * np.log(3) if objective is FlowMatching else 0.5  # of 3 t / (1 + 2 t)
+    assert t.mean() == pytest.approx(cap * mean, abs=0.05)
 
 
 @every_denoiser
@@ -127,3 +129,25 @@ def test_seeds_depend_on_the_order_of_their_numbers(numbers, random):
 def test_seeds_of_neighbours_differ():
     seeds = {mix(seed, step, rank) for seed in range(10) for step in range(50) for rank in range(4)}
     assert len(seeds) == 10 * 50 * 4
+
+
+def test_a_shift_moves_times_towards_noise_in_training_and_in_sampling():
+    cap, quantiles = torch.ones(4000), torch.tensor([0.25, 0.5, 0.75])
+    for shift in (1.0, 3.0):
+        objective = FlowMatching(shift=shift)
+        drawn = objective.draw_times(cap, generator_for(0)).quantile(quantiles)
+        torch.testing.assert_close(drawn, shift * quantiles / (1 + (shift - 1) * quantiles), rtol=0, atol=0.03)
+        assert make_scheduler(objective.scheduler).config.shift == shift
+    assert (FlowMatching(shift=3.0).draw_times(cap / 2, generator_for(0)) <= 0.5).all()  # the cap stays one
+
+
+def test_a_scheduler_keeps_the_shift_that_it_is_given():
+    own = {"class_path": "diffusers.FlowMatchEulerDiscreteScheduler", "init_args": {"shift": 2.0}}
+    assert make_scheduler(FlowMatching(scheduler=own).scheduler).config.shift == 2.0
+    without = {"class_path": "diffusers.FlowMatchLCMScheduler"}
+    assert make_scheduler(FlowMatching(scheduler=without, shift=4.0).scheduler).config.shift == 4.0
+
+
+def test_a_shift_out_of_range_is_refused():
+    with pytest.raises(ValueError, match=r"shift is 0\.0, wanted above 0"):
+        FlowMatching(shift=0.0)

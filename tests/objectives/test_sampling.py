@@ -135,7 +135,7 @@ def test_what_cannot_sample_is_refused_in_one_line(objective, settings, message)
 
 def test_a_scheduler_needs_no_prefix():
     scheduler = {"class_path": "FlowMatchEulerDiscreteScheduler"}
-    assert FlowMatching(scheduler=scheduler).scheduler == {
+    assert FlowMatching(scheduler=scheduler, shift=2.0).scheduler == {
         "class_path": "diffusers.FlowMatchEulerDiscreteScheduler",
-        "init_args": {},
+        "init_args": {"shift": 2.0},
     }
