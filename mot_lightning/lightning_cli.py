@@ -17,6 +17,7 @@ from mot_lightning.callbacks import (
     AtomicCheckpointIO,
     Checkpoints,
     ExactResume,
+    ExpertUtilisation,
     ModalityMetrics,
     Report,
     SampleLogger,
@@ -80,6 +81,7 @@ class MoTCLI(LightningCLI):
         parser.add_argument("--runs", type=str, default="runs", help="folder of all run folders")
         parser.add_argument("--seed", type=int, default=0, help="of weights, data and noise")
         parser.add_lightning_class_args(ModalityMetrics, "metrics")
+        parser.add_lightning_class_args(ExpertUtilisation, "experts")
         parser.add_lightning_class_args(SampleLogger, "samples")
         parser.add_lightning_class_args(Report, "report")
 
@@ -95,7 +97,7 @@ class MoTCLI(LightningCLI):
         )
         # rows are written before anything may raise; a signal stops the run after the checkpoint of a validation
         last = {Checkpoints: 2, StopOnSignal: 3}
-        ours = (ModalityMetrics, ExactResume, StepProgress, SampleLogger, Report)
+        ours = (ModalityMetrics, ExpertUtilisation, ExactResume, StepProgress, SampleLogger, Report)
         trainer.callbacks.sort(key=lambda c: last.get(type(c), 0 if isinstance(c, ours) else 1))
         return trainer
 

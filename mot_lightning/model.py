@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from mot_lightning.backbone import Backbone, BackboneSettings, Condition, PackedAttention
+from mot_lightning.backbone.feed_forward import SwiGLU
+from mot_lightning.backbone.moe import Bank, ExpertChoice, MixtureOfExperts
 from mot_lightning.backbone.tower import AdaptiveNorm, TowerLayer
 from mot_lightning.objectives import NextToken, Objective
 from mot_lightning.objectives.base import View
@@ -115,16 +117,20 @@ def initialise(model: MixtureOfTransformers) -> None:
 
     | weights | distribution |
     |---|---|
-    | linear layers | normal, variance 1 / inputs: signals keep their scale at any width |
+    | linear layers, experts | normal, variance 1 / inputs: signals keep their scale at any width |
     | projections back into the residual (W_O, down) | the same over 2 depth (GPT-2) |
     | embeddings of ids and places | standard normal, the scale of a projected latent |
-    | heads over ids | normal, standard deviation 0.02: a first guess that is nearly uniform |
+    | heads over ids, routers | normal, standard deviation 0.02: a first guess that is nearly uniform |
     | adaptive norms, outputs of denoisers | zero: a block starts as an unconditioned one (DiT) |
     | biases | zero |
     | norms | one |
     """
     scale = special_scales(model)
     for module in model.modules():
+        if isinstance(module, Bank):
+            _, inputs, dim = module.down.shape
+            nn.init.normal_(module.gate_up, std=dim**-0.5)
+            nn.init.normal_(module.down, std=inputs**-0.5 / math.sqrt(2 * model.backbone.settings.depth))
         if isinstance(module, nn.Embedding):
             nn.init.normal_(module.weight)
         if isinstance(module, nn.Linear):
@@ -139,7 +145,13 @@ def special_scales(model: MixtureOfTransformers) -> dict[nn.Module, float]:
     branches = math.sqrt(2 * model.backbone.settings.depth)
     for module in model.modules():
         if isinstance(module, TowerLayer):
-            found |= {last: last.in_features**-0.5 / branches for last in (module.output, module.ffn.down)}
+            found[module.output] = module.output.in_features**-0.5 / branches
+        elif isinstance(module, SwiGLU):
+            found[module.down] = module.down.in_features**-0.5 / branches
+        elif isinstance(module, MixtureOfExperts):
+            found[module.router] = 0.02
+            if isinstance(module, ExpertChoice):
+                found[module.predictor] = 0.02
         elif isinstance(module, AdaptiveNorm):
             found[module.linear] = 0.0
         elif isinstance(module, Denoiser):

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from mot_lightning.backbone import BackboneSettings
+from mot_lightning.backbone.moe import Report, experts_of
 from mot_lightning.codecs import Codec
 from mot_lightning.model import Losses, MixtureOfTransformers
 from mot_lightning.objectives import Objective
@@ -110,6 +111,7 @@ class MoTModule(LightningModule):
         self.codecs = nn.ModuleDict(codecs)  # type: ignore[assignment]
         tokens = {name: Tokens(c.vocab_size, c.latent_dim, c.length, c.grid) for name, c in codecs.items()}
         self.model = MixtureOfTransformers({n: m.objective for n, m in modalities.items()}, tokens, control, backbone)
+        self.experts = experts_of(self.model)  # empty, where no tower has any
         self.average = copy.deepcopy(self.model).requires_grad_(False).eval()
         self.weights = {name: modality.weight for name, modality in modalities.items()}
         self.config: dict[str, Any] = {}  # what the command line built this from; travels in the checkpoint
@@ -151,7 +153,7 @@ class MoTModule(LightningModule):
         weights = sums.new_tensor(list(self.weights.values()))
         return (weights * sums[:, 0] / sums[:, 1].clamp(min=1)).sum()
 
-    def training_step(self, batch: InterleavedBatch, batch_idx: int) -> dict[str, Tensor]:
+    def training_step(self, batch: InterleavedBatch, batch_idx: int) -> dict[str, Any]:
         place = (self.seed, batch_idx, self.global_rank)  # batch_idx: the data are one endless epoch
         torch.manual_seed(mix(*place, 1))  # dropout: as reproducible as the noise, and apart from it
         sums = self.sums(self.model(batch, generator_for(*place, device=self.device)), batch)
@@ -160,7 +162,11 @@ class MoTModule(LightningModule):
         # divided by the count over all ranks; the strategy then averages gradients over ranks
         counts = self.trainer.strategy.reduce(sums[:, 1].detach().clone(), reduce_op="sum")
         scaled = torch.stack([sums[:, 0] * self.trainer.world_size, counts], 1)
-        return {"loss": self.weighted(scaled), "sums": sums.detach()}
+        taken = {name: mixture.take_report() for name, mixture in self.experts.items()}
+        reports: dict[str, Report] = {name: report for name, report in taken.items() if report}
+        # experts are routed and balanced among the tokens of one rank
+        loss = sum((report.loss for report in reports.values()), start=self.weighted(scaled))
+        return {"loss": loss, "sums": sums.detach(), "experts": {n: (*r.visits, r.tokens) for n, r in reports.items()}}
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """What no token on any rank touched stays as it is: no decay and no momentum moves an absent tower."""

@@ -21,8 +21,8 @@ def test_an_absent_modality_moves_nothing_of_its_own(tmp_path):
     assert run(after, "fit", *TINY, *absent) == 0
     one, six = (weights(folder / "default/0") for folder in (before, after))
     # towers are in the order of their modalities' names: image, speech, text
-    own = [n for n in one if n.startswith("model.") and (".layers.0.0." in n or "objectives.image" in n)]
-    others = [n for n in one if n.startswith("model.backbone.layers.0.2.") and n.endswith("weight")]
+    own = [n for n in one if n.startswith("model.") and (".layers.0.towers.0." in n or "objectives.image" in n)]
+    others = [n for n in one if n.startswith("model.backbone.layers.0.towers.2.") and n.endswith("weight")]
     assert own
     assert all(torch.equal(one[name], six[name]) for name in own)
     assert others

@@ -2,7 +2,8 @@
 
 from mot_lightning.backbone.attention import Attend, PackedAttention
 from mot_lightning.backbone.backbone import Backbone
+from mot_lightning.backbone.moe import Experts
 from mot_lightning.backbone.settings import BackboneSettings
 from mot_lightning.backbone.tower import Condition
 
-__all__ = ["Attend", "Backbone", "BackboneSettings", "Condition", "PackedAttention"]
+__all__ = ["Attend", "Backbone", "BackboneSettings", "Condition", "Experts", "PackedAttention"]

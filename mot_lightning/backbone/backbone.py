@@ -11,6 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from mot_lightning.backbone.attention import Attend
 from mot_lightning.backbone.block import Block, Places
+from mot_lightning.backbone.moe import experts_by_tower
 from mot_lightning.backbone.norm import RMSNorm
 from mot_lightning.backbone.rope import grid_position, rope
 from mot_lightning.backbone.settings import BackboneSettings, group_towers
@@ -39,8 +40,9 @@ class Backbone(nn.Module):
         super().__init__()
         self.settings, self.grids = settings, dict(grids or {}) if settings.rope_2d else {}
         self.towers = group_towers(settings.towers, modalities)
+        experts = experts_by_tower(settings.experts, settings.towers, modalities)
         self.layers = nn.ModuleList(  # type: ignore[assignment]
-            Block(self.towers, conditioned, settings, number) for number in range(settings.depth)
+            Block(self.towers, conditioned, settings, number, experts) for number in range(settings.depth)
         )
         self.norms = nn.ModuleList(RMSNorm(settings.dim) for _ in self.towers)
         if "norm" not in settings.untie:

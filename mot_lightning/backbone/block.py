@@ -3,7 +3,7 @@
 Knows towers and who is present; nothing of what tokens mean.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mot_lightning.backbone.attention import Attend
+from mot_lightning.backbone.moe import Experts, MixtureOfExperts
 from mot_lightning.backbone.norm import rms_norm
 from mot_lightning.backbone.rope import rotate
 from mot_lightning.backbone.settings import BackboneSettings
@@ -35,17 +36,25 @@ class Block(nn.Module):
         conditioned: modalities whose objective gives a condition vector per segment.
         settings: size and shape.
         number: of the layer.
+        experts: in place of a tower's feed-forward network.
     """
 
     towers: Sequence[TowerLayer]
 
     def __init__(
-        self, towers: Sequence[tuple[str, ...]], conditioned: frozenset[str], settings: BackboneSettings, number: int
+        self,
+        towers: Sequence[tuple[str, ...]],
+        conditioned: frozenset[str],
+        settings: BackboneSettings,
+        number: int,
+        experts: Mapping[tuple[str, ...], Experts],
     ) -> None:
         super().__init__()
         self.number, self.heads = number, [settings.heads, settings.key_heads]
         self.compile_towers = settings.compile
-        self.towers = nn.ModuleList(TowerLayer(tower, conditioned, settings) for tower in towers)  # type: ignore[assignment]
+        self.towers = nn.ModuleList(  # type: ignore[assignment]
+            TowerLayer(tower, conditioned, settings, experts.get(tower)) for tower in towers
+        )
         for other in self.towers[1:]:
             other.tie(self.towers[0], settings.tied(number))
 
@@ -64,10 +73,10 @@ class Block(nn.Module):
         gathered = attend(self.number, q, k, v).split(places.sizes)
         if self.compile_towers:
             gathered = [seen.clone() for seen in gathered]
-        return [
-            finish(tower, x, seen, modulation)
-            for tower, x, seen, modulation in zip(towers, xs, gathered, modulations, strict=True)
-        ]
+        # experts ask the device for their loads: nothing that one graph could hold
+        ends = [TowerLayer.forward if isinstance(tower.ffn, MixtureOfExperts) else finish for tower in towers]
+        parts = zip(ends, towers, xs, gathered, modulations, strict=True)
+        return [end(tower, x, seen, modulation) for end, tower, x, seen, modulation in parts]
 
     def _turn(self, qk: Tensor, towers: list[TowerLayer], places: Places) -> list[Tensor]:
         """QK-norm and rotation of (N, h + kv_heads, e): queries and keys. The gains ride on the angles."""

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+from mot_lightning.backbone.moe import Experts
+
 # what each tower may have of its own
 Part = Literal["ffn", "qkv", "o", "norm", "qk_norm"]
 PARTS: tuple[Part, ...] = get_args(Part)
@@ -32,6 +34,7 @@ class BackboneSettings:
         untie: which weights each tower has of its own; the rest is one copy for all towers.
         untied_layers: first layer and the one after the last in which towers have weights of their own; empty
             for all.
+        experts: in place of a tower's feed-forward network, by tower.
         compile: whether what stands between two attentions is compiled, once for all layers and numbers of tokens.
         activation_checkpointing: whether a layer is computed again in the backward pass instead of remembered.
     """
@@ -51,6 +54,7 @@ class BackboneSettings:
     towers: dict[str, list[str]] = field(default_factory=dict)
     untie: list[Part] = field(default_factory=lambda: list(PARTS))
     untied_layers: list[int] = field(default_factory=list)
+    experts: dict[str, Experts] = field(default_factory=dict)
     compile: bool = False
     activation_checkpointing: bool = False
 
@@ -89,6 +93,9 @@ class BackboneSettings:
                 raise ValueError(
                     f"backbone.untied_layers is {given}, wanted [first, after the last] from 0 to depth {self.depth}"
                 )
+
+        if self.experts and any("ffn" in self.tied(layer) for layer in range(self.depth)):
+            raise ValueError(f"backbone.experts has {next(iter(self.experts))!r}, wanted none where ffn is not untied")
 
     @property
     def head_size(self) -> int:

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mot_lightning.backbone.feed_forward import SwiGLU
+from mot_lightning.backbone.moe import Experts
 from mot_lightning.backbone.norm import RMSNorm, rms_norm
 from mot_lightning.backbone.settings import BackboneSettings, Part
 
@@ -60,9 +61,16 @@ class TowerLayer(nn.Module):
         modalities: those routed here, in the order of their rows.
         conditioned: those of them whose objective gives a condition vector per segment.
         settings: size and shape.
+        experts: in place of one feed-forward network.
     """
 
-    def __init__(self, modalities: tuple[str, ...], conditioned: frozenset[str], settings: BackboneSettings) -> None:
+    def __init__(
+        self,
+        modalities: tuple[str, ...],
+        conditioned: frozenset[str],
+        settings: BackboneSettings,
+        experts: Experts | None = None,
+    ) -> None:
         super().__init__()
         dim, size = settings.dim, settings.head_size
         self.modalities, self.pre, self.head_dim = modalities, settings.norm == "pre", size
@@ -71,7 +79,8 @@ class TowerLayer(nn.Module):
         self.qk_norm = QKGains(size) if settings.qk_norm else None
         self.output = nn.Linear(settings.heads * size, dim, bias=False)  # W_O
         self.ffn_norm = RMSNorm(dim)
-        self.ffn = SwiGLU(dim, settings.hidden)
+        hidden = settings.hidden
+        self.ffn: nn.Module = experts.build(dim, hidden) if experts else SwiGLU(dim, hidden)
         self.dropout = nn.Dropout(settings.dropout)
         self.adapt = nn.ModuleDict({m: AdaptiveNorm(dim) for m in modalities if m in conditioned})
 

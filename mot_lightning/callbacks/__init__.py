@@ -1,6 +1,7 @@
 """What happens beside the steps: one file each."""
 
 from mot_lightning.callbacks.checkpoint import AtomicCheckpointIO, Checkpoints, StopOnSignal, Stopped
+from mot_lightning.callbacks.experts import ExpertUtilisation
 from mot_lightning.callbacks.metrics import ModalityMetrics
 from mot_lightning.callbacks.progress import StepProgress
 from mot_lightning.callbacks.report import Report
@@ -11,6 +12,7 @@ __all__ = [
     "AtomicCheckpointIO",
     "Checkpoints",
     "ExactResume",
+    "ExpertUtilisation",
     "ModalityMetrics",
     "Report",
     "SampleLogger",

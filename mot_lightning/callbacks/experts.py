@@ -1,0 +1,36 @@
+"""How evenly experts are used: the share of the tokens that visited each, while training."""
+
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback
+
+
+class ExpertUtilisation(Callback):
+    """Logs `train/experts/<layer.tower>/<expert>` of a training batch every few steps, where there are experts.
+
+    By expert choice all shares are alike, by construction.
+
+    Args:
+        every_n_steps: training steps from one row to the next.
+    """
+
+    def __init__(self, every_n_steps: int = 10) -> None:
+        if every_n_steps < 1:
+            raise ValueError(f"experts.every_n_steps is {every_n_steps}, wanted at least 1")
+        self.every_n_steps = every_n_steps
+
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        step = trainer.global_step
+        if not outputs["experts"] or (batch_idx + 1) % trainer.accumulate_grad_batches:
+            return  # a row is of a step's last batch
+        if step == 1 or step % self.every_n_steps == 0 or step == trainer.max_steps:
+            row: dict[str, float] = {}
+            for name, numbers in outputs["experts"].items():
+                counted = torch.tensor(numbers, dtype=torch.float32, device=trainer.strategy.root_device)
+                *visits, tokens = trainer.strategy.reduce(counted, reduce_op="sum").tolist()
+                if tokens:
+                    row |= {f"train/experts/{name}/{i}": n / tokens for i, n in enumerate(visits)}
+            for logger in trainer.loggers if row else []:
+                logger.log_metrics(row, step)
+                logger.save()
