@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from mot_lightning.backbone import Backbone, BackboneSettings, Condition, PackedAttention
+from mot_lightning.backbone import Backbone, BackboneSettings, Condition, joined
 from mot_lightning.backbone.feed_forward import SwiGLU
 from mot_lightning.backbone.moe import Bank, ExpertChoice, MixtureOfExperts
 from mot_lightning.backbone.tower import AdaptiveNorm, TowerLayer
@@ -87,7 +87,7 @@ class MixtureOfTransformers(nn.Module):
             x,
             layout.counts,
             layout.position.flatten()[layout.order],
-            PackedAttention(layout, x.dtype),
+            joined(self.backbone.settings.attention, layout, x.dtype),
             {name: Condition(v.condition, parts[name].segment) for name, v in views.items() if v.condition is not None},
         )
         return {

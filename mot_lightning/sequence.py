@@ -41,6 +41,10 @@ class Layout(NamedTuple):
     document: Tensor  # (b, s) number within the row, -1 on padding
     position: Tensor  # (b, s) place within the document, -1 on padding
     reach: Tensor  # (b, s) last position of the document that the token attends to, -1 on padding
+    rank: Tensor  # (N,) place of each grouped token in the sequence: row after row, without the padding
+    # (k, 4) runs of the sequence: start, end, start of its document, whether it is causal inside. It sees all of its
+    # document that stands before it. An array of numpy stays on the host, and nobody walks through it on the way
+    blocks: np.ndarray
 
 
 class Part(NamedTuple):
@@ -186,6 +190,9 @@ def pack(documents: Sequence[Sequence[Segment]], grammar: Grammar, row_length: i
     collectors = {name: _Collector() for name in grammar.groups}
     control = collectors[grammar.control]
     in_row = np.zeros(b, int)
+    used = np.bincount([row for row, _ in places], lengths).astype(int)
+    padding = (np.arange(b) * s - np.cumsum(used) + used).tolist()  # slots before each row that hold nothing
+    blocks: list[tuple[int, int, int, bool]] = []
 
     for document, (row, offset), length in zip(documents, places, lengths, strict=True):
         here = slice(offset, offset + length)
@@ -193,6 +200,8 @@ def pack(documents: Sequence[Sequence[Segment]], grammar: Grammar, row_length: i
         in_row[row] += 1
         position[row, here] = reach[row, here] = np.arange(length)
         slot = row * s + offset
+        start = run = slot - padding[row]  # of the document and of its causal run, in the sequence
+        end = start + length
         control_ids, control_slots = [grammar.end_of_document], [slot]
         for segment in document:
             grammar.check(segment)
@@ -213,7 +222,11 @@ def pack(documents: Sequence[Sequence[Segment]], grammar: Grammar, row_length: i
                 part.add_target(segment.tokens, own, weight, True)
                 place = slot + 2 - row * s
                 reach[row, place : place + n] = place + n - 1 - offset
+                own_start = slot + 2 - padding[row]
+                blocks += [(run, own_start, start, True), (own_start, own_start + n, start, False)]
+                run = own_start + n
             slot += n + 2
+        blocks.append((run, end, start, True))
         control.tokens.append(torch.tensor(control_ids))
         control.slots += control_slots
         control.segment += [-1] * len(control_ids)
@@ -225,7 +238,17 @@ def pack(documents: Sequence[Sequence[Segment]], grammar: Grammar, row_length: i
     order = np.array([slot for part in collectors.values() for slot in part.slots])
     row_of = np.empty(b * s, int)
     row_of[order] = np.arange(len(order))
-    layout = Layout(torch.from_numpy(order), counts, *map(torch.from_numpy, (number, position, reach)))
+    rank = order - np.array(padding)[order // s]
+    runs = np.array(sorted(block for block in blocks if block[0] < block[1]))
+    layout = Layout(
+        order=torch.from_numpy(order),
+        counts=counts,
+        document=torch.from_numpy(number),
+        position=torch.from_numpy(position),
+        reach=torch.from_numpy(reach),
+        rank=torch.from_numpy(rank),
+        blocks=runs,
+    )
     parts = {name: _part(part, grammar.tokens[name], row_of) for name, part in collectors.items()}
     return InterleavedBatch(layout, parts)
 

@@ -4,11 +4,15 @@ Knows layouts, not modalities: `Attend` is what joins the towers, and generation
 """
 
 from collections.abc import Callable
+from typing import Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mot_lightning.backbone.block_list import BlockListAttention
+from mot_lightning.backbone.flex import FlexAttention
 from mot_lightning.backbone.mask import attention_mask
 from mot_lightning.sequence import Layout
 
@@ -17,7 +21,10 @@ Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 
 
 class PackedAttention:
-    """Global attention over packed rows: grouped tokens are put in sequence order and back (MoT, Algorithm 1)."""
+    """Global attention over packed rows: grouped tokens are put in sequence order and back (MoT, Algorithm 1).
+
+    Runs wherever SDPA does, with a mask; what it hides is computed all the same.
+    """
 
     def __init__(self, layout: Layout, dtype: torch.dtype) -> None:
         self.order = layout.order
@@ -37,3 +44,33 @@ class PackedAttention:
         b, s = self.grid
         slots = x.new_zeros(b * s, *x.shape[1:]).index_copy(0, self.order, x)  # (b s, h, e)
         return slots.view(b, s, *x.shape[1:]).transpose(1, 2)  # (b, h, s, e)
+
+
+Backend = Literal["auto", "sdpa", "block_list", "flex"]
+
+# On the CPU a block list pays for each of its calls, and a mask for all that it hides: they cross at about this many
+# tokens of the longest document (forward and backward, float32, one thread, dim 128)
+LONG_DOCUMENT = 256
+
+
+def joined(backend: Backend, layout: Layout, dtype: torch.dtype) -> Attend:
+    """The attention over one batch that a setting asks for; "auto" takes the fastest where the batch lies.
+
+    Raises:
+        ValueError: "flex" has no backward on the CPU, "block_list" runs nowhere else.
+    """
+    device = layout.order.device.type
+    if backend == "auto":
+        if device == "cpu":
+            starts = np.unique(layout.blocks[:, 2])  # of documents
+            longest = np.diff(starts, append=layout.blocks[-1, 1]).max()
+            backend = "block_list" if longest >= LONG_DOCUMENT else "sdpa"
+        else:
+            backend = "flex" if device == "cuda" else "sdpa"
+    if backend == "flex" and device == "cpu" and torch.is_grad_enabled():
+        raise ValueError("backbone.attention is flex, wanted auto, sdpa or block_list to train on the CPU")
+    if backend == "block_list" and device != "cpu":
+        raise ValueError(f"backbone.attention is block_list on {device}, wanted auto, sdpa or flex")
+    if backend == "block_list":
+        return BlockListAttention(layout)
+    return FlexAttention(layout) if backend == "flex" else PackedAttention(layout, dtype)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+from mot_lightning.backbone.attention import Backend
 from mot_lightning.backbone.moe import Experts
 
 # what each tower may have of its own
@@ -35,6 +36,8 @@ class BackboneSettings:
         untied_layers: first layer and the one after the last in which towers have weights of their own; empty
             for all.
         experts: in place of a tower's feed-forward network, by tower.
+        attention: how the attention over a packed batch is computed: "sdpa" (with a mask, anywhere), "block_list"
+            (without one, on the CPU), "flex" (on CUDA; on the CPU without gradients), or the fastest of them.
         compile: whether what stands between two attentions is compiled, once for all layers and numbers of tokens.
         activation_checkpointing: whether a layer is computed again in the backward pass instead of remembered.
     """
@@ -55,6 +58,7 @@ class BackboneSettings:
     untie: list[Part] = field(default_factory=lambda: list(PARTS))
     untied_layers: list[int] = field(default_factory=list)
     experts: dict[str, Experts] = field(default_factory=dict)
+    attention: Backend = "auto"
     compile: bool = False
     activation_checkpointing: bool = False
 
@@ -84,6 +88,8 @@ class BackboneSettings:
             raise ValueError(f"backbone.dropout is {self.dropout}, wanted a share from 0 to below 1")
         if self.norm not in ("pre", "branch"):
             raise ValueError(f"backbone.norm is {self.norm!r}, wanted 'pre' or 'branch'")
+        if self.attention not in get_args(Backend):
+            raise ValueError(f"backbone.attention is {self.attention!r}, wanted {', '.join(get_args(Backend))}")
         for part in self.untie:
             if part not in PARTS:
                 raise ValueError(f"backbone.untie has {part!r}, wanted some of {', '.join(PARTS)}")

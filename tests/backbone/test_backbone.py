@@ -1,5 +1,6 @@
 """The backbone alone: its settings, how modalities become towers, and what the rotary embedding keeps."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -21,6 +22,7 @@ NAMES = ["text", "image", "speech"]
         ({"dim": 32, "heads": 5}, "backbone.heads is 5, wanted .* dim 32"),
         ({"dim": 6, "heads": 2}, "backbone.heads is 2, wanted .* dim 6"),  # heads of 3 have no halves to rotate
         ({"dropout": 1.0}, "backbone.dropout is 1.0, wanted a share from 0 to below 1"),
+        ({"attention": "fast"}, "backbone.attention is 'fast', wanted auto, sdpa, block_list, flex"),
         ({"dropout": -0.1}, "backbone.dropout is -0.1, wanted a share from 0 to below 1"),
     ],
 )
@@ -56,7 +58,8 @@ def test_no_query_is_left_without_a_key():
     """Padding sees padding: a softmax over nothing would be NaN, and NaN spreads through gradients."""
     number = torch.tensor([[0, 0, 1, -1, -1]])
     position = torch.tensor([[0, 1, 0, -1, -1]])
-    mask = attention_mask(Layout(torch.arange(3), (3,), number, position, position))[0, 0]
+    blocks = np.array([[0, 2, 0, True], [2, 3, 2, True]])
+    mask = attention_mask(Layout(torch.arange(3), (3,), number, position, position, torch.arange(3), blocks))[0, 0]
     assert mask.any(-1).all()
     assert not mask[:3, 3:].any()
     assert mask[:3, :3].tolist() == [[True, False, False], [True, True, False], [False, False, True]]
