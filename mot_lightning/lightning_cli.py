@@ -10,6 +10,7 @@ from typing import Any
 import jsonargparse
 from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from mot_lightning import run_folder
@@ -26,6 +27,7 @@ from mot_lightning.callbacks import (
 )
 from mot_lightning.config import ConfigError, class_names, did_you_mean, find_class
 from mot_lightning.module import MoTModule
+from mot_lightning.sharding import FSDP2
 
 # Lightning's own use of jsonargparse; nobody here can mend it
 os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
@@ -95,6 +97,10 @@ class MoTCLI(LightningCLI):
             plugins=[AtomicCheckpointIO()],
             callbacks=[*theirs, *bar, ExactResume(), StopOnSignal(), Checkpoints()],
         )
+        if isinstance(trainer.strategy, FSDPStrategy | ModelParallelStrategy) and not isinstance(
+            trainer.strategy, FSDP2
+        ):
+            raise ConfigError(f"trainer.strategy is {type(trainer.strategy).__name__}, wanted fsdp2 to shard weights")
         # rows are written before anything may raise; a signal stops the run after the checkpoint of a validation
         last = {Checkpoints: 2, StopOnSignal: 3}
         ours = (ModalityMetrics, ExpertUtilisation, ExactResume, StepProgress, SampleLogger, Report)

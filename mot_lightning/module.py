@@ -21,6 +21,7 @@ from mot_lightning.model import Losses, MixtureOfTransformers
 from mot_lightning.objectives import Objective
 from mot_lightning.objectives.base import generator_for, mix
 from mot_lightning.sequence import InterleavedBatch, Tokens
+from mot_lightning.sharding import shard
 
 VALIDATION = 1 << 40  # where the seeds of validation noise begin: the same noise at every validation
 
@@ -132,6 +133,12 @@ class MoTModule(LightningModule):
             for name, codec in self.codecs.items():
                 codec.fit(data.media(name, "train"))
         data.connect(dict(self.codecs), self.model.grammar)
+
+    def configure_model(self) -> None:
+        """Shard both sets of weights where the strategy has a mesh for it."""
+        if self.device_mesh is not None:
+            for model in (self.model, self.average):
+                shard(model, self.device_mesh["data_parallel"])
 
     # steps
 

@@ -1,40 +1,67 @@
 """Several ranks learn what one would from the same documents, and count exactly."""
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from test_resume import TINY, rows, run
+import torch
+from test_resume import TINY, rows, run, weights
 
 ROOT = Path(__file__).resolve().parents[1]
 # noise is seeded by rank, so what is compared has none: text and speech, no dropout
 QUIET = [*TINY, "--model.modalities.image=null", "--model.backbone.dropout=0", "--trainer.max_steps=3"]
+KINDS = ("text+image+speech", "text+image", "text+speech", "image+speech", "image", "text", "speech")
+ALONE = {kind: 0.5 if kind in ("text", "speech") else 0 for kind in KINDS}
+
+
+def run_two_ranks(folder: Path, strategy: str, *arguments: str) -> None:
+    ranks = ["--trainer.devices=2", "--trainer.accelerator=cpu", f"--trainer.strategy={strategy}"]
+    command = [sys.executable, "-W", "ignore", "-m", "mot_lightning", "fit", *arguments, *ranks, f"--runs={folder}"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200, cwd=folder.parent)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert [path.name for path in (folder / "default").iterdir()] == ["0"]
 
 
 @pytest.mark.timeout(240)
-def test_two_ranks_equal_one_with_the_same_global_batch(tmp_path):
-    assert run(tmp_path / "one", "fit", *QUIET, "--data.batch_size=8") == 0
-    ranks = ["--trainer.devices=2", "--trainer.accelerator=cpu", "--trainer.strategy=ddp", "--data.batch_size=4"]
-    command = [
-        sys.executable,
-        "-W",
-        "ignore",
-        "-m",
-        "mot_lightning",
-        "fit",
-        *QUIET,
-        *ranks,
-        f"--runs={tmp_path / 'two'}",
-    ]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert [path.name for path in (tmp_path / "two/default").iterdir()] == ["0"]
-    one, two = rows(tmp_path / "one/default/0"), rows(tmp_path / "two/default/0")
-    assert [row["step"] for row in one] == [row["step"] for row in two]
-    for a, b in zip(one, two, strict=True):
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
+@pytest.mark.parametrize("documents", [4, 1], ids=["uneven batches", "a rank without a modality"])
+def test_two_ranks_equal_one_with_the_same_global_batch(tmp_path, strategy, documents):
+    arguments = [*QUIET, *([f"--data.documents={json.dumps(ALONE)}"] if documents == 1 else [])]
+    assert run(tmp_path / "one", "fit", *arguments, f"--data.batch_size={2 * documents}") == 0
+    run_two_ranks(tmp_path / "two", strategy, *arguments, f"--data.batch_size={documents}")
+    one, two = tmp_path / "one/default/0", tmp_path / "two/default/0"
+    assert [row["step"] for row in rows(one)] == [row["step"] for row in rows(two)]
+    for a, b in zip(rows(one), rows(two), strict=True):
+        assert a.keys() == b.keys()
         for name in ("train/text/loss", "train/speech/loss"):
             if name in a:
                 assert float(a[name]) == pytest.approx(float(b[name]), rel=1e-4)
+    ours, theirs = weights(one), weights(two)
+    assert ours.keys() == theirs.keys()
+    for name in ours:
+        torch.testing.assert_close(ours[name], theirs[name], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.timeout(240)
+def test_sharded_weights_are_sampled_judged_saved_and_loaded_as_whole_ones(tmp_path):
+    arguments = [*TINY, "--samples.prompts=1", "--report.prompts=1"]
+    run_two_ranks(tmp_path / "two", "fsdp2", *arguments)
+    folder = tmp_path / "two/default/0"
+    assert (folder / "samples/step_000006/text_to_image.png").is_file()
+    found = json.loads((folder / "metrics.json").read_text())
+    last = f"--ckpt_path={folder / 'checkpoints/last.ckpt'}"
+    assert run(tmp_path / "one", "test", last, "--trainer.devices=1", "--trainer.strategy=auto") == 0
+    again = json.loads((tmp_path / "one/default/0/metrics.json").read_text())
+    for name in ("test/image/judge_accuracy_samples", "model/parameters", "model/image/active_parameters"):
+        assert found[name] == again[name]
+    run_two_ranks(tmp_path / "more", "fsdp2", last, "--trainer.max_steps=8")
+    assert [int(row["step"]) for row in rows(tmp_path / "more/default/0")][-1] == 8
+
+
+def test_other_ways_to_shard_are_refused(tmp_path, capsys):
+    assert run(tmp_path, "fit", *TINY, "--trainer.strategy=ModelParallelStrategy", "--trainer.accelerator=cpu") == 2
+    assert "wanted fsdp2" in capsys.readouterr().err

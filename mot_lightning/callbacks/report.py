@@ -10,6 +10,7 @@ from lightning.pytorch import Callback
 
 from mot_lightning.evaluation.evaluate import evaluate_tasks, ledger
 from mot_lightning.evaluation.table import table
+from mot_lightning.sharding import whole
 
 
 class Report(Callback):
@@ -56,8 +57,11 @@ class Report(Callback):
         }
 
     def on_test_end(self, trainer: Any, pl_module: Any) -> None:
-        if not trainer.is_global_zero:
-            return
+        with whole(pl_module.model, pl_module.average):
+            if trainer.is_global_zero:
+                self._write(trainer, pl_module)
+
+    def _write(self, trainer: Any, pl_module: Any) -> None:
         tasks = [] if self.prompts == 0 else trainer.datamodule.tasks("test")
         if self.prompts:
             tasks = [task.first(self.prompts) for task in tasks]

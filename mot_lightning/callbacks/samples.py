@@ -10,6 +10,7 @@ from lightning.pytorch import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from mot_lightning.evaluation.run_task import run_task
+from mot_lightning.sharding import whole
 
 
 class SampleLogger(Callback):
@@ -27,8 +28,13 @@ class SampleLogger(Callback):
         self.tasks: list[Any] | None = None
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
-        if trainer.sanity_checking or not trainer.is_global_zero or not self.prompts or trainer.state.fn != "fit":
+        if trainer.sanity_checking or not self.prompts or trainer.state.fn != "fit":
             return
+        with whole(pl_module.average):
+            if trainer.is_global_zero:
+                self._write(trainer, pl_module)
+
+    def _write(self, trainer: Any, pl_module: Any) -> None:
         if self.tasks is None:
             self.tasks = [task.first(self.prompts) for task in trainer.datamodule.tasks("val")]
         folder = Path(trainer.default_root_dir) / "samples" / f"step_{trainer.global_step:06d}"
