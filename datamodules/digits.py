@@ -88,7 +88,7 @@ class Digits(InterleavedDataModule):
 
     @classmethod
     def codec_settings(cls, image_root: str | None = None, **settings: Any) -> dict[str, dict[str, Any]]:
-        shape, patch_size = ((1, 28, 28), 7) if image_root else ((1, 8, 8), 2)
+        shape, patch_size = ((1, 28, 28), 4) if image_root else ((1, 8, 8), 2)
         return {"image": {"shape": list(shape), "patch_size": patch_size}, "speech": {"sample_rate": 8000}}
 
     def setup(self, stage: str) -> None:

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -116,6 +117,7 @@ class InterleavedDataModule(LightningDataModule):
             sampler=sampler,
             collate_fn=partial(pack, grammar=self.grammar, row_length=self.row_length),
             num_workers=self.workers,
+            pin_memory=torch.cuda.is_available(),  # or each copy to the device would wait for it
             persistent_workers=self.workers > 0,
         )
 

@@ -120,6 +120,7 @@ def initialise(model: MixtureOfTransformers) -> None:
     | linear layers, experts | normal, variance 1 / inputs: signals keep their scale at any width |
     | projections back into the residual (W_O, down) | the same over 2 depth (GPT-2) |
     | embeddings of ids and places | standard normal, the scale of a projected latent |
+    | tables that embed and predict | normal, variance 1 / dim, as what they embed is multiplied by sqrt(dim) |
     | heads over ids, routers | normal, standard deviation 0.02: a first guess that is nearly uniform |
     | adaptive norms, outputs of denoisers | zero: a block starts as an unconditioned one (DiT) |
     | biases | zero |
@@ -157,5 +158,5 @@ def special_scales(model: MixtureOfTransformers) -> dict[nn.Module, float]:
         elif isinstance(module, Denoiser):
             found[module.output] = 0.0
         elif isinstance(module, NextToken):
-            found[module.head] = 0.02
+            found[module.head] = module.head.in_features**-0.5 if module.tie else 0.02
     return found

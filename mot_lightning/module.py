@@ -157,8 +157,10 @@ class MoTModule(LightningModule):
 
     def weighted(self, sums: Tensor) -> Tensor:
         """Sum over modalities of weight * (sum of losses / count), the count clamped for what is absent."""
-        weights = sums.new_tensor(list(self.weights.values()))
-        return (weights * sums[:, 0] / sums[:, 1].clamp(min=1)).sum()
+        means = sums[:, 0] / sums[:, 1].clamp(min=1)
+        return sum(
+            (w * mean for w, mean in zip(self.weights.values(), means.unbind(), strict=True)), means.new_zeros(())
+        )
 
     def training_step(self, batch: InterleavedBatch, batch_idx: int) -> dict[str, Any]:
         place = (self.seed, batch_idx, self.global_rank)  # batch_idx: the data are one endless epoch

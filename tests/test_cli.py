@@ -73,9 +73,9 @@ def test_configs_merge_deeply_and_null_drops_a_modality(capsys, tmp_path):
 
 
 def test_the_data_settle_what_a_codec_needs_and_the_user_may_overrule(capsys):
-    config = printed_config(capsys, "--data.image_root=anywhere", "--model.modalities.image.codec.patch_size=4")
+    config = printed_config(capsys, "--data.image_root=anywhere", "--model.modalities.image.codec.patch_size=7")
     codec = config["model"]["modalities"]["image"]["codec"]["init_args"]
-    assert codec == {"shape": [1, 28, 28], "patch_size": 4}
+    assert codec == {"shape": [1, 28, 28], "patch_size": 7}
 
 
 def test_the_default_config_is_found_from_any_directory(capsys, tmp_path, monkeypatch):

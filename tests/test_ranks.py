@@ -62,6 +62,9 @@ def test_sharded_weights_are_sampled_judged_saved_and_loaded_as_whole_ones(tmp_p
     assert [int(row["step"]) for row in rows(tmp_path / "more/default/0")][-1] == 8
 
 
+THEIRS = "lightning.pytorch.strategies.ModelParallelStrategy"
+
+
 def test_other_ways_to_shard_are_refused(tmp_path, capsys):
-    assert run(tmp_path, "fit", *TINY, "--trainer.strategy=ModelParallelStrategy", "--trainer.accelerator=cpu") == 2
+    assert run(tmp_path, "fit", *TINY, f"--trainer.strategy.class_path={THEIRS}", "--trainer.accelerator=cpu") == 2
     assert "wanted fsdp2" in capsys.readouterr().err

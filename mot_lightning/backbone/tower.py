@@ -102,16 +102,16 @@ class TowerLayer(nn.Module):
         """
         if not self.adapt:
             return ()
-        one = torch.ones_like(self.attention_norm.gain)
+        one, zero = torch.ones_like(self.attention_norm.gain), torch.zeros_like(self.attention_norm.gain)
         gains = torch.stack([one, self.attention_norm.gain, one, one, self.ffn_norm.gain, one])  # (6, d)
-        neutral = x.new_tensor([0, 1, 1, 0, 1, 1])[:, None]  # (6, 1)
+        plain = torch.stack([zero, self.attention_norm.gain, one, zero, self.ffn_norm.gain, one])  # unconditioned
         rows = []
         for name in self.modalities:
             if name in self.adapt:
                 vector, segment = conditions[name]
-                rows.append(((self.adapt[name](vector) + neutral) * gains).index_select(0, segment))
+                rows.append(torch.addcmul(plain, self.adapt[name](vector), gains).index_select(0, segment))
             else:
-                rows.append((neutral * gains).expand(counts[name], -1, -1))
+                rows.append(plain.expand(counts[name], -1, -1))
         return torch.cat(rows).unbind(1)
 
     def project(self, x: Tensor, modulation: tuple[Tensor, ...]) -> Tensor:

@@ -48,6 +48,7 @@ def _active_parameters(model: MixtureOfTransformers, name: str) -> int:
     count = 0
     for module in model.weights_of(name):
         rows = {id(m.weight) for m in module.modules() if isinstance(m, nn.Embedding)}
+        rows -= {id(m.weight) for m in module.modules() if isinstance(m, nn.Linear)}  # a tied table is passed whole
         mixtures = [m for m in module.modules() if isinstance(m, MixtureOfExperts)]
         visited = {id(p): m.active / m.settings.count for m in mixtures for p in m.experts.parameters()}
         for p in module.parameters():

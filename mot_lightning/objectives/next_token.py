@@ -11,22 +11,37 @@ from mot_lightning.sequence import Part, Tokens
 
 
 class NextToken(Objective):
-    """Cross-entropy of the next id."""
+    """Cross-entropy of the next id.
+
+    Args:
+        tie: whether one table both embeds and predicts the ids (arXiv 1608.05859); embeddings are then its rows times
+            sqrt(dim), as in the first transformer (arXiv 1706.03762, section 3.4).
+    """
 
     causal = True
     discrete = True
 
+    def __init__(self, tie: bool = False) -> None:
+        super().__init__()
+        self.tie = tie
+
     def build(self, dim: int, tokens: Tokens) -> None:
         assert tokens.vocab_size is not None
         self.tokens = tokens
+        self.scale = dim**0.5 if self.tie else 1.0
         self.embedding = nn.Embedding(tokens.vocab_size, dim)
         self.head = nn.Linear(dim, tokens.vocab_size, bias=False)
+        if self.tie:
+            self.embedding.weight = self.head.weight
+
+    def _embed(self, ids: Tensor) -> Tensor:
+        return self.embedding(ids) * self.scale if self.tie else self.embedding(ids)  # (..., d)
 
     def embed(self, part: Part, generator: torch.Generator) -> View:
-        return View(self.embedding(part.tokens), part.target)  # (n, d), (t,)
+        return View(self._embed(part.tokens), part.target)  # (n, d), (t,)
 
     def embed_clean(self, tokens: Tensor) -> tuple[Tensor, None]:
-        return self.embedding(tokens), None  # (r, n, d)
+        return self._embed(tokens), None  # (r, n, d)
 
     def loss(self, hidden: Tensor, view: View) -> Tensor:
         return F.cross_entropy(self.head(hidden).float(), view.target, reduction="none")  # (t,)
@@ -63,6 +78,6 @@ class NextToken(Objective):
             if not running.any():
                 break
             tokens.append(torch.where(running, chosen, -1))
-            context.append(self.embedding(chosen)[:, None], counts=running.long())
+            context.append(self._embed(chosen)[:, None], counts=running.long())
         written = torch.stack(tokens, 1) if tokens else context.last.new_empty(len(running), 0, dtype=torch.long)
         return [row[row >= 0] for row in written]

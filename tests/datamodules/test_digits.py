@@ -319,11 +319,11 @@ def test_files_of_ones_own_settle_the_codecs_and_make_documents(tmp_path):
     settled = Digits.codec_settings(**roots)
     codecs = {**CODECS, "image": Patches(**settled["image"])}
     assert codecs["image"].shape == (1, 28, 28)
-    assert codecs["image"].length == 16
+    assert codecs["image"].length == 49
     for document in encoded(digits(codecs=codecs, **roots), count=100):
         for segment in document:
             if segment.modality == "image":
-                assert segment.tokens.shape == (16, 49)
+                assert segment.tokens.shape == (49, 16)
 
 
 def test_real_documents_fit_the_rows_that_they_are_packed_in():
@@ -332,4 +332,4 @@ def test_real_documents_fit_the_rows_that_they_are_packed_in():
     data.setup("fit")
     longest = max(len(CODECS["speech"].encode(sound)) for part in data.sounds.values() for sound in part.media)
     text = max(len(template.format(word)) for template in (*WRITTEN, *SPOKEN) for word in WORDS)
-    assert 1 + (2 + longest) + (2 + text) + 2 * (2 + 16) <= data.row_length
+    assert 1 + (2 + longest) + (2 + text) + 2 * (2 + 49) <= data.row_length

@@ -3,9 +3,13 @@
 import pytest
 import torch
 
+from mot_lightning.backbone import BackboneSettings
+from mot_lightning.evaluation.ledger import costs, total_parameters
+from mot_lightning.generation import GenerationSettings, generate
+from mot_lightning.model import MixtureOfTransformers
 from mot_lightning.objectives import NextToken
 from mot_lightning.objectives.base import Request, generator_for
-from mot_lightning.sequence import Tokens
+from mot_lightning.sequence import Segment, Tokens, pack
 
 PROBABILITIES = torch.tensor([0.1, 0.4, 0.05, 0.3, 0.15])
 ALL = slice(0, 5)
@@ -69,3 +73,33 @@ def test_a_row_depends_on_its_own_generator_only(objective):
     together = choose(objective, 50)
     assert [choose(objective, 1, start=i).item() for i in range(50)] == together.tolist()
     assert torch.equal(choose(objective, 20, start=30), together[30:])
+
+
+def test_a_tied_table_embeds_and_predicts_at_the_scale_of_two_tables():
+    tokens = {"text": Tokens(vocab_size=50)}
+    settings = BackboneSettings(dim=256, depth=1, heads=4)
+    tied, free = (MixtureOfTransformers({"text": NextToken(tie)}, tokens, "text", settings) for tie in (True, False))
+    own = tied.objectives["text"]
+    assert own.embedding.weight is own.head.weight
+    assert total_parameters(free) - total_parameters(tied) == own.head.weight.numel()
+    ids = torch.arange(50)
+    for model in (tied, free):
+        assert model.objectives["text"].embed_clean(ids)[0].std().item() == pytest.approx(1, abs=0.05)
+    batch = pack([[Segment("text", ids)]], tied.grammar, 64)
+    passed = {name: costs(model, batch)["text"] for name, model in (("tied", tied), ("free", free))}
+    assert passed["tied"].flops == passed["free"].flops
+    assert passed["free"].parameters - passed["tied"].parameters == 256  # the row that is looked up
+
+
+def test_a_tied_model_writes_what_it_learned():
+    objective = {"text": NextToken(tie=True)}
+    model = MixtureOfTransformers(objective, {"text": Tokens(vocab_size=9)}, "text", BackboneSettings(64, 1, 2))
+    ids = torch.tensor([3, 1, 4, 1, 5, 2, 6, 5, 3, 8])
+    batch = pack([[Segment("text", ids)]], model.grammar, 32)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    for _ in range(60):
+        optimizer.zero_grad()
+        model(batch, generator_for(0))["text"].loss.mean().backward()
+        optimizer.step()
+    ((segment,),) = generate(model.eval(), [[]], GenerationSettings(("text",), temperature=0))
+    assert segment.tokens.tolist() == ids.tolist()

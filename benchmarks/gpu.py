@@ -1,0 +1,98 @@
+"""Model FLOPs utilisation of a training step on a GPU, MoT and dense taking turns: flex attention, compiled, bfloat16.
+
+    python benchmarks/gpu.py [--dim 2048] [--depth 24] [--tokens 32768] [--json FILE] [--quick]
+
+Forward and backward of the backbone on packed documents of 4,096 tokens. FLOPs are the model's own: 6 for each weight
+that a token passes and 12 times the width for each pair of tokens of which one sees the other; nothing that is computed
+twice counts twice. The peak is the card's dense bfloat16 one where it is known, and measured in the same run elsewhere.
+"""
+
+import argparse
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from backbone import NAMES, packed, step
+from paired import ratio, seconds, write
+
+from mot_lightning.backbone import Backbone, BackboneSettings
+from mot_lightning.sequence import InterleavedBatch
+
+DOCUMENT = 4096
+PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12}  # dense bfloat16, by the makers' data sheets
+
+
+def model_flops(model: Backbone, batch: InterleavedBatch) -> float:
+    settings, layout = model.settings, batch.layout
+    weights = sum(p.numel() for layer in model.layers for p in layer.towers[0].parameters() if p.dim() == 2)
+    pairs = int((layout.reach.flatten()[layout.order] + 1).sum())
+    width = settings.heads * settings.head_size
+    return 6.0 * weights * len(layout.order) + 12.0 * width * pairs * settings.depth
+
+
+def measured_peak(device: torch.device, dtype: torch.dtype) -> float:
+    n = 8192 if device.type == "cuda" else 512
+    a, b = (torch.randn(n, n, device=device, dtype=dtype) for _ in range(2))
+    return max(2 * n**3 / seconds(lambda: a @ b) for _ in range(10))
+
+
+def on(device: torch.device, batch: InterleavedBatch) -> InterleavedBatch:
+    layout = batch.layout
+    return batch._replace(layout=layout._replace(**{
+        name: value.to(device) for name, value in layout._asdict().items() if isinstance(value, torch.Tensor)
+    }))  # fmt: skip
+
+
+def autocast(run: Callable[[], None], device: torch.device) -> Callable[[], None]:
+    def half() -> None:
+        with torch.autocast(device.type, torch.bfloat16):
+            run()
+
+    return half
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dim", type=int, default=2048)
+    parser.add_argument("--depth", type=int, default=24)
+    parser.add_argument("--tokens", type=int, default=32_768, help="in a step")
+    parser.add_argument("--json", type=Path, help="file for the figures")
+    parser.add_argument("--quick", action="store_true", help="a small case, on the CPU too: to see that it runs")
+    arguments = parser.parse_args()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device.type == "cpu" and not arguments.quick:
+        parser.error("no CUDA device is here, wanted one (--quick runs anywhere)")
+    dim, depth, tokens, document = arguments.dim, arguments.depth, arguments.tokens, DOCUMENT
+    if arguments.quick:
+        dim, depth, tokens, document = 64, 2, 1024, 256
+    runs, work = {}, 0.0
+    for name in ("mot", "dense"):
+        names = sorted(NAMES[:2])
+        towers = {} if name == "mot" else {"all": names}
+        head = min(128, dim // 2)
+        settings = BackboneSettings(dim=dim, depth=depth, heads=dim // head, towers=towers, compile=not arguments.quick)
+        with device:
+            model = Backbone(settings, names)
+        batch = packed(model, [document] * (tokens // document), document)
+        work = model_flops(model, batch)
+        runs[name] = autocast(step(model, on(device, batch)), device)
+    card = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
+    peak = next((value for name, value in PEAKS.items() if name in card), None)
+    peak = peak or measured_peak(device, torch.bfloat16)
+    budget = 0.2 if arguments.quick else 30.0
+    figures = {"mot_over_dense": ratio(runs["mot"], runs["dense"], budget)}
+    for name, run in runs.items():
+        taken = statistics.median(seconds(run) for _ in range(9))
+        figures |= {f"mfu.{name}": work / taken / peak, f"tokens_per_second.{name}": tokens / taken}
+    if device.type == "cuda":
+        figures["peak_gib"] = torch.cuda.max_memory_allocated() / 2**30
+    print(f"{card}, torch {torch.__version__}, peak {peak / 1e12:.1f} TFLOP/s")
+    print(f"dim {dim}, depth {depth}, {tokens} tokens\n")
+    for name, value in figures.items():
+        print(f"{name:<28} {value:12.3f}")
+    write(figures, arguments.json)
+
+
+if __name__ == "__main__":
+    main()

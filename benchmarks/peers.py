@@ -1,0 +1,119 @@
+"""A training step of transfusion-pytorch over ours: equal width, depth, heads, documents and objectives.
+
+    uv run --group bench python benchmarks/peers.py [--json FILE] [--threads N] [--quick]
+
+A step is packing (ours) or batching (theirs), forward, backward and fused AdamW, float32. Documents are text, image,
+text; text by next token, images by flow matching. Theirs is one dense transformer with its defaults, ours a mixture of
+two. They spend more: their adaptive norm is computed for each token, ours for each image. So the same ratio per FLOP
+stands beside it.
+"""
+
+import argparse
+import platform
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from paired import flops, ratio, write
+from torch import Tensor
+from transfusion_pytorch import Transfusion
+
+from mot_lightning.backbone import BackboneSettings
+from mot_lightning.model import MixtureOfTransformers
+from mot_lightning.objectives import FlowMatching, NextToken
+from mot_lightning.objectives.base import generator_for
+from mot_lightning.sequence import Segment, Tokens, pack
+
+SIDE, CHANNELS, VOCABULARY, DEPTH, HEAD = 16, 16, 256, 8, 64
+
+Document = list[Tensor]  # ids (n,) and images (side, side, channels)
+
+
+def document(before: int, image: bool, after: int) -> Document:
+    words = [torch.randint(VOCABULARY, (n,)) for n in (before, after) if n]
+    return [words[0], torch.randn(SIDE, SIDE, CHANNELS), *words[1:]] if image else words[:1]
+
+
+def uniform(batch: int) -> list[Document]:
+    return [document(64, True, 64) for _ in range(batch)]
+
+
+def ragged() -> list[Document]:
+    """Eight documents, which padding to the longest makes 2.07 times as long."""
+    return [*uniform(2), *(document(n, False, 0) for n in (40, 72, 104, 136, 168, 204))]
+
+
+def optimised(model: torch.nn.Module, loss: Callable[[], Tensor]) -> Callable[[], None]:
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        loss().backward()
+        optimizer.step()
+
+    return step
+
+
+def theirs(dim: int, depth: int, documents: list[Document]) -> Callable[[], None]:
+    torch.manual_seed(0)
+    model = Transfusion(
+        num_text_tokens=VOCABULARY,
+        dim_latent=CHANNELS,
+        modality_default_shape=(SIDE, SIDE),
+        transformer={"dim": dim, "depth": depth, "dim_head": HEAD, "heads": dim // HEAD},
+    )
+    return optimised(model, lambda: model([list(document) for document in documents]))
+
+
+def ours(dim: int, depth: int, documents: list[Document]) -> Callable[[], None]:
+    hidden = int(dim * 8 / 3)  # theirs
+    settings = BackboneSettings(dim=dim, depth=depth, heads=dim // HEAD, ffn_dim=hidden)
+    objectives = {"text": NextToken(), "image": FlowMatching()}
+    tokens = {"text": Tokens(vocab_size=VOCABULARY), "image": Tokens(latent_dim=CHANNELS, length=SIDE**2)}
+    torch.manual_seed(0)
+    model = MixtureOfTransformers(objectives, tokens, "text", settings)
+    segments = [
+        [Segment("image", x.flatten(0, 1)) if x.is_floating_point() else Segment("text", x) for x in document]
+        for document in documents
+    ]
+    longest = max(map(model.grammar.length, segments))
+
+    def loss() -> Any:
+        batch = pack(segments, model.grammar, longest)
+        found = model(batch, generator_for(0)).values()
+        return sum((own.loss * own.weight).sum() / own.weight.sum() for own in found)
+
+    return optimised(model, loss)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, help="file for the figures")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--quick", action="store_true", help="fewer and smaller cases: to see that it runs")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    budget, depth = (0.2, 2) if arguments.quick else (40.0, DEPTH)
+    cases = {"uniform_256": (256, uniform(4)), "uniform_512": (512, uniform(2)), "ragged_256": (256, ragged())}
+    if arguments.quick:
+        cases = {"ragged_64": (64, ragged())}
+    figures: dict[str, float] = {}
+    print(f"{platform.processor() or platform.machine()}, torch {torch.__version__}, {arguments.threads} thread(s)\n")
+    for case, (dim, documents) in cases.items():
+        them, us = theirs(dim, depth, documents), ours(dim, depth, documents)
+        spent, own = flops(them), flops(us)
+        slower = ratio(them, us, budget)
+        figures |= {
+            f"peer_train.{case}": slower,
+            f"peer_train_per_flop.{case}": slower * own / spent,
+            f"peer_gflop.{case}": spent / 1e9,
+            f"our_gflop.{case}": own / 1e9,
+        }
+        for name in list(figures)[-4:]:
+            print(f"{name:<42} {figures[name]:8.3f}", flush=True)
+    write(figures, arguments.json)
+
+
+if __name__ == "__main__":
+    main()

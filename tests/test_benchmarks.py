@@ -1,0 +1,34 @@
+"""The benchmarks run, and write the figures that the README quotes; how fast they are is nobody's test."""
+
+import json
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+PEER = pytest.mark.skipif(find_spec("transfusion_pytorch") is None, reason="needs the group `bench`")
+
+
+@pytest.mark.parametrize(
+    ("name", "keys"),
+    [
+        ("backbone", ["mot_over_dense.64.1024.2", "bool_mask_over_ours.2x512", "gemm_share.64", "padded_over_packed"]),
+        ("gpu", ["mfu.mot", "mfu.dense", "mot_over_dense"]),
+        ("growth", ["modalities_over_one.6", "seconds.one_document.256", "saved_mib.1024"]),
+        pytest.param("peers", ["peer_train.ragged_64", "peer_train_per_flop.ragged_64"], marks=PEER),
+    ],
+)
+def test_a_benchmark_runs_and_writes_its_figures(tmp_path, name, keys):
+    command = [sys.executable, ROOT / f"benchmarks/{name}.py", "--quick", f"--json={tmp_path / 'found.json'}"]
+    command += [f"--png={tmp_path / 'growth.png'}"] if name == "growth" else []
+    done = subprocess.run(command, capture_output=True, text=True, timeout=250, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert set(keys) <= set(found)
+    assert all(value > 0 for value in found.values())
+    assert name != "growth" or (tmp_path / "growth.png").stat().st_size > 10_000
