@@ -191,7 +191,10 @@ class MoTModule(LightningModule):
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """The averaged weights follow within the step: no exception can come between the two."""
         super().optimizer_step(*args, **kwargs)
-        n = self.global_step + 1  # the trainer has not counted this one yet
+        self.follow(self.global_step + 1)  # the trainer has not counted this one yet
+
+    def follow(self, n: int) -> None:
+        """Move the averaged weights towards the trained ones, after n steps."""
         decay = min(self.optimization.ema, (1 + n) / (10 + n))
         get_ema_multi_avg_fn(decay)(list(self.average.parameters()), list(self.model.parameters()), n)
 

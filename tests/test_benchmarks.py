@@ -18,6 +18,7 @@ PEER = pytest.mark.skipif(find_spec("transfusion_pytorch") is None, reason="need
     ("name", "keys"),
     [
         ("backbone", ["mot_over_dense.64.1024.2", "bool_mask_over_ours.2x512", "gemm_share.64", "padded_over_packed"]),
+        ("trainer", ["bare_step_ms"]),
         ("gpu", ["mfu.mot", "mfu.dense", "mot_over_dense"]),
         ("growth", ["modalities_over_one.6", "seconds.one_document.256", "saved_mib.1024"]),
         pytest.param("peers", ["peer_train.ragged_64", "peer_train_per_flop.ragged_64"], marks=PEER),
@@ -30,5 +31,5 @@ def test_a_benchmark_runs_and_writes_its_figures(tmp_path, name, keys):
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads((tmp_path / "found.json").read_text())
     assert set(keys) <= set(found)
-    assert all(value > 0 for value in found.values())
+    assert all(value > 0 for name, value in found.items() if name != "trainer_overhead_ms")  # a difference, and noisy
     assert name != "growth" or (tmp_path / "growth.png").stat().st_size > 10_000
