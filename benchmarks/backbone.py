@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from boolean_mask import BooleanMaskMoT
-from paired import flops, ratio, training_step, write
+from paired import flops, prepare, ratio, training_step, write
 from torch import Tensor
 
 from mot_lightning.backbone import Backbone, BackboneSettings
@@ -173,7 +173,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help="fewer and smaller cases: to see that it runs")
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+    prepare(arguments.threads)
     budget, dims = (0.2, (64,)) if arguments.quick else (6.0, (256, 512))
     figures: dict[str, float] = {}
 

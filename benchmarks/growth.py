@@ -14,7 +14,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import torch
 from backbone import saved_bytes_per_token, settings, step
-from paired import seconds, write
+from paired import prepare, seconds, write
 
 from mot_lightning.backbone import Backbone
 from mot_lightning.sequence import Grammar, InterleavedBatch, Segment, Tokens, pack
@@ -59,7 +59,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help="fewer and smaller cases: to see that it runs")
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+    prepare(arguments.threads)
     dim, rounds = (64, 1) if arguments.quick else (256, 5)
     sizes = [256 * 2**i for i in range(3 if arguments.quick else 7)]
     three = model(dim, 3)

@@ -12,6 +12,13 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from mot_lightning.backbone.block_list import flash, flash_backward
+from mot_lightning.memory import keep_freed_memory
+
+
+def prepare(threads: int) -> None:
+    """As the command line does before a run."""
+    torch.set_num_threads(threads)
+    keep_freed_memory()
 
 
 def seconds(run: Callable[[], Any]) -> float:

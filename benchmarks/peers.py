@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from paired import flops, ratio, write
+from paired import flops, prepare, ratio, write
 from torch import Tensor
 from transfusion_pytorch import Transfusion
 
@@ -93,7 +93,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help="fewer and smaller cases: to see that it runs")
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+    prepare(arguments.threads)
     budget, depth = (0.2, 2) if arguments.quick else (40.0, DEPTH)
     cases = {"uniform_256": (256, uniform(4)), "uniform_512": (512, uniform(2)), "ragged_256": (256, ragged())}
     if arguments.quick:

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback
-from paired import write
+from paired import prepare, write
 
 from mot_lightning.cli import settle
 from mot_lightning.commands import quiet
@@ -84,7 +84,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help="fewer and shorter runs: to see that it runs")
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+    prepare(arguments.threads)
     quiet()
     steps, rounds = (WARM + 20, 1) if arguments.quick else (WARM + 300, 7)
     pairs = []

@@ -13,6 +13,7 @@ from mot_lightning import run_folder
 from mot_lightning.callbacks import Stopped
 from mot_lightning.config import ConfigError
 from mot_lightning.lightning_cli import MoTCLI, instantiate
+from mot_lightning.memory import keep_freed_memory
 from mot_lightning.module import MoTModule
 
 
@@ -43,6 +44,7 @@ def run(
         ConfigError: bad input.
     """
     quiet()
+    keep_freed_memory()
     folder = run_folder.choose(Path(str(config.get("runs", "runs"))), str(config.get("experiment", "default")))
     cli = instantiate(config, allow, folder)
     cli.model.config = config

@@ -88,7 +88,11 @@ class MixtureOfTransformers(nn.Module):
             layout.counts,
             layout.position.flatten()[layout.order],
             joined(self.backbone.settings.attention, layout, x.dtype),
-            {name: Condition(v.condition, parts[name].segment) for name, v in views.items() if v.condition is not None},
+            {
+                name: Condition(view.condition, parts[name].segment, self.grammar.tokens[name].length)
+                for name, view in views.items()
+                if view.condition is not None
+            },
         )
         return {
             name: self._losses(objective, hidden, views[name], parts[name])

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from mot_lightning.backbone.attention import Attend
 from mot_lightning.backbone.moe import Experts, MixtureOfExperts
-from mot_lightning.backbone.norm import rms_norm
 from mot_lightning.backbone.rope import rotate
 from mot_lightning.backbone.settings import BackboneSettings
 from mot_lightning.backbone.tower import Condition, TowerLayer
+from mot_lightning.backbone.turn import norm_and_rotate
 
 
 class Places(NamedTuple):
@@ -66,7 +66,7 @@ class Block(nn.Module):
         if self.compile_towers and self.number == 0:
             xs = [x.clone() for x in xs]  # a view's place in its storage would be compiled in
         towers = [self.towers[i] for i in places.live]
-        modulations = [tower.modulation(x, places.counts, conditions) for tower, x in zip(towers, xs, strict=True)]
+        modulations = [tower.modulation(places.counts, conditions) for tower in towers]
         qkv = torch.cat([project(tower, x, m) for tower, x, m in zip(towers, xs, modulations, strict=True)])
         qk, v = qkv.split([sum(self.heads), self.heads[1]], dim=1)
         q, k = self._turn(qk, towers, places)
@@ -79,17 +79,17 @@ class Block(nn.Module):
         return [end(tower, x, seen, modulation) for end, tower, x, seen, modulation in parts]
 
     def _turn(self, qk: Tensor, towers: list[TowerLayer], places: Places) -> list[Tensor]:
-        """QK-norm and rotation of (N, h + kv_heads, e): queries and keys. The gains ride on the angles."""
-        gains = [t.qk_norm().expand(n, -1, -1) for t, n in zip(towers, places.sizes, strict=True) if t.qk_norm]
-        if not gains:
-            return [rotate(x, places.cos[:, None], places.sin[:, None]) for x in qk.split(self.heads, dim=1)]
-        gain = torch.cat(gains)  # (N, 2, e)
-        cos = (places.cos[:, None] * gain)[:, :, None]  # (N, 2, 1, e)
-        sin = (places.sin[:, None] * gain.roll(gain.shape[-1] // 2, dims=-1))[:, :, None]
-        unit = rms_norm(qk)
+        """QK-norm and rotation of (N, h + kv_heads, e): queries and keys."""
+        own = [tower.qk_norm() for tower in towers if tower.qk_norm]
+        cos, sin = places.cos, places.sin
+        if not own:
+            return [rotate(x, cos[:, None], sin[:, None]) for x in qk.split(self.heads, dim=1)]
+        gains = torch.stack(own)  # (towers, 2, e)
         if self.heads[0] == self.heads[1]:  # queries and keys at once
-            return list(rotate(unit.unflatten(1, (2, -1)), cos, sin).unbind(1))
-        return [rotate(x, cos[:, i], sin[:, i]) for i, x in enumerate(unit.split(self.heads, dim=1))]
+            both = norm_and_rotate(qk.unflatten(1, (2, -1)), gains, cos, sin, places.sizes)  # (N, 2, h, e)
+            return list(both.unbind(1))
+        parts = zip(qk.split(self.heads, dim=1), gains.split(1, dim=1), strict=True)
+        return [norm_and_rotate(x[:, None], gain, cos, sin, places.sizes)[:, 0] for x, gain in parts]
 
 
 @cache

@@ -52,14 +52,18 @@ class _BlockList(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, calls: Calls) -> Tensor:
         out, sums = torch.empty_like(q), []
+        q_heads, k_heads, v_heads, out_heads = (_heads(x) for x in (q, k, v, out))
         for run, ranges in calls:
-            parts = [flash(_heads(q, run), _heads(k, keys), _heads(v, keys), 0.0, causal) for keys, causal in ranges]
+            parts = [
+                flash(_part(q_heads, run), _part(k_heads, keys), _part(v_heads, keys), 0.0, causal)
+                for keys, causal in ranges
+            ]
             x, total = parts[0]  # (1, h, n, e), (1, h, n)
             for y, other in parts[1:]:
                 share = torch.sigmoid(other - total)[..., None]
                 x = torch.lerp(x.to(share.dtype), y.to(share.dtype), share)  # rounded once, at the end
                 total = torch.logaddexp(total, other)
-            _heads(out, run).copy_(x)
+            _part(out_heads, run).copy_(x)
             sums.append(total)
         ctx.save_for_backward(q, k, v, out, *sums)
         ctx.calls = calls
@@ -70,19 +74,26 @@ class _BlockList(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         q, k, v, out, *sums = ctx.saved_tensors
         # a part's backward is exact, given the output and the log-sum-exp of the whole; half precision adds up in full
-        grads = [torch.zeros_like(x, dtype=sums[0].dtype) for x in (q, k, v)]
+        sums_of = [torch.zeros_like(x, dtype=sums[0].dtype) for x in (q, k, v)]
+        wholes = [_heads(x) for x in sums_of]
+        grad_heads, q_heads, k_heads, v_heads, out_heads = (_heads(x) for x in (grad, q, k, v, out))
         for (run, ranges), total in zip(ctx.calls, sums, strict=True):
-            d_out, queries, o = (_heads(x, run) for x in (grad, q, out))
+            d_out, queries, o = (_part(x, run) for x in (grad_heads, q_heads, out_heads))
             for keys, causal in ranges:
                 found = flash_backward(
-                    d_out, queries, _heads(k, keys), _heads(v, keys), o, total, 0.0, causal
+                    d_out, queries, _part(k_heads, keys), _part(v_heads, keys), o, total, 0.0, causal
                 )  # (1, h, n, e), (1, h, m, e) twice
-                for whole, place, part in zip(grads, (run, keys, keys), found, strict=True):
-                    _heads(whole, place).add_(part)
-        d_q, d_k, d_v = (whole.to(q.dtype) for whole in grads)
+                for whole, place, part in zip(wholes, (run, keys, keys), found, strict=True):
+                    _part(whole, place).add_(part)
+        d_q, d_k, d_v = (whole.to(q.dtype) for whole in sums_of)
         return d_q, d_k, d_v, None
 
 
-def _heads(x: Tensor, place: slice) -> Tensor:
-    """Part of x (N, h, e) as the kernel wants it: a view (1, h, n, e)."""
-    return x[place].transpose(0, 1)[None]
+def _heads(x: Tensor) -> Tensor:
+    """x (N, h, e) as the kernel wants it: a view (1, h, N, e)."""
+    return x.transpose(0, 1)[None]
+
+
+def _part(x: Tensor, place: slice) -> Tensor:
+    """Some tokens of (1, h, N, e): a view (1, h, n, e)."""
+    return x.narrow(2, place.start, place.stop - place.start)

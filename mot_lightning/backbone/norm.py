@@ -25,13 +25,18 @@ def rms_norm(x: Tensor) -> Tensor:
     return _RMSNorm.apply(x)
 
 
+def inverse_rms(x: Tensor) -> Tensor:
+    """What x (..., d) is multiplied by, (..., 1)."""
+    size = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+    return size.square_().div_(x.shape[-1]).add_(EPS).rsqrt_()
+
+
 class _RMSNorm(torch.autograd.Function):
     """The same in half the passes, forward and backward."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        size = torch.linalg.vector_norm(x, dim=-1, keepdim=True)  # (..., 1)
-        scale = size.square_().div_(x.shape[-1]).add_(EPS).rsqrt_()
+        scale = inverse_rms(x)
         unit = x * scale  # (..., d)
         ctx.save_for_backward(unit, scale)
         return unit

@@ -3,7 +3,7 @@
 Knows nothing of the other towers; `backbone.py` joins them, and has them share what is tied.
 """
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -29,6 +29,15 @@ class Condition(NamedTuple):
 
     vector: Tensor  # (k, d)
     segment: Tensor  # (n,) the segment of each token
+    length: int | None = None  # tokens of each segment, where all have the same: n = k * length
+
+
+class Modulation(NamedTuple):
+    """What adapts the two branches of one modality's tokens; each of k runs of tokens shares one row."""
+
+    attention: tuple[Tensor, ...]  # shift, gain and gate, (k, 1, d) each
+    ffn: tuple[Tensor, ...]
+    runs: tuple[int, int]  # k and the tokens of a run
 
 
 class AdaptiveNorm(nn.Module):
@@ -95,45 +104,67 @@ class TowerLayer(nn.Module):
         own = [module for name, module in self.named_children() if name != "adapt"]
         return [*own, self.adapt[modality]] if modality in self.adapt else own
 
-    def modulation(self, x: Tensor, counts: dict[str, int], conditions: dict[str, Condition]) -> tuple[Tensor, ...]:
-        """(shift, gain, gate) of the attention and of the feed-forward branch, (n, d) each; nothing if unconditioned.
+    def modulation(self, counts: dict[str, int], conditions: dict[str, Condition]) -> list[Modulation]:
+        """One for each modality of the tower; nothing where none is conditioned.
 
         The norms' own gains are multiplied in per segment, so that a token pays for one gain only.
         """
         if not self.adapt:
-            return ()
+            return []
         one, zero = torch.ones_like(self.attention_norm.gain), torch.zeros_like(self.attention_norm.gain)
         gains = torch.stack([one, self.attention_norm.gain, one, one, self.ffn_norm.gain, one])  # (6, d)
         plain = torch.stack([zero, self.attention_norm.gain, one, zero, self.ffn_norm.gain, one])  # unconditioned
-        rows = []
+        found = []
         for name in self.modalities:
+            rows, runs = plain[None], (1, counts[name])
             if name in self.adapt:
-                vector, segment = conditions[name]
-                rows.append(torch.addcmul(plain, self.adapt[name](vector), gains).index_select(0, segment))
-            else:
-                rows.append(plain.expand(counts[name], -1, -1))
-        return torch.cat(rows).unbind(1)
+                vector, segment, length = conditions[name]
+                rows = torch.addcmul(plain, self.adapt[name](vector), gains)  # (k, 6, d)
+                rows, runs = (rows, (len(rows), length)) if length else (rows[segment], (counts[name], 1))
+            adapted = rows[:, :, None].unbind(1)
+            found.append(Modulation(adapted[:3], adapted[3:], runs))
+        return found
 
-    def project(self, x: Tensor, modulation: tuple[Tensor, ...]) -> Tensor:
+    def project(self, x: Tensor, modulation: list[Modulation]) -> Tensor:
         """What enters the global attention: heads of queries, of keys and of values (n, h + 2 kv_heads, e)."""
-        x = _norm(x, self.attention_norm, modulation[:2]) if self.pre else x
+        x = _norm(x, self.attention_norm, modulation, "attention") if self.pre else x
         return self.qkv(x).unflatten(-1, (-1, self.head_dim))
 
-    def forward(self, x: Tensor, gathered: Tensor, modulation: tuple[Tensor, ...]) -> Tensor:
+    def forward(self, x: Tensor, gathered: Tensor, modulation: list[Modulation]) -> Tensor:
         """What follows the global attention: W_O, residual, feed-forward, residual (MoT, eq. 1 and 3)."""
         branch = self.output(gathered.flatten(1))  # (n, d)
-        branch = branch if self.pre else _norm(branch, self.attention_norm, modulation[:2])
-        x = _add(x, self.dropout(branch), modulation[2:3])  # (n, d)
+        branch = branch if self.pre else _norm(branch, self.attention_norm, modulation, "attention")
+        x = _add(x, self.dropout(branch), modulation, "attention")  # (n, d)
         if self.pre:
-            branch = self.ffn(_norm(x, self.ffn_norm, modulation[3:5]))
+            branch = self.ffn(_norm(x, self.ffn_norm, modulation, "ffn"))
         else:
-            branch = _norm(self.ffn(x), self.ffn_norm, modulation[3:5])
-        return _add(x, self.dropout(branch), modulation[5:6])  # (n, d)
+            branch = _norm(self.ffn(x), self.ffn_norm, modulation, "ffn")
+        return _add(x, self.dropout(branch), modulation, "ffn")  # (n, d)
 
 
-def _norm(x: Tensor, norm: RMSNorm, modulation: tuple[Tensor, ...]) -> Tensor:
-    return torch.addcmul(modulation[0], rms_norm(x), modulation[1]) if modulation else norm(x)
+Branch = Literal["attention", "ffn"]
 
 
-def _add(x: Tensor, branch: Tensor, gate: tuple[Tensor, ...]) -> Tensor:
-    return torch.addcmul(x, branch, gate[0]) if gate else x + branch
+def _norm(x: Tensor, norm: RMSNorm, modulation: list[Modulation], branch: Branch) -> Tensor:
+    if not modulation:
+        return norm(x)
+    parts = zip(_runs(rms_norm(x), modulation), modulation, strict=True)
+    return _joined([torch.addcmul(getattr(m, branch)[0], unit, getattr(m, branch)[1]) for unit, m in parts])
+
+
+def _add(x: Tensor, y: Tensor, modulation: list[Modulation], branch: Branch) -> Tensor:
+    if not modulation:
+        return x + y
+    parts = zip(_runs(x, modulation), _runs(y, modulation), modulation, strict=True)
+    return _joined([torch.addcmul(own, other, getattr(m, branch)[2]) for own, other, m in parts])
+
+
+def _runs(x: Tensor, modulation: list[Modulation]) -> list[Tensor]:
+    """(n, d) -> for each modality its runs (k, n / k, d)."""
+    parts = x.split([k * length for *_, (k, length) in modulation]) if len(modulation) > 1 else [x]
+    return [part.view(*m.runs, x.shape[-1]) for part, m in zip(parts, modulation, strict=True)]
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    flat = [part.flatten(0, 1) for part in parts]
+    return torch.cat(flat) if len(flat) > 1 else flat[0]  # (n, d)

@@ -77,7 +77,7 @@ class Context:
         nothing = Condition(x.new_zeros(0, x.shape[-1]), segment[:0])
         conditions = {name: nothing for name in self.backbone.modalities}
         if condition is not None:
-            conditions[modality] = Condition(condition, segment)
+            conditions[modality] = Condition(condition, segment, n)
         hidden = self.backbone(x.flatten(0, 1), per_modality, place.flatten(), attend, conditions)
         return hidden.view(r, n, -1)  # (r, n, d)
 

@@ -25,7 +25,7 @@ def run(layer, conditioned=True):
     x, gathered = torch.randn(2, 5, DIM, generator=torch.Generator().manual_seed(1))
     condition = Condition(torch.ones(2, DIM), torch.tensor([0, 1, 1]))
     counts = {"image": 3, "text": 2}
-    modulation = layer.modulation(x, counts, {"image": condition}) if conditioned else ()
+    modulation = layer.modulation(counts, {"image": condition}) if conditioned else []
     return x, layer.project(x, modulation), layer(x, gathered.view(5, 2, DIM // 2), modulation)
 
 
@@ -67,3 +67,14 @@ def test_a_shift_is_added_after_the_scale_and_the_gate_closes_the_branch(layer, 
     assert (output[:3] - x[:3]).abs().max() > 1e-3
     if shift == 3:  # every token adds the same, whatever it was
         torch.testing.assert_close(output[1:3] - x[1:3], (output[:1] - x[:1]).expand(2, -1))
+
+
+def test_segments_of_one_length_are_adapted_as_segments_of_any(layer):
+    layer.adapt["image"].linear.weight.data.normal_(generator=torch.Generator().manual_seed(2))
+    x, gathered = torch.randn(2, 8, DIM, generator=torch.Generator().manual_seed(1))
+    vector, segment = torch.randn(2, DIM), torch.tensor([0, 0, 0, 1, 1, 1])
+    found = []
+    for length in (None, 3):
+        modulation = layer.modulation({"image": 6, "text": 2}, {"image": Condition(vector, segment, length)})
+        found.append((layer.project(x, modulation), layer(x, gathered.view(8, 2, DIM // 2), modulation)))
+    torch.testing.assert_close(*found)
