@@ -86,7 +86,7 @@ def main() -> None:
     arguments = parser.parse_args()
     prepare(arguments.threads)
     quiet()
-    steps, rounds = (WARM + 20, 1) if arguments.quick else (WARM + 300, 7)
+    steps, rounds = (WARM + 20, 1) if arguments.quick else (WARM + 200, 7)
     pairs = []
     bar = contextlib.redirect_stdout(io.StringIO())
     with tempfile.TemporaryDirectory() as folder, bar:

@@ -33,4 +33,3 @@ class ExpertUtilisation(Callback):
                     row |= {f"train/experts/{name}/{i}": n / tokens for i, n in enumerate(visits)}
             for logger in trainer.loggers if row else []:
                 logger.log_metrics(row, step)
-                logger.save()

@@ -72,6 +72,8 @@ class ModalityMetrics(Callback):
         pl_module.log_dict(row, logger=False)  # for checkpoints and whoever monitors
         if not trainer.sanity_checking:
             self._write(trainer, row)
+            for logger in trainer.loggers:
+                logger.save()
 
     def on_test_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         pl_module.log_dict(quantities(pl_module, self._reduced(trainer, self.total), "test"), logger=False)
@@ -85,4 +87,3 @@ class ModalityMetrics(Callback):
     def _write(trainer: Any, row: dict[str, float]) -> None:
         for logger in trainer.loggers:
             logger.log_metrics(row, trainer.global_step)
-            logger.save()
