@@ -35,7 +35,7 @@ TOWERS = {
 
 every_image = pytest.mark.parametrize("image", ["norm", "token", "diffusion"])
 every_tower = pytest.mark.parametrize("towers", TOWERS)
-random_layouts = settings(max_examples=8, deadline=None, derandomize=True)
+random_layouts = settings(max_examples=20, deadline=None, derandomize=True)
 kinds = st.lists(st.sampled_from(NAMES), min_size=1, max_size=4)
 
 

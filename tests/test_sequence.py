@@ -17,7 +17,7 @@ END_OF_DOCUMENT = 21
 BEGIN = {"image": 22, "speech": 24, "text": 26}
 END = {"image": 23, "speech": 25, "text": 27}
 
-random_layouts = settings(max_examples=30, deadline=None, derandomize=True)
+random_layouts = settings(max_examples=300, deadline=None, derandomize=True)
 documents = st.lists(
     st.lists(st.tuples(st.sampled_from(GROUPS), st.integers(0, 5), st.booleans()), max_size=4), min_size=1, max_size=6
 )

@@ -19,7 +19,7 @@ from mot_lightning.sequence import Grammar, Segment, Tokens, pack
 GRAMMAR = Grammar(TOKENS, {"text": True, "image": False, "speech": True}, "text", ("image", "speech", "text"))
 EXACT = {"rtol": 1e-10, "atol": 1e-10}
 
-random_layouts = settings(max_examples=25, deadline=None, derandomize=True)
+random_layouts = settings(max_examples=200, deadline=None, derandomize=True)
 kinds = st.lists(st.lists(st.sampled_from(["text", "image", "speech"]), max_size=4), min_size=1, max_size=6)
 seeds = st.integers(0, 99)
 uncompiled = pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
@@ -107,7 +107,7 @@ def test_a_backend_is_the_definition_forward_and_backward(backend, key_heads, ki
 
 @uncompiled
 @pytest.mark.parametrize("key_heads", [1, 2])
-@settings(random_layouts, max_examples=6)
+@settings(random_layouts, max_examples=20)
 @given(kinds, seeds)
 def test_flex_is_the_definition_forward(key_heads, kinds, seed):
     layout = layout_of(kinds, seed)
@@ -180,7 +180,7 @@ def test_the_order_of_documents_changes_nothing(backend, data, kinds, seed):
 
 
 @pytest.mark.parametrize("backend", ["sdpa", "block_list"])
-@settings(random_layouts, max_examples=10)
+@settings(random_layouts, max_examples=50)
 @given(kinds, seeds)
 def test_half_precision_is_as_close_as_its_numbers_are(backend, kinds, seed):
     layout = layout_of(kinds, seed)

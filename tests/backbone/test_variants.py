@@ -49,7 +49,7 @@ VARIANTS = {
     },
 }
 every_variant = pytest.mark.parametrize("variant", VARIANTS)
-random_layouts = settings(max_examples=6, deadline=None, derandomize=True)
+random_layouts = settings(max_examples=12, deadline=None, derandomize=True)
 kinds = st.lists(st.sampled_from(NAMES), min_size=1, max_size=4)
 
 

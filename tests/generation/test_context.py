@@ -12,7 +12,7 @@ from mot_lightning.generation import Context
 
 NAMES = ("text", "image", "speech")
 TOWERS = [{}, {"all": [*NAMES]}, {"words": ["text"], "perception": ["image", "speech"]}]
-random_layouts = settings(max_examples=6, deadline=None, derandomize=True)
+random_layouts = settings(max_examples=20, deadline=None, derandomize=True)
 
 
 @pytest.mark.parametrize("image", ["norm", "token", "diffusion"])
