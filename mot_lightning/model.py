@@ -11,11 +11,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from mot_lightning import objectives as ours
 from mot_lightning.backbone import Backbone, BackboneSettings, Condition, joined
 from mot_lightning.backbone.feed_forward import SwiGLU
 from mot_lightning.backbone.moe import Bank, ExpertChoice, MixtureOfExperts
 from mot_lightning.backbone.tower import AdaptiveNorm, TowerLayer
-from mot_lightning import objectives as ours
 from mot_lightning.objectives import NextToken, Objective, Regression
 from mot_lightning.objectives.base import View
 from mot_lightning.objectives.ids import Ids

@@ -4,21 +4,17 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback
-from torch import Tensor, nn
+from torch import Tensor
 
 from mot_lightning.model import MixtureOfTransformers
 
 
 def gradient_norms(model: MixtureOfTransformers) -> dict[str, Tensor]:
     """By modality; weights that several modalities share count for each of them."""
-    norms: dict[nn.Parameter, Tensor] = {}
     found = {}
     for name in model.grammar.names:
         weights = dict.fromkeys(p for module in model.weights_of(name) for p in module.parameters())
-        passed = [p for p in weights if p.grad is not None]
-        new = [p for p in passed if p not in norms]
-        norms |= zip(new, torch._foreach_norm([p.grad for p in new]) if new else (), strict=True)
-        found[name] = torch.stack([norms[p] for p in passed]).norm() if passed else torch.zeros(())
+        found[name] = torch.nn.utils.get_total_norm(p.grad for p in weights if p.grad is not None)
     return found
 
 

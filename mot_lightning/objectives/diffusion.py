@@ -77,5 +77,5 @@ class Diffusion(Denoiser):
             return None
         alpha_t = self.alpha(t)
         snr = alpha_t / (1 - alpha_t)
-        unclipped = {"epsilon": snr, "sample": 1.0, "v_prediction": snr + 1}[self.prediction_type]
+        unclipped = {"epsilon": snr, "sample": torch.ones(()), "v_prediction": snr + 1}[self.prediction_type]
         return snr.clamp(max=self.min_snr_gamma) / unclipped  # (k,)
