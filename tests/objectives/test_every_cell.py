@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 import torch
 from conftest import SMALL
-from properties import assert_a_sample_does_not_depend_on_its_batch
+from properties import (
+    assert_a_sample_does_not_depend_on_its_batch,
+    assert_cached_equals_packed,
+    assert_documents_do_not_mix,
+    assert_no_token_sees_its_future,
+    assert_packed_equals_unpacked,
+)
 
 from mot_lightning import objectives
 from mot_lightning.backbone import BackboneSettings
@@ -98,11 +104,30 @@ def test_what_was_learned_by_heart_is_sampled_again(kind, objective, settings):
             assert (segment.tokens - wanted).square().mean().sqrt() < 0.25  # of a standard deviation of about 1
 
 
-@every_cell
-def test_a_sample_of_any_objective_does_not_depend_on_its_batch(kind, objective, settings):
+def random(kind, objective, settings):
+    """Weights that hide nothing behind a zero."""
     model = build(kind, objective, settings).eval()
     for parameter in model.parameters():
         parameter.data += 0.1 * torch.randn(parameter.shape, generator=generator_for(2))
+    return model
+
+
+@every_cell
+def test_packing_caching_and_masks_are_right_whatever_the_objective(kind, objective, settings):
+    model, known = random(kind, objective, settings), documents(kind)
+    assert_packed_equals_unpacked(model, known)
+    assert_cached_equals_packed(model, known, one_by_one=True)
+    assert_no_token_sees_its_future(model, known[0], 1, 2)
+    assert_documents_do_not_mix(model, known, 0, 1, 2)
+    batch = pack(known, model.grammar, 64)
+    (loss, weight, _) = model(batch, generator_for(0))["other"]
+    assert loss.shape == weight.shape == batch.parts["other"].weight.shape
+    assert loss.isfinite().all()
+
+
+@every_cell
+def test_a_sample_of_any_objective_does_not_depend_on_its_batch(kind, objective, settings):
+    model = random(kind, objective, settings)
     prompts = [[], documents(kind)[0], documents(kind)[1][:1]]
     if isinstance(model.objectives["other"], Denoiser):
         model.objectives["other"].steps = 3
