@@ -173,7 +173,7 @@ class _Collector:
         self.target.append(target)
         self.read += read
         self.weight += [weight] * len(read)
-        self.share += [1 / len(read) if content else 1.0] * len(read)
+        self.share += [1 / max(1, len(read)) if content else 1.0] * len(read)
         self.content += [content] * len(read)
 
 
