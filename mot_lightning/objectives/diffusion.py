@@ -19,7 +19,9 @@ class Diffusion(Denoiser):
         steps: sampling steps.
         io: how latents enter and leave: "linear" one by one, "unet" through the outer blocks of a U-Net.
         prediction_type: in training and sampling, by diffusers' names: "epsilon" is the noise, "sample" the data x_0,
-            "v_prediction" sqrt(alpha_t) noise - sqrt(1 - alpha_t) x_0 (arXiv 2202.00512, appendix D).
+            "v_prediction" sqrt(alpha_t) noise - sqrt(1 - alpha_t) x_0 (arXiv 2202.00512, appendix D). Under much noise
+            epsilon weighs an error of x_0 by a vanishing alpha_t / (1 - alpha_t): what the caption decides is
+            learned last.
         min_snr_gamma: clips the weight that errors of x_0 have at little noise: min(SNR, gamma), divided by SNR for
             epsilon and by SNR + 1 for v (arXiv 2303.09556, section 3.4: 5). None weighs all times alike.
     """
@@ -36,7 +38,7 @@ class Diffusion(Denoiser):
         scheduler: dict[str, Any] | str | None = None,
         steps: int = 50,
         io: Literal["linear", "unet"] = "linear",
-        prediction_type: Literal["epsilon", "v_prediction", "sample"] = "epsilon",
+        prediction_type: Literal["epsilon", "v_prediction", "sample"] = "v_prediction",
         min_snr_gamma: float | None = None,
     ) -> None:
         super().__init__(time, scheduler, steps, io)
