@@ -29,7 +29,8 @@ HELP = """usage: python -m mot_lightning {command} [options]
 """
 
 FIT_SETTINGS = (
-    ("--model.modalities.image.objective=Diffusion", "swap one objective (FlowMatching, Diffusion, NextToken)"),
+    ("--model.modalities.image.objective=Diffusion", "of latents; also FlowMatching, Regression"),
+    ("--model.modalities.speech.objective=NextToken", "of ids; also MaskedToken, where a segment's length is fixed"),
     ("--model.modalities.image.weight=5", "its weight in the loss"),
     ("--model.modalities.speech=null", "leave a modality out"),
     ("--model.backbone.dim=256", "width; also depth, heads, ffn_dim, dropout, towers"),

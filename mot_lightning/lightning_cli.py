@@ -19,6 +19,7 @@ from mot_lightning.callbacks import (
     Checkpoints,
     ExactResume,
     ExpertUtilisation,
+    GradientNorms,
     ModalityMetrics,
     Report,
     SampleLogger,
@@ -84,6 +85,7 @@ class MoTCLI(LightningCLI):
         parser.add_argument("--seed", type=int, default=0, help="of weights, data and noise")
         parser.add_lightning_class_args(ModalityMetrics, "metrics")
         parser.add_lightning_class_args(ExpertUtilisation, "experts")
+        parser.add_lightning_class_args(GradientNorms, "gradient_norms")
         parser.add_lightning_class_args(SampleLogger, "samples")
         parser.add_lightning_class_args(Report, "report")
 
@@ -103,7 +105,7 @@ class MoTCLI(LightningCLI):
             raise ConfigError(f"trainer.strategy is {type(trainer.strategy).__name__}, wanted fsdp2 to shard weights")
         # rows are written before anything may raise; a signal stops the run after the checkpoint of a validation
         last = {Checkpoints: 2, StopOnSignal: 3}
-        ours = (ModalityMetrics, ExpertUtilisation, ExactResume, StepProgress, SampleLogger, Report)
+        ours = (ModalityMetrics, ExpertUtilisation, GradientNorms, ExactResume, StepProgress, SampleLogger, Report)
         trainer.callbacks.sort(key=lambda c: last.get(type(c), 0 if isinstance(c, ours) else 1))
         return trainer
 

@@ -11,13 +11,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from mot_lightning import objectives as ours
 from mot_lightning.backbone import Backbone, BackboneSettings, Condition, joined
 from mot_lightning.backbone.feed_forward import SwiGLU
 from mot_lightning.backbone.moe import Bank, ExpertChoice, MixtureOfExperts
 from mot_lightning.backbone.tower import AdaptiveNorm, TowerLayer
-from mot_lightning.objectives import NextToken, Objective
+from mot_lightning.objectives import NextToken, Objective, Regression
 from mot_lightning.objectives.base import View
-from mot_lightning.objectives.denoiser import Denoiser
+from mot_lightning.objectives.ids import Ids
+from mot_lightning.objectives.latent_io import LinearIO, UNetIO
 from mot_lightning.sequence import Grammar, InterleavedBatch, Part, Tokens
 
 
@@ -55,11 +57,7 @@ class MixtureOfTransformers(nn.Module):
         settings = backbone or BackboneSettings()
         for name, objective in objectives.items():
             if objective.discrete != tokens[name].discrete:
-                made, wanted = ("ids", "latents") if tokens[name].discrete else ("latents", "ids")
-                raise ValueError(
-                    f"{type(objective).__name__} does not fit modality {name!r}: its codec makes {made}, "
-                    f"wanted a codec that makes {wanted}"
-                )
+                raise ValueError(misfit(name, objective, tokens[name]))
         conditioned = frozenset(name for name, objective in objectives.items() if objective.conditions)
         grids = {name: kind.grid for name, kind in tokens.items() if kind.grid}
         self.backbone = Backbone(settings, sorted(objectives), conditioned, grids)
@@ -116,6 +114,19 @@ class MixtureOfTransformers(nn.Module):
         return [parameter for parameter in self.parameters() if id(parameter) not in touched]
 
 
+def misfit(name: str, objective: Objective, tokens: Tokens) -> str:
+    """Why an objective cannot learn and make a modality's tokens, and what could."""
+    classes = [getattr(ours, word) for word in ours.__all__]
+    fitting = [own.__name__ for own in classes if own is not Objective and own.fits(tokens)]
+    made, wanted = ("ids" if discrete else "latents" for discrete in (tokens.discrete, objective.discrete))
+    if made == wanted:  # then it is their number that does not fit
+        made, wanted = f"{made} of any number", f"{wanted} of a fixed number"
+    return (
+        f"{type(objective).__name__} does not fit modality {name!r}: its codec makes {made}, wanted "
+        f"{' or '.join([*fitting, f'a codec that makes {wanted}'])}"
+    )
+
+
 def initialise(model: MixtureOfTransformers) -> None:
     """Draw all weights.
 
@@ -126,8 +137,9 @@ def initialise(model: MixtureOfTransformers) -> None:
     | embeddings of ids and places | standard normal, the scale of a projected latent |
     | tables that embed and predict | normal, variance 1 / dim, as what they embed is multiplied by sqrt(dim) |
     | heads over ids, routers | normal, standard deviation 0.02: a first guess that is nearly uniform |
-    | adaptive norms, outputs of denoisers | zero: a block starts as an unconditioned one (DiT) |
+    | adaptive norms, outputs of latents | zero: a block starts as an unconditioned one (DiT) |
     | biases | zero |
+    | convolutions | PyTorch's own |
     | norms | one |
     """
     scale = special_scales(model)
@@ -159,8 +171,8 @@ def special_scales(model: MixtureOfTransformers) -> dict[nn.Module, float]:
                 found[module.predictor] = 0.02
         elif isinstance(module, AdaptiveNorm):
             found[module.linear] = 0.0
-        elif isinstance(module, Denoiser):
+        elif isinstance(module, LinearIO | UNetIO | Regression):
             found[module.output] = 0.0
-        elif isinstance(module, NextToken):
+        elif isinstance(module, Ids):
             found[module.head] = module.head.in_features**-0.5 if module.tie else 0.02
     return found

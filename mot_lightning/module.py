@@ -7,7 +7,7 @@ import copy
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from lightning.pytorch import LightningModule
@@ -17,7 +17,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from mot_lightning.backbone import BackboneSettings
 from mot_lightning.backbone.moe import Report, experts_of
 from mot_lightning.codecs import Codec
-from mot_lightning.model import Losses, MixtureOfTransformers
+from mot_lightning.model import Losses, MixtureOfTransformers, misfit
 from mot_lightning.objectives import Objective
 from mot_lightning.objectives.base import generator_for, mix
 from mot_lightning.sequence import InterleavedBatch, Tokens
@@ -87,6 +87,9 @@ class MoTModule(LightningModule):
         backbone: size, shape and towers.
         optimization: AdamW, its schedule and weight averaging.
         seed: of the initial weights and all noise: step, rank and seed settle every draw.
+        reduction: what a modality's loss, before its weight, is the mean of. "token" is all its targets, so that a long
+            segment counts for more. "segment" takes the mean of each segment first (a control token is one of its
+            own). "batch" divides by the targets of all modalities: a modality counts by its share of the batch.
     """
 
     codecs: Mapping[str, Codec]
@@ -98,19 +101,25 @@ class MoTModule(LightningModule):
         backbone: BackboneSettings = BackboneSettings(),  # noqa: B008 (frozen)
         optimization: Optimization = Optimization(),
         seed: int = 0,
+        reduction: Literal["token", "segment", "batch"] = "token",
     ) -> None:
         super().__init__()
         if not modalities:
             raise ValueError("model.modalities is empty, wanted at least one modality")
         torch.manual_seed(mix(seed))
-        self.seed, self.optimization = seed, optimization
+        self.seed, self.optimization, self.reduction = seed, optimization, reduction
         modalities = {name: modalities[name] for name in sorted(modalities)}
         for name, modality in modalities.items():
             if modality.weight < 0:
                 raise ValueError(f"model.modalities.{name}.weight is {modality.weight}, wanted 0 or more")
         codecs = {name: modality.codec for name, modality in modalities.items()}
         self.codecs = nn.ModuleDict(codecs)  # type: ignore[assignment]
-        tokens = {name: Tokens(c.vocab_size, c.latent_dim, c.length, c.grid) for name, c in codecs.items()}
+        tokens = {
+            name: Tokens(c.vocab_size, c.latent_dim, c.length, c.grid, c.patch_size) for name, c in codecs.items()
+        }
+        for name, modality in modalities.items():
+            if not modality.objective.fits(tokens[name]):
+                raise ValueError(misfit(name, modality.objective, tokens[name]))
         self.model = MixtureOfTransformers({n: m.objective for n, m in modalities.items()}, tokens, control, backbone)
         self.experts = experts_of(self.model)  # empty, where no tower has any
         self.average = copy.deepcopy(self.model).requires_grad_(False).eval()
@@ -143,21 +152,25 @@ class MoTModule(LightningModule):
     # steps
 
     def sums(self, losses: dict[str, Losses], batch: InterleavedBatch) -> Tensor:
-        """(m, 5) for each modality: sum of losses, their count; the same of content alone; segments with a loss."""
+        """(m, 5) for each modality: sum of losses, their count; the same of content tokens; segments with a loss."""
         rows = []
         for name in self.modalities:
+            part = batch.parts[name]
             loss, weight, content = losses[name]
-            weighted, own = loss * weight, weight * content
+            own = weight * content
+            if self.reduction == "segment":
+                weight = weight * part.share
             rows.append(
                 torch.stack(
-                    [weighted.sum(), weight.sum(), (loss * own).sum(), own.sum(), batch.parts[name].loss.sum().float()]
+                    [(loss * weight).sum(), weight.sum(), (loss * own).sum(), own.sum(), part.loss.sum().float()]
                 )
             )
         return torch.stack(rows)
 
     def weighted(self, sums: Tensor) -> Tensor:
         """Sum over modalities of weight * (sum of losses / count), the count clamped for what is absent."""
-        means = sums[:, 0] / sums[:, 1].clamp(min=1)
+        counts = sums[:, 1].sum() if self.reduction == "batch" else sums[:, 1]
+        means = sums[:, 0] / counts.clamp(min=1)
         return sum(
             (w * mean for w, mean in zip(self.weights.values(), means.unbind(), strict=True)), means.new_zeros(())
         )

@@ -57,6 +57,7 @@ class Part(NamedTuple):
     target: Tensor  # (t,) or (t, latent_dim): clean tokens to be predicted
     read: Tensor  # (t,) row of the N grouped hidden states at which each is predicted
     weight: Tensor  # (t,) 1, or 0 where the segment carries no loss
+    share: Tensor  # (t,) of its segment's targets; 1 for control tokens
     content: Tensor  # (t,) bool: False for control tokens
 
 
@@ -73,6 +74,7 @@ class Tokens:
     latent_dim: int | None = None
     length: int | None = None  # of a segment, where its shape fixes it
     grid: tuple[int, int] | None = None  # rows and columns of a segment, where its tokens lie on one
+    patch_size: int = 1  # side of the square of positions that a token of a grid holds, channel by channel
 
     @property
     def discrete(self) -> bool:
@@ -164,12 +166,14 @@ class _Collector:
         self.target: list[Tensor] = []
         self.read: list[int] = []  # slots
         self.weight: list[float] = []
+        self.share: list[float] = []
         self.content: list[bool] = []
 
     def add_target(self, target: Tensor, read: Sequence[int], weight: float, content: bool) -> None:
         self.target.append(target)
         self.read += read
         self.weight += [weight] * len(read)
+        self.share += [1 / max(1, len(read)) if content else 1.0] * len(read)
         self.content += [content] * len(read)
 
 
@@ -263,5 +267,6 @@ def _part(part: _Collector, kind: Tokens, row_of: np.ndarray) -> Part:
         target=torch.cat([nothing, *part.target]),
         read=torch.from_numpy(row_of[np.array(part.read, dtype=int)]),
         weight=torch.tensor(part.weight, dtype=torch.float32),
+        share=torch.tensor(part.share, dtype=torch.float32),
         content=torch.tensor(part.content, dtype=torch.bool),
     )

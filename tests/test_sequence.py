@@ -230,3 +230,19 @@ def test_ids_outside_the_vocabulary_are_refused(ids):
 def test_nothing_cannot_be_packed():
     with pytest.raises(ValueError, match="0 documents"):
         pack([], Grammar(TOKENS, CAUSAL, "text", GROUPS), 64)
+
+
+def test_the_shares_of_a_segments_targets_add_up_to_one():
+    grammar = Grammar(
+        {"text": Tokens(vocab_size=4), "sound": Tokens(latent_dim=2)},
+        {"text": True, "sound": False},
+        "text",
+        ["text", "sound"],
+    )
+    document = [Segment("text", torch.zeros(n, dtype=torch.long)) for n in (5, 0)]
+    document += [Segment("sound", torch.zeros(n, 2)) for n in (3, 0)]
+    parts = pack([document], grammar, 32).parts
+    text, sound = parts["text"], parts["sound"]
+    assert text.share[text.content].tolist() == pytest.approx([1 / 6] * 6 + [1.0])  # with the stop id
+    assert text.share[~text.content].tolist() == [1.0] * 5
+    assert sound.share.tolist() == pytest.approx([1 / 3] * 3)

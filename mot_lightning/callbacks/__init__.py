@@ -2,6 +2,7 @@
 
 from mot_lightning.callbacks.checkpoint import AtomicCheckpointIO, Checkpoints, StopOnSignal, Stopped
 from mot_lightning.callbacks.experts import ExpertUtilisation
+from mot_lightning.callbacks.gradient_norms import GradientNorms
 from mot_lightning.callbacks.metrics import ModalityMetrics
 from mot_lightning.callbacks.progress import StepProgress
 from mot_lightning.callbacks.report import Report
@@ -13,6 +14,7 @@ __all__ = [
     "Checkpoints",
     "ExactResume",
     "ExpertUtilisation",
+    "GradientNorms",
     "ModalityMetrics",
     "Report",
     "SampleLogger",

@@ -17,6 +17,7 @@ class Codec(nn.Module, ABC):
 
     vocab_size: int | None = None
     latent_dim: int | None = None
+    patch_size: int = 1  # side of the square of positions that a token of a grid holds, channel by channel
     suffixes: ClassVar[tuple[str, ...]]  # file endings; the first is the one it writes
 
     def _apply(self, fn: Any, recurse: bool = True) -> "Codec":

@@ -19,6 +19,8 @@ class View(NamedTuple):
     embedding: Tensor  # (n, d)
     target: Tensor  # (t,) ids or (t, latent_dim)
     condition: Tensor | None = None  # (k, d): adapts the norms of each segment's tokens
+    weight: Tensor | None = None  # (t,) of each target's loss; none is 1
+    skip: tuple[Tensor, ...] = ()  # what the way in hands to the way out, past the backbone
 
 
 class Context(Protocol):
@@ -59,6 +61,11 @@ class Objective(nn.Module, ABC):
     discrete: ClassVar[bool]  # the tokens it fits: ids, or latents
     conditions: bool = False  # whether its views carry a condition
     tokens: Tokens  # what it was built for
+
+    @classmethod
+    def fits(cls, tokens: Tokens) -> bool:
+        """Whether it can learn and make such tokens. Ids in causal order end by a stop id, all else by its shape."""
+        return cls.discrete == tokens.discrete and (tokens.length is not None or (cls.discrete and cls.causal))
 
     @abstractmethod
     def build(self, dim: int, tokens: Tokens) -> None:

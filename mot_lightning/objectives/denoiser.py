@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from mot_lightning.objectives.base import Context, Objective, Request, View
-from mot_lightning.objectives.scheduler import check_steps, make_scheduler, scheduler_config, takes_generator
+from mot_lightning.objectives.latent_io import LatentIO, LinearIO, Skip, UNetIO
+from mot_lightning.objectives.scheduler import check_scheduler, make_scheduler, scheduler_config, takes_generator
 from mot_lightning.sequence import Part, Tokens
 
 
@@ -38,14 +39,20 @@ class Denoiser(Objective):
             token (Transfusion's linear variant).
         scheduler: the diffusers scheduler that samples, as class_path and init_args, or just its name.
         steps: sampling steps.
+        io: how latents enter and leave: "linear" one by one, "unet" through the outer blocks of a U-Net (Transfusion).
     """
 
     causal = False
     discrete = False
     default_scheduler: ClassVar[dict[str, Any]]
+    io: LatentIO
 
     def __init__(
-        self, time: Literal["norm", "token"] = "norm", scheduler: dict[str, Any] | str | None = None, steps: int = 25
+        self,
+        time: Literal["norm", "token"] = "norm",
+        scheduler: dict[str, Any] | str | None = None,
+        steps: int = 25,
+        io: Literal["linear", "unet"] = "linear",
     ) -> None:
         super().__init__()
         if steps < 1:
@@ -53,15 +60,15 @@ class Denoiser(Objective):
         self.conditions = time == "norm"
         self.scheduler = scheduler_config(self.default_scheduler, scheduler)
         self.steps = steps
-        check_steps(make_scheduler(self.scheduler), steps)  # refuse a bad one now
+        self._io = {"linear": LinearIO, "unet": UNetIO}[io]
+        check_scheduler(self.scheduler, steps)  # refuse a bad one now
 
     def build(self, dim: int, tokens: Tokens) -> None:
         assert tokens.latent_dim is not None
         self.tokens = tokens
-        self.input = nn.Linear(tokens.latent_dim, dim)
+        self.io = self._io(dim, tokens)  # type: ignore[assignment]
         self.place = nn.Embedding(tokens.length, dim) if tokens.length else None
         self.time = TimeEmbedding(dim)
-        self.output = nn.Linear(dim, tokens.latent_dim)
 
     @abstractmethod
     def corrupt(self, x_0: Tensor, noise: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
@@ -71,39 +78,51 @@ class Denoiser(Objective):
     def draw_times(self, cap: Tensor, generator: torch.Generator) -> Tensor:
         """A time below the cap for each segment, (k,)."""
 
+    def weigh(self, t: Tensor) -> Tensor | None:
+        """Weight of the loss at times (k,); none is 1."""
+        return None
+
+    def for_scheduler(self, prediction: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
+        """What the scheduler integrates, from the network's prediction at x_t (r, n, latent_dim) and times (r,)."""
+        return prediction
+
     def embed(self, part: Part, generator: torch.Generator) -> View:
         t = self.draw_times(part.noise_cap, generator) * part.loss  # (k,)
         noise = torch.randn(part.tokens.shape, generator=generator, device=part.tokens.device)  # (n, latent_dim)
         x_t, target = self.corrupt(part.tokens, noise, t[part.segment][:, None])
         x_t = torch.where(part.loss[part.segment][:, None], x_t, part.tokens)
         place = torch.arange(len(x_t), device=x_t.device) % (self.tokens.length or 1)  # (n,)
-        embedding, condition = self._embed(x_t, place, t, part.segment)
-        return View(embedding, target, condition)
+        embedding, condition, skip = self._embed(x_t, place, t, part.segment)
+        weight = self.weigh(t)
+        return View(embedding, target, condition, None if weight is None else weight[part.segment], skip)
 
-    def _embed(self, x_t: Tensor, place: Tensor, t: Tensor, segment: Tensor) -> tuple[Tensor, Tensor | None]:
-        embedding, time = self.input(x_t), self.time(t)  # (n, d), (k, d)
+    def _embed(self, x_t: Tensor, place: Tensor, t: Tensor, segment: Tensor) -> tuple[Tensor, Tensor | None, Skip]:
+        time = self.time(t)  # (k, d)
+        embedding, skip = self.io.enter(x_t, time)  # (n, d)
         if self.place is not None:
             embedding = embedding + self.place(place)
-        return (embedding, time) if self.conditions else (embedding + time[segment], None)
+        return (embedding, time, skip) if self.conditions else (embedding + time[segment], None, skip)
 
-    def _embed_rows(self, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor | None]:
-        """(r, n, latent_dim) at times (r,) -> (r, n, d) and a condition (r, d) or None."""
+    def _embed_rows(self, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor | None, Skip]:
+        """(r, n, latent_dim) at times (r,) -> (r, n, d), a condition (r, d) or None, and what goes past."""
         r, n, _ = x_t.shape
         segment = torch.arange(r, device=x_t.device).repeat_interleave(n)
         place = torch.arange(n, device=x_t.device).repeat(r)
-        embedding, condition = self._embed(x_t.flatten(0, 1), place, t, segment)
-        return embedding.view(r, n, -1), condition
+        embedding, condition, skip = self._embed(x_t.flatten(0, 1), place, t, segment)
+        return embedding.view(r, n, -1), condition, skip
 
     def embed_clean(self, tokens: Tensor) -> tuple[Tensor, Tensor | None]:
-        return self._embed_rows(tokens, tokens.new_zeros(len(tokens)))
+        return self._embed_rows(tokens, tokens.new_zeros(len(tokens)))[:2]
 
     def loss(self, hidden: Tensor, view: View) -> Tensor:
-        return (self.output(hidden).float() - view.target).square().mean(-1)  # (t,)
+        loss = (self.io.leave(hidden, view.skip).float() - view.target).square().mean(-1)  # (t,)
+        return loss if view.weight is None else loss * view.weight
 
     def predict(self, context: Context, x_t: Tensor, t: Tensor) -> Tensor:
         """The network's prediction for noisy latents (r, n, latent_dim) at times (r,), given a context."""
-        embedding, condition = self._embed_rows(x_t, t)
-        return self.output(context.peek(embedding, condition)).float()  # (r, n, latent_dim)
+        embedding, condition, skip = self._embed_rows(x_t, t)
+        hidden = context.peek(embedding, condition)  # (r, n, d)
+        return self.io.leave(hidden.flatten(0, 1), skip).float().view_as(x_t)  # (r, n, latent_dim)
 
     def sample(self, context: Context, request: Request) -> list[Tensor]:
         assert request.length is not None
@@ -122,7 +141,7 @@ class Denoiser(Objective):
             if request.unguided is not None:  # classifier-free guidance, arXiv 2207.12598
                 free = self.predict(request.unguided, seen, t)
                 prediction = free + request.guidance * (prediction - free)
-            x_t = scheduler.step(prediction, timestep, x_t, **draws).prev_sample
+            x_t = scheduler.step(self.for_scheduler(prediction, seen, t), timestep, x_t, **draws).prev_sample
         embedding, condition = self.embed_clean(x_t)
         context.append(embedding, condition)
         return list(x_t)

@@ -1,4 +1,4 @@
-"""Denoising diffusion (DDPM, arXiv 2006.11239) with epsilon-prediction: the noise is learned."""
+"""Denoising diffusion (DDPM, arXiv 2006.11239): from noisy latents, the noise, the data or a mix of both is learned."""
 
 from typing import Any, ClassVar, Literal
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from mot_lightning.objectives.denoiser import Denoiser
-from mot_lightning.objectives.scheduler import make_scheduler
+from mot_lightning.objectives.scheduler import accepts, check_scheduler, make_scheduler
 
 
 class Diffusion(Denoiser):
@@ -14,9 +14,16 @@ class Diffusion(Denoiser):
 
     Args:
         time: where t enters: "norm" adapts the norms of the segment's tokens, "token" is added to each token.
-        scheduler: the diffusers scheduler that samples, as class_path and init_args; its noise schedule is the
-            one trained on.
+        scheduler: the diffusers scheduler that samples, as class_path and init_args; its noise schedule
+            (`beta_schedule`: linear, scaled_linear, squaredcos_cap_v2) is the one trained on.
         steps: sampling steps.
+        io: how latents enter and leave: "linear" one by one, "unet" through the outer blocks of a U-Net.
+        prediction_type: in training and sampling, by diffusers' names: "epsilon" is the noise, "sample" the data x_0,
+            "v_prediction" sqrt(alpha_t) noise - sqrt(1 - alpha_t) x_0 (arXiv 2202.00512, appendix D). Under much noise
+            epsilon weighs an error of x_0 by a vanishing alpha_t / (1 - alpha_t): what the caption decides is
+            learned last.
+        min_snr_gamma: clips the weight that errors of x_0 have at little noise: min(SNR, gamma), divided by SNR for
+            epsilon and by SNR + 1 for v (arXiv 2303.09556, section 3.4: 5). None weighs all times alike.
     """
 
     alphas_cumprod: Tensor
@@ -26,14 +33,31 @@ class Diffusion(Denoiser):
     }
 
     def __init__(
-        self, time: Literal["norm", "token"] = "norm", scheduler: dict[str, Any] | str | None = None, steps: int = 50
+        self,
+        time: Literal["norm", "token"] = "norm",
+        scheduler: dict[str, Any] | str | None = None,
+        steps: int = 50,
+        io: Literal["linear", "unet"] = "linear",
+        prediction_type: Literal["epsilon", "v_prediction", "sample"] = "v_prediction",
+        min_snr_gamma: float | None = None,
     ) -> None:
-        super().__init__(time, scheduler, steps)
+        super().__init__(time, scheduler, steps, io)
+        if min_snr_gamma is not None and min_snr_gamma <= 0:
+            raise ValueError(f"min_snr_gamma is {min_snr_gamma}, wanted above 0, or null")
+        self.prediction_type, self.min_snr_gamma = prediction_type, min_snr_gamma
         schedule = make_scheduler(self.scheduler)
-        if schedule.config.get("prediction_type", "epsilon") != "epsilon":
-            raise ValueError(f"scheduler predicts {schedule.config.prediction_type!r}, wanted 'epsilon'")
+        name = type(schedule).__name__
         if not hasattr(schedule, "alphas_cumprod"):
-            raise ValueError(f"{type(schedule).__name__} has no alphas_cumprod, wanted a diffusion scheduler")
+            raise ValueError(f"{name} has no alphas_cumprod, wanted a diffusion scheduler")
+        arguments = self.scheduler.get("init_args", {})
+        if accepts(schedule, "prediction_type"):
+            arguments = {"prediction_type": prediction_type, **arguments}
+        if (given := arguments.get("prediction_type", "epsilon")) != prediction_type:
+            raise ValueError(f"scheduler {name} predicts {given!r}, wanted {prediction_type!r}, the prediction_type")
+        if schedule.config.get("rescale_betas_zero_snr") and prediction_type == "epsilon":
+            raise ValueError("prediction_type is 'epsilon', wanted another: at zero SNR the noise says nothing of x_0")
+        self.scheduler = {**self.scheduler, "init_args": arguments}
+        check_scheduler(self.scheduler, steps)
         self.register_buffer("alphas_cumprod", schedule.alphas_cumprod, persistent=False)  # (T,)
 
     def draw_times(self, cap: Tensor, generator: torch.Generator) -> Tensor:
@@ -41,6 +65,19 @@ class Diffusion(Denoiser):
         share = torch.rand(cap.shape, generator=generator, device=cap.device)
         return (cap * share * steps).floor().clamp(max=steps - 1) / steps  # (k,), the schedule's own steps over T
 
+    def alpha(self, t: Tensor) -> Tensor:
+        return self.alphas_cumprod[(t * len(self.alphas_cumprod)).round().long()]
+
     def corrupt(self, x_0: Tensor, noise: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-        alpha_t = self.alphas_cumprod[(t * len(self.alphas_cumprod)).round().long()]  # (n, 1)
-        return alpha_t.sqrt() * x_0 + (1 - alpha_t).sqrt() * noise, noise  # (n, latent_dim)
+        alpha_t = self.alpha(t)  # (n, 1)
+        signal, scale = alpha_t.sqrt(), (1 - alpha_t).sqrt()
+        target = {"epsilon": noise, "sample": x_0, "v_prediction": signal * noise - scale * x_0}[self.prediction_type]
+        return signal * x_0 + scale * noise, target  # (n, latent_dim)
+
+    def weigh(self, t: Tensor) -> Tensor | None:
+        if self.min_snr_gamma is None:
+            return None
+        alpha_t = self.alpha(t)
+        snr = alpha_t / (1 - alpha_t)
+        unclipped = {"epsilon": snr, "sample": torch.ones(()), "v_prediction": snr + 1}[self.prediction_type]
+        return snr.clamp(max=self.min_snr_gamma) / unclipped  # (k,)

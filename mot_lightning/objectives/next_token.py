@@ -3,39 +3,24 @@
 from dataclasses import replace
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from mot_lightning.objectives.base import Context, Objective, Request, View
-from mot_lightning.sequence import Part, Tokens
+from mot_lightning.objectives.base import Context, Request, View
+from mot_lightning.objectives.ids import Ids, draw
+from mot_lightning.sequence import Part
 
 
-class NextToken(Objective):
+class NextToken(Ids):
     """Cross-entropy of the next id.
 
     Args:
-        tie: whether one table both embeds and predicts the ids (arXiv 1608.05859); embeddings are then its rows times
-            sqrt(dim), as in the first transformer (arXiv 1706.03762, section 3.4).
+        tie: whether one table both embeds and predicts the ids.
+        label_smoothing: share of the target's probability that is spread over all ids, in training.
+        z_loss: weight of the squared logarithm of the softmax's normaliser, in training (PaLM: 1e-4).
+        max_logits: the most logits that exist at once; beyond it the head works chunk by chunk.
     """
 
     causal = True
-    discrete = True
-
-    def __init__(self, tie: bool = False) -> None:
-        super().__init__()
-        self.tie = tie
-
-    def build(self, dim: int, tokens: Tokens) -> None:
-        assert tokens.vocab_size is not None
-        self.tokens = tokens
-        self.scale = dim**0.5 if self.tie else 1.0
-        self.embedding = nn.Embedding(tokens.vocab_size, dim)
-        self.head = nn.Linear(dim, tokens.vocab_size, bias=False)
-        if self.tie:
-            self.embedding.weight = self.head.weight
-
-    def _embed(self, ids: Tensor) -> Tensor:
-        return self.embedding(ids) * self.scale if self.tie else self.embedding(ids)  # (..., d)
 
     def embed(self, part: Part, generator: torch.Generator) -> View:
         return View(self._embed(part.tokens), part.target)  # (n, d), (t,)
@@ -44,24 +29,12 @@ class NextToken(Objective):
         return self._embed(tokens), None  # (r, n, d)
 
     def loss(self, hidden: Tensor, view: View) -> Tensor:
-        return F.cross_entropy(self.head(hidden).float(), view.target, reduction="none")  # (t,)
+        return self.cross_entropy(hidden, view.target)  # (t,)
 
     def choose(self, hidden: Tensor, ids: slice | Tensor, request: Request) -> Tensor:
         """One id for each hidden state (r, d), among `ids`."""
         among = torch.arange(self.head.out_features, device=hidden.device)[ids]  # (v,)
-        logits = self.head(hidden).float()[:, among]  # (r, v)
-        if request.temperature == 0:
-            return among[logits.argmax(-1)]
-        probability = (logits / request.temperature).softmax(-1)  # (r, v)
-        ranked, rank = probability.sort(dim=-1, descending=True)
-        if request.top_p < 1:  # nucleus sampling, arXiv 1904.09751
-            ranked[ranked.cumsum(-1) - ranked + 1e-6 >= request.top_p] = 0
-        # each row from its own generator: a race of exponential clocks is won in proportion to their rates
-        clocks = torch.stack(
-            [torch.empty_like(p).exponential_(generator=g) for p, g in zip(ranked, request.generators, strict=True)]
-        )
-        winner = (ranked / clocks).argmax(-1, keepdim=True)  # (r, 1)
-        return among[rank.gather(-1, winner)[:, 0]]  # (r,)
+        return among[draw(self.head(hidden).float()[:, among], request)]  # (r,)
 
     def sample(self, context: Context, request: Request) -> list[Tensor]:
         stop = request.stop

@@ -4,6 +4,8 @@ import inspect
 from importlib import import_module
 from typing import Any
 
+import torch
+
 
 def scheduler_config(default: dict[str, Any], given: dict[str, Any] | str | None) -> dict[str, Any]:
     """What was given laid over the default: another class drops the default's init_args."""
@@ -41,12 +43,26 @@ def make_scheduler(config: dict[str, Any]) -> Any:
         raise ValueError(f"{name} refuses its init_args: {error}") from None
 
 
-def check_steps(scheduler: Any, steps: int) -> None:
-    """Raises ValueError where a scheduler cannot sample in so many steps."""
+def check_scheduler(config: dict[str, Any], steps: int) -> None:
+    """Raises ValueError where a scheduler cannot sample in so many steps, or cannot step from such a prediction."""
+    scheduler = make_scheduler(config)
+    name, x_t = type(scheduler).__name__, torch.zeros(1, 1, 1)
     try:
         scheduler.set_timesteps(steps)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{type(scheduler).__name__} cannot sample in {steps} steps: {error}") from None
+        raise ValueError(f"{name} cannot sample in {steps} steps: {error}") from None
+    try:
+        if hasattr(scheduler, "scale_model_input"):
+            scheduler.scale_model_input(x_t, scheduler.timesteps[0])
+        draws = {"generator": torch.Generator()} if takes_generator(scheduler) else {}
+        scheduler.step(x_t, scheduler.timesteps[0], x_t, **draws)
+    except Exception as error:  # each scheduler of diffusers refuses in its own way
+        raise ValueError(f"{name} cannot make a step: {' '.join(str(error).split())}") from None
+
+
+def accepts(scheduler: Any, argument: str) -> bool:
+    """Whether its class can be made with an argument of this name."""
+    return argument in inspect.signature(type(scheduler).__init__).parameters
 
 
 def takes_generator(scheduler: Any) -> bool:

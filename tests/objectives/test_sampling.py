@@ -21,7 +21,9 @@ class PerfectDiffusion(Diffusion):
 
     def predict(self, context, x_t, t):
         alpha_t = self.alphas_cumprod[(t * len(self.alphas_cumprod)).round().long()][:, None, None]
-        return (x_t - alpha_t.sqrt() * self.x_0) / (1 - alpha_t).sqrt()
+        noise = (x_t - alpha_t.sqrt() * self.x_0) / (1 - alpha_t).sqrt()
+        velocity = alpha_t.sqrt() * noise - (1 - alpha_t).sqrt() * self.x_0
+        return {"epsilon": noise, "v_prediction": velocity, "sample": self.x_0}[self.prediction_type]
 
 
 def sample(objective, x_0, seed=0):
@@ -76,9 +78,11 @@ def test_flow_matching_with_the_right_velocity_gives_back_the_data(x_0, settings
         ),
     ],
 )
-def test_diffusion_with_the_right_noise_gives_back_the_data(x_0, settings):
+@pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction", "sample"])
+def test_diffusion_with_the_right_prediction_gives_back_the_data(x_0, settings, prediction_type):
     # where the steps divide the schedule's 1000, the last one ends at alpha_t = 1: all that is left is rounding
-    torch.testing.assert_close(sample(PerfectDiffusion("token", **settings), x_0), x_0, rtol=0, atol=1e-3)
+    objective = PerfectDiffusion("token", prediction_type=prediction_type, **settings)
+    torch.testing.assert_close(sample(objective, x_0), x_0, rtol=0, atol=1e-3)
 
 
 def test_the_default_diffusion_reaches_twice_the_standard_deviation_and_no_further(x_0):
@@ -119,10 +123,10 @@ def test_a_sample_depends_on_its_seed_alone(objective, time):
         ),
         (
             Diffusion,
-            {"scheduler": scheduler("DDIMScheduler", prediction_type="v_prediction")},
-            "predicts 'v_prediction'",
+            {"scheduler": scheduler("DDIMScheduler", prediction_type="epsilon")},
+            "predicts 'epsilon'",
         ),
-        (Diffusion, {"scheduler": scheduler("DDPMScheduler", prediction_type="sample")}, "'sample', wanted 'epsilon'"),
+        (Diffusion, {"scheduler": scheduler("DDPMScheduler", prediction_type="sample")}, "'sample', wanted 'v_pred"),
         (Diffusion, {"scheduler": scheduler("FlowMatchEulerDiscreteScheduler")}, "has no alphas_cumprod"),
         (FlowMatching, {"steps": 0}, "steps is 0, wanted at least 1"),
     ],

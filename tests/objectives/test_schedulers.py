@@ -20,7 +20,10 @@ def test_flow_matching_refuses_a_scheduler_that_integrates_no_flow(name):
 
 def test_another_class_drops_the_defaults_own_arguments():
     objective = Diffusion(scheduler="DPMSolverMultistepScheduler")
-    assert objective.scheduler == {"class_path": "DPMSolverMultistepScheduler"}
+    assert objective.scheduler == {
+        "class_path": "DPMSolverMultistepScheduler",
+        "init_args": {"prediction_type": objective.prediction_type},
+    }
 
 
 def test_arguments_alone_keep_the_default_class_and_its_other_arguments():

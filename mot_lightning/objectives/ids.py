@@ -1,0 +1,88 @@
+"""What all objectives of ids share: a table that embeds, a head that predicts, its cross-entropy, and a draw.
+
+Knows ids and hidden states; which id is asked for, and where, is each objective's own.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from mot_lightning.objectives.base import Objective, Request
+from mot_lightning.sequence import Tokens
+
+
+class Ids(Objective):
+    """Ids in, a distribution over ids out.
+
+    Label smoothing and z-loss belong to training: validation and test score plain cross-entropy, in nats.
+
+    Args:
+        tie: whether one table both embeds and predicts the ids (arXiv 1608.05859); embeddings are then its rows times
+            sqrt(dim), as in the first transformer (arXiv 1706.03762, section 3.4).
+        label_smoothing: share of the target's probability that is spread over all ids (arXiv 1512.00567, section 7).
+        z_loss: weight of log(Z)^2, the squared logarithm of the softmax's normaliser (PaLM, arXiv 2204.02311,
+            section 5: 1e-4).
+        max_logits: the most logits that exist at once. Beyond it rows go through the head chunk by chunk, each
+            recomputed in the backward pass.
+    """
+
+    discrete = True
+
+    def __init__(
+        self, tie: bool = False, label_smoothing: float = 0.0, z_loss: float = 0.0, max_logits: int = 2**25
+    ) -> None:
+        super().__init__()
+        for name, value, wanted, fits in (
+            ("label_smoothing", label_smoothing, "a share from 0 to below 1", 0 <= label_smoothing < 1),
+            ("z_loss", z_loss, "0 or more", z_loss >= 0),
+            ("max_logits", max_logits, "at least 1", max_logits >= 1),
+        ):
+            if not fits:
+                raise ValueError(f"{name} is {value}, wanted {wanted}")
+        self.tie, self.label_smoothing, self.z_loss, self.max_logits = tie, label_smoothing, z_loss, max_logits
+
+    def build(self, dim: int, tokens: Tokens) -> None:
+        assert tokens.vocab_size is not None
+        self.tokens = tokens
+        self.scale = dim**0.5 if self.tie else 1.0
+        self.embedding = nn.Embedding(tokens.vocab_size, dim)
+        self.head = nn.Linear(dim, tokens.vocab_size, bias=False)
+        if self.tie:
+            self.embedding.weight = self.head.weight
+
+    def _embed(self, ids: Tensor) -> Tensor:
+        return self.embedding(ids) * self.scale if self.tie else self.embedding(ids)  # (..., d)
+
+    def cross_entropy(self, hidden: Tensor, target: Tensor) -> Tensor:
+        """(t,) from hidden states (t, d) and ids (t,), with at most `max_logits` logits at a time."""
+        rows = max(1, self.max_logits // self.head.out_features)
+        if len(hidden) <= rows:
+            return self._score(hidden, target)
+        parts = zip(hidden.split(rows), target.split(rows), strict=True)
+        return torch.cat(
+            [checkpoint(self._score, *part, use_reentrant=False, preserve_rng_state=False) for part in parts]
+        )
+
+    def _score(self, hidden: Tensor, target: Tensor) -> Tensor:
+        logits = self.head(hidden).float()  # (t, v)
+        if not self.training:
+            return F.cross_entropy(logits, target, reduction="none")
+        loss = F.cross_entropy(logits, target, reduction="none", label_smoothing=self.label_smoothing)
+        return loss + self.z_loss * logits.logsumexp(-1).square() if self.z_loss else loss  # (t,)
+
+
+def draw(logits: Tensor, request: Request) -> Tensor:
+    """One of v ids for each logits (r, ..., v), each row by its own generator."""
+    if request.temperature == 0:
+        return logits.argmax(-1)
+    probability = (logits / request.temperature).softmax(-1)
+    ranked, rank = probability.sort(dim=-1, descending=True)
+    if request.top_p < 1:  # nucleus sampling, arXiv 1904.09751
+        ranked[ranked.cumsum(-1) - ranked + 1e-6 >= request.top_p] = 0
+    # a race of exponential clocks is won in proportion to their rates
+    clocks = torch.stack(
+        [torch.empty_like(p).exponential_(generator=g) for p, g in zip(ranked, request.generators, strict=True)]
+    )
+    winner = (ranked / clocks).argmax(-1, keepdim=True)
+    return rank.gather(-1, winner)[..., 0]  # (r, ...)

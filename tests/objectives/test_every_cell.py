@@ -1,0 +1,176 @@
+"""Every kind of tokens by every objective that fits it: learned by heart, sampled again; every other one refused."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+from conftest import SMALL
+from properties import (
+    assert_a_sample_does_not_depend_on_its_batch,
+    assert_cached_equals_packed,
+    assert_documents_do_not_mix,
+    assert_no_token_sees_its_future,
+    assert_packed_equals_unpacked,
+)
+
+from mot_lightning import objectives
+from mot_lightning.backbone import BackboneSettings
+from mot_lightning.codecs import Bytes, LogMelUnits, Patches
+from mot_lightning.generation import GenerationSettings, generate
+from mot_lightning.model import MixtureOfTransformers
+from mot_lightning.module import Modality, MoTModule
+from mot_lightning.objectives import Diffusion, FlowMatching, MaskedToken, NextToken, Objective, Regression
+from mot_lightning.objectives.base import generator_for
+from mot_lightning.objectives.denoiser import Denoiser
+from mot_lightning.sequence import Segment, Tokens, pack
+
+TEXT = Tokens(vocab_size=20)
+KINDS = {
+    "text": Tokens(vocab_size=20),
+    "image codes": Tokens(vocab_size=12, length=9, grid=(3, 3)),
+    "image latents": Tokens(latent_dim=4, length=4, grid=(2, 2), patch_size=2),
+    "speech units": Tokens(vocab_size=9),
+    "speech latents": Tokens(latent_dim=5, length=6),
+}
+DDPM = {  # noise added at each step mends what an error in the noise does to x_0 where there is little of it
+    "class_path": "diffusers.DDPMScheduler",
+    "init_args": {"beta_schedule": "squaredcos_cap_v2", "clip_sample_range": 2.0, "timestep_spacing": "trailing"},
+}
+SETTINGS = {
+    NextToken: [{}, {"tie": True}],
+    MaskedToken: [{}, {"schedule": "linear", "tie": True}],
+    Diffusion: [
+        {"prediction_type": "epsilon", "min_snr_gamma": 5.0, "scheduler": DDPM},
+        {"prediction_type": "v_prediction", "time": "token"},
+        {"prediction_type": "sample"},
+        {"prediction_type": "v_prediction", "io": "unet"},
+    ],
+    FlowMatching: [{}, {"prediction": "x_0", "times": "logit_normal"}, {"io": "unet", "time": "token"}],
+    Regression: [{}],
+}
+CELLS = [
+    pytest.param(kind, objective, settings, id=f"{kind}-{objective.__name__}-{number}")
+    for kind, objective in product(KINDS, SETTINGS)
+    if objective.fits(KINDS[kind])
+    for number, settings in enumerate(SETTINGS[objective])
+    if "io" not in settings or KINDS[kind].grid
+]
+every_cell = pytest.mark.parametrize(("kind", "objective", "settings"), CELLS)
+
+
+def build(kind, objective, settings):
+    torch.manual_seed(0)
+    tokens = {"text": TEXT, "other": KINDS[kind]}
+    return MixtureOfTransformers({"text": NextToken(), "other": objective(**settings)}, tokens, "text", SMALL)
+
+
+def documents(kind):
+    """Two: after one word stands this, after another that."""
+    tokens, generator = KINDS[kind], generator_for(1)
+    n = tokens.length or 7
+    found = []
+    for word in (3, 11):
+        own = torch.randint(tokens.vocab_size, (n,), generator=generator) if tokens.discrete else None
+        own = torch.randn(n, tokens.latent_dim, generator=generator).clamp(-1.5, 1.5) if own is None else own
+        found.append([Segment("text", torch.tensor([word])), Segment("other", own)])
+    return found
+
+
+def learn(model, documents, steps, copies=4):
+    """The batch by heart, whatever its noise."""
+    batch = pack([*documents] * copies, model.grammar, 64)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=8e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 8e-3, total_steps=steps, pct_start=0.1)
+    for step in range(steps):
+        optimizer.zero_grad()
+        sum(own.loss.mean() for own in model(batch, generator_for(step)).values()).backward()
+        optimizer.step()
+        schedule.step()
+
+
+@every_cell
+def test_what_was_learned_by_heart_is_sampled_again(kind, objective, settings):
+    model, known = build(kind, objective, settings), documents(kind)
+    learn(model, known, 200 if objective in (Diffusion, FlowMatching) else 80)
+    prompts = [[document[0]] for document in known]
+    made = generate(model.eval(), prompts, GenerationSettings(("other",), temperature=0.5))
+    for document, (segment,) in zip(known, made, strict=True):
+        wanted = document[1].tokens
+        if KINDS[kind].discrete:
+            assert segment.tokens.tolist() == wanted.tolist()
+        else:
+            assert segment.tokens.shape == wanted.shape
+            assert (segment.tokens - wanted).square().mean().sqrt() < 0.25  # of a standard deviation of about 1
+
+
+def random(kind, objective, settings):
+    """Weights that hide nothing behind a zero."""
+    model = build(kind, objective, settings).eval()
+    for parameter in model.parameters():
+        parameter.data += 0.1 * torch.randn(parameter.shape, generator=generator_for(2))
+    return model
+
+
+@every_cell
+def test_packing_caching_and_masks_are_right_whatever_the_objective(kind, objective, settings):
+    model, known = random(kind, objective, settings), documents(kind)
+    assert_packed_equals_unpacked(model, known)
+    assert_cached_equals_packed(model, known, one_by_one=True)
+    assert_no_token_sees_its_future(model, known[0], 1, 2)
+    assert_documents_do_not_mix(model, known, 0, 1, 2)
+    batch = pack(known, model.grammar, 64)
+    (loss, weight, _) = model(batch, generator_for(0))["other"]
+    assert loss.shape == weight.shape == batch.parts["other"].weight.shape
+    assert loss.isfinite().all()
+
+
+@every_cell
+def test_a_sample_of_any_objective_does_not_depend_on_its_batch(kind, objective, settings):
+    model = random(kind, objective, settings)
+    prompts = [[], documents(kind)[0], documents(kind)[1][:1]]
+    if isinstance(model.objectives["other"], Denoiser):
+        model.objectives["other"].steps = 3
+    for guidance in (1.0, 2.0):
+        wanted = GenerationSettings(("other", "other"), max_length=6, guidance=guidance)
+        assert_a_sample_does_not_depend_on_its_batch(model, prompts, wanted)
+
+
+FITTING = {
+    "Bytes": {"NextToken"},
+    "LogMelUnits": {"NextToken"},
+    "Patches": {"Diffusion", "FlowMatching", "Regression"},
+}
+
+
+@pytest.mark.parametrize(
+    ("codec", "objective"), [*product(FITTING, [name for name in objectives.__all__ if name != "Objective"])]
+)
+def test_what_does_not_fit_is_refused_in_one_line_that_says_what_does(codec, objective):
+    made = {"Bytes": Bytes, "LogMelUnits": LogMelUnits, "Patches": lambda: Patches((1, 4, 4), 2)}[codec]()
+    modalities = {
+        "text": Modality(Bytes(), NextToken()),
+        "other": Modality(made, getattr(objectives, objective)()),
+    }
+    arguments = (modalities, "text", BackboneSettings(dim=16, depth=1, heads=1))
+    if objective in FITTING[codec]:
+        MoTModule(*arguments)
+        return
+    with pytest.raises(ValueError, match=f"{objective} does not fit modality 'other': its codec makes .* wanted") as no:
+        MoTModule(*arguments)
+    said = str(no.value)
+    assert "\n" not in said
+    named = said.partition(", wanted ")[2].split(" or ")
+    assert FITTING[codec] == {*named} - {named[-1]}
+
+
+def test_the_control_modality_is_refused_to_an_objective_that_cannot_predict_what_comes_next():
+    with pytest.raises(ValueError, match="control is 'text', wanted a modality of ids that is learned causally"):
+        MixtureOfTransformers({"text": MaskedToken()}, {"text": Tokens(vocab_size=4, length=3)}, "text", SMALL)
+
+
+def test_every_objective_has_its_cells():
+    known = {getattr(objectives, name) for name in objectives.__all__} - {Objective}
+    assert known == {*SETTINGS}
+    assert {*SETTINGS} == {cell.values[1] for cell in CELLS}
+    assert np.all([any(own.fits(tokens) for own in known) for tokens in KINDS.values()])

@@ -1,0 +1,163 @@
+"""Masks: how many, where, what they weigh, and how they are lifted."""
+
+import pytest
+import torch
+from conftest import SMALL
+
+from mot_lightning.generation import Context
+from mot_lightning.model import MixtureOfTransformers
+from mot_lightning.objectives import MaskedToken, NextToken
+from mot_lightning.objectives.base import Request, View, generator_for
+from mot_lightning.sequence import Segment, Tokens, pack
+
+CODES = Tokens(vocab_size=5, length=8)
+both = pytest.mark.parametrize("schedule", ["cosine", "linear"])
+
+
+def built(**settings):
+    """A model of text and codes; with two ids, of logits that a test can set."""
+    torch.manual_seed(0)
+    objectives = {"text": NextToken(), "codes": MaskedToken(**settings)}
+    return MixtureOfTransformers(objectives, {"text": Tokens(vocab_size=4), "codes": CODES}, "text", SMALL)
+
+
+def part(model, k, **others):
+    ids = torch.randint(5, (k, 8), generator=generator_for(3))
+    return pack([[Segment("codes", own, **others)] for own in ids], model.grammar, 16).parts["codes"]
+
+
+@both
+def test_at_least_one_token_is_masked_and_no_more_than_the_cap(schedule):
+    model = built(schedule=schedule)
+    for cap, most in ((1.0, 8), (0.5, 4), (0.3, 2)):
+        own = part(model, 400, noise_cap=cap)
+        masked, share = model.objectives["codes"].draw_mask(own, generator_for(0))
+        counts = masked.view(400, 8).sum(1)
+        torch.testing.assert_close(counts / 8, share)
+        assert set(counts.tolist()) == {*range(1, most + 1)}
+        places = masked.view(400, 8).float().mean(0)
+        assert (places - counts.float().mean() / 8).abs().max() < 0.1  # no place is preferred
+
+
+def test_linear_counts_are_even_and_cosine_leans_to_many():
+    found = {}
+    for schedule in ("linear", "cosine"):
+        model = built(schedule=schedule)
+        _, share = model.objectives["codes"].draw_mask(part(model, 4000), generator_for(0))
+        found[schedule] = (share * 8).round().long().bincount(minlength=9)[1:] / 4000
+    assert (found["linear"] - 1 / 8).abs().max() < 0.03
+    expected = -2 / torch.pi * torch.linspace(0, 1, 9).acos().diff()  # of cos(pi u / 2), u uniform
+    assert (found["cosine"] - expected).abs().max() < 0.03
+
+
+def test_a_cap_of_nothing_and_a_segment_without_loss_mask_nothing():
+    model = built()
+    codes = model.objectives["codes"]
+    for others in ({"noise_cap": 0.0}, {"loss": False}):
+        own = part(model, 3, **others)
+        view = codes.embed(own, generator_for(0))
+        clean, _ = codes.embed_clean(own.tokens.view(3, 8))
+        assert torch.equal(view.embedding, clean.flatten(0, 1))
+        assert (view.weight == 0).all()
+
+
+@both
+def test_the_mean_loss_is_the_mean_cross_entropy_of_masked_tokens(schedule):
+    """Unbiased: hidden states that know nothing of the masks give, on average, the mean over all tokens."""
+    model = built(schedule=schedule)
+    codes, own = model.objectives["codes"], part(model, 2000)
+    hidden = torch.randn(16_000, 32, generator=generator_for(1))
+    view = codes.embed(own, generator_for(2))
+    with torch.no_grad():
+        codes.head.weight.normal_(std=0.5, generator=generator_for(3))
+        loss, every = codes.loss(hidden, view), codes.cross_entropy(hidden, own.target)
+    masked = view.weight > 0
+    assert (loss[~masked] == 0).all()
+    share = masked.view(2000, 8).float().mean(1)
+    by_segment = (every * masked).view(2000, 8).sum(1) / (8 * share)
+    torch.testing.assert_close(loss.view(2000, 8).mean(1), by_segment)
+    error = by_segment.std() / 2000**0.5
+    assert (loss.mean() - every.mean()).abs() < 4 * error
+
+
+def test_masked_tokens_are_not_seen():
+    model = built().eval()
+    codes, own = model.objectives["codes"], part(model, 4)
+    view = codes.embed(own, generator_for(0))
+    other = codes.embed(own._replace(tokens=(own.tokens + 1) % 5), generator_for(0))
+    masked = view.weight > 0
+    assert torch.equal(view.embedding[masked], other.embedding[masked])
+    assert (view.embedding[~masked] - other.embedding[~masked]).abs().amax(-1).min() > 0.1
+
+
+class Known(MaskedToken):
+    """Believes in the same distribution at every place, and remembers how many masks it was shown."""
+
+    def predict(self, context, ids, masked):
+        self.shown.append(masked.sum(1).tolist())
+        return self.belief[0 if context is self.guided else 1].expand(*ids.shape, 5)
+
+
+def sample(rows, guidance=1.0, belief=None, **settings):
+    model = built()
+    objective = Known(**settings)
+    objective.build(32, CODES)
+    objective.shown = []
+    context, other = (Context(model.backbone, rows).speaking("codes", False) for _ in range(2))
+    objective.guided = context
+    uniform = torch.zeros(2, 5)
+    objective.belief = uniform if belief is None else belief
+    request = Request(
+        [generator_for(0, i) for i in range(rows)],
+        length=8,
+        guidance=guidance,
+        unguided=None if guidance == 1 else other,
+    )
+    with torch.no_grad():
+        return torch.stack(objective.sample(context, request)), objective.shown
+
+
+@pytest.mark.parametrize(("steps", "expected"), [(1, [8]), (4, [8, 7, 5, 3]), (8, [8, 7, 6, 5, 4, 3, 2, 1])])
+def test_masks_are_lifted_by_the_cosine_and_at_least_one_a_step(steps, expected):
+    _, shown = sample(3, steps=steps)
+    assert shown == [[n] * 3 for n in expected]
+
+
+def test_more_steps_than_tokens_lift_one_a_step():
+    assert len(sample(2, steps=100)[1]) == 8
+    assert [row[0] for row in sample(2, steps=4, schedule="linear")[1]] == [8, 6, 4, 2]
+
+
+def test_in_one_step_ids_are_as_frequent_as_they_are_likely():
+    probability = torch.tensor([0.1, 0.4, 0.05, 0.3, 0.15])
+    ids, _ = sample(500, belief=probability.log().expand(2, 5), steps=1)
+    found = ids.flatten().bincount(minlength=5) / ids.numel()
+    assert ((found - probability).abs() < 4 * (probability * (1 - probability) / ids.numel()).sqrt()).all()
+
+
+def test_guidance_moves_away_from_what_the_unguided_context_says():
+    belief = torch.tensor([[0.0, 1.0, 0.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0, 0.0]])
+    ids, _ = sample(300, guidance=3.0, belief=belief, steps=1)
+    found = ids.flatten().bincount(minlength=5) / ids.numel()
+    torch.testing.assert_close(found, torch.tensor([-2.0, 3.0, 0, 0, 0]).softmax(-1), rtol=0, atol=0.04)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"steps": 0}, "steps is 0, wanted at least 1"),
+        ({"choice_temperature": -1.0}, r"choice_temperature is -1\.0, wanted 0 or more"),
+        ({"schedule": "sine"}, "schedule is 'sine', wanted 'cosine' or 'linear'"),
+        ({"label_smoothing": 1.0}, r"label_smoothing is 1\.0, wanted a share from 0 to below 1"),
+    ],
+)
+def test_settings_out_of_range_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        MaskedToken(**settings)
+
+
+def test_a_view_without_masks_has_no_loss():
+    model = built()
+    codes = model.objectives["codes"]
+    view = View(torch.zeros(8, 32), torch.arange(8) % 5, weight=torch.zeros(8))
+    assert (codes.loss(torch.randn(8, 32), view) == 0).all()
