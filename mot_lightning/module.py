@@ -110,7 +110,10 @@ class MoTModule(LightningModule):
                 raise ValueError(f"model.modalities.{name}.weight is {modality.weight}, wanted 0 or more")
         codecs = {name: modality.codec for name, modality in modalities.items()}
         self.codecs = nn.ModuleDict(codecs)  # type: ignore[assignment]
-        tokens = {name: Tokens(c.vocab_size, c.latent_dim, c.length, c.grid) for name, c in codecs.items()}
+        tokens = {
+            name: Tokens(c.vocab_size, c.latent_dim, c.length, c.grid, c.max_length, c.length_step)
+            for name, c in codecs.items()
+        }
         self.model = MixtureOfTransformers({n: m.objective for n, m in modalities.items()}, tokens, control, backbone)
         self.experts = experts_of(self.model)  # empty, where no tower has any
         self.average = copy.deepcopy(self.model).requires_grad_(False).eval()

@@ -17,6 +17,8 @@ class Codec(nn.Module, ABC):
 
     vocab_size: int | None = None
     latent_dim: int | None = None
+    max_length: int | None = None  # tokens of a segment whose begin token tells how many there are: neither shape nor
+    length_step: int = 1  # stop id ends it, and they are a multiple of this
     suffixes: ClassVar[tuple[str, ...]]  # file endings; the first is the one it writes
 
     def _apply(self, fn: Any, recurse: bool = True) -> "Codec":
@@ -25,7 +27,7 @@ class Codec(nn.Module, ABC):
 
     @property
     def length(self) -> int | None:
-        """Tokens of a segment, where its shape fixes them; None where a stop id ends it."""
+        """Tokens of a segment, where its shape fixes them; None where a stop id ends it or its begin token tells them."""
         return None
 
     @property

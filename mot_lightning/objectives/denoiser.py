@@ -118,11 +118,6 @@ class Denoiser(Objective):
         for timestep in scheduler.timesteps:
             t = (timestep / scheduler.config.num_train_timesteps).to(device).expand(len(x_t))  # (r,)
             seen = scheduler.scale_model_input(x_t, timestep) if hasattr(scheduler, "scale_model_input") else x_t
-            prediction = self.predict(context, seen, t)
-            if request.unguided is not None:  # classifier-free guidance, arXiv 2207.12598
-                free = self.predict(request.unguided, seen, t)
-                prediction = free + request.guidance * (prediction - free)
+            prediction = request.guide(self.predict(context, request.both(seen), request.both(t)))
             x_t = scheduler.step(prediction, timestep, x_t, **draws).prev_sample
-        embedding, condition = self.embed_clean(x_t)
-        context.append(embedding, condition)
         return list(x_t)

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mot_lightning.objectives.base import Context, Objective, Request, View
+from mot_lightning.objectives.drawing import draw
 from mot_lightning.sequence import Part, Tokens
 
 
@@ -46,38 +47,31 @@ class NextToken(Objective):
     def loss(self, hidden: Tensor, view: View) -> Tensor:
         return F.cross_entropy(self.head(hidden).float(), view.target, reduction="none")  # (t,)
 
-    def choose(self, hidden: Tensor, ids: slice | Tensor, request: Request) -> Tensor:
-        """One id for each hidden state (r, d), among `ids`."""
-        among = torch.arange(self.head.out_features, device=hidden.device)[ids]  # (v,)
-        logits = self.head(hidden).float()[:, among]  # (r, v)
-        if request.temperature == 0:
-            return among[logits.argmax(-1)]
-        probability = (logits / request.temperature).softmax(-1)  # (r, v)
-        ranked, rank = probability.sort(dim=-1, descending=True)
-        if request.top_p < 1:  # nucleus sampling, arXiv 1904.09751
-            ranked[ranked.cumsum(-1) - ranked + 1e-6 >= request.top_p] = 0
-        # each row from its own generator: a race of exponential clocks is won in proportion to their rates
-        clocks = torch.stack(
-            [torch.empty_like(p).exponential_(generator=g) for p, g in zip(ranked, request.generators, strict=True)]
-        )
-        winner = (ranked / clocks).argmax(-1, keepdim=True)  # (r, 1)
-        return among[rank.gather(-1, winner)[:, 0]]  # (r,)
+    def choose(self, hidden: Tensor, ids: Tensor, request: Request) -> Tensor:
+        """One id for each hidden state (r, d), among `ids` (v,)."""
+        return ids[draw(self.head(hidden).float()[:, ids], request)]  # (r,)
 
     def sample(self, context: Context, request: Request) -> list[Tensor]:
         stop = request.stop
         assert stop is not None, "the grammar gives every modality learned by NextToken a stop id"
+        r, device = len(request.generators), context.last.device
         tokens: list[Tensor] = []
-        running = torch.ones(len(context.last), dtype=torch.bool, device=context.last.device)  # (r,)
+        running = torch.ones(r, dtype=torch.bool, device=device)
+        seen = torch.zeros(r, stop + 1, dtype=torch.bool, device=device)
         for _ in range(request.max_length):
+            logits = request.guide(self.head(context.last)[:, : stop + 1].float())  # (r, stop + 1)
             # only rows that still write draw, so that no sample depends on how long the others are
             rows = running.nonzero()[:, 0]
             own = replace(request, generators=[request.generators[i] for i in rows.tolist()])
-            chosen = torch.full((len(running),), stop, device=running.device)  # (r,)
-            chosen[rows] = self.choose(context.last[rows], slice(0, stop + 1), own)
+            chosen = torch.full((r,), stop, device=device)
+            chosen[rows] = draw(logits[rows], own, seen[rows])
             running = running & (chosen != stop)
+            if request.progress is not None:
+                request.progress([id if id != stop else None for id in chosen.tolist()])
             if not running.any():
                 break
             tokens.append(torch.where(running, chosen, -1))
-            context.append(self._embed(chosen)[:, None], counts=running.long())
-        written = torch.stack(tokens, 1) if tokens else context.last.new_empty(len(running), 0, dtype=torch.long)
+            seen[torch.arange(r, device=device), chosen] = True
+            context.append(request.both(self._embed(chosen)[:, None]), counts=request.both(running.long()))
+        written = torch.stack(tokens, 1) if tokens else context.last.new_empty(r, 0, dtype=torch.long)
         return [row[row >= 0] for row in written]
