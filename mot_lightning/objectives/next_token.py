@@ -73,5 +73,8 @@ class NextToken(Objective):
             tokens.append(torch.where(running, chosen, -1))
             seen[torch.arange(r, device=device), chosen] = True
             context.append(request.both(self._embed(chosen)[:, None]), counts=request.both(running.long()))
+        else:
+            if request.progress is not None:
+                request.progress([None] * r)
         written = torch.stack(tokens, 1) if tokens else context.last.new_empty(r, 0, dtype=torch.long)
         return [row[row >= 0] for row in written]
