@@ -68,9 +68,7 @@ def ours(dim: int, depth: int, side: int, steps: int, length: int, prompts: list
     guided = GenerationSettings(("image",), guidance=GUIDANCE)
 
     def text(seed: int) -> Run:
-        return lambda: generate(
-            model, documents[:1], GenerationSettings(("text",), max_length=length, seed=seed)
-        )
+        return lambda: generate(model, documents[:1], GenerationSettings(("text",), max_length=length, seed=seed))
 
     # of random weights, one in so many samples stops by itself: take one that does not
     seed = next(seed for seed in range(100) if len(text(seed)()[0][0].tokens) == length)

@@ -27,7 +27,7 @@ class Codec(nn.Module, ABC):
 
     @property
     def length(self) -> int | None:
-        """Tokens of a segment, where its shape fixes them; None where a stop id ends it or its begin token tells them."""
+        """Tokens of a segment, where its shape fixes them; None where a stop id or its begin token tells."""
         return None
 
     @property

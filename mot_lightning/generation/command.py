@@ -5,7 +5,7 @@ Knows options and files; `generate.py` makes the tokens, `page.py` shows them.
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -92,7 +92,9 @@ def read_prompts(path: Path) -> list[list[str]]:
         except json.JSONDecodeError:
             prompt = None
         if not isinstance(prompt, list) or not all(isinstance(piece, str) for piece in prompt):
-            raise ConfigError(f"--prompts {path}, line {number} is {line[:40]!r}, wanted a JSON list of texts and paths")
+            raise ConfigError(
+                f"--prompts {path}, line {number} is {line[:40]!r}, wanted a JSON list of texts and paths"
+            )
         prompts.append(prompt)
     return prompts
 
@@ -166,9 +168,7 @@ def run_generate(
     samples = options["num_samples"]
     numbers = [k for _ in prompts for k in range(samples)]  # whatever else is in the file, sample k is the same
     asked = [document for document in segments for _ in range(samples)]
-    made = generate(
-        module.average, asked, settings, numbers, Stream(module.codecs) if len(asked) == 1 else None
-    )
+    made = generate(module.average, asked, settings, numbers, Stream(module.codecs) if len(asked) == 1 else None)
     folder.mkdir(parents=True)
     given = [prompt for prompt in prompts for _ in range(samples)]
     documents = [

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mot_lightning.generation.context import Context
+from mot_lightning.generation.layout import by_input
 from mot_lightning.model import MixtureOfTransformers
 from mot_lightning.objectives.base import Request, generator_for
 from mot_lightning.sequence import Grammar, Segment
@@ -85,7 +86,9 @@ class GenerationSettings:
         for name in self.modalities or grammar.names:
             fixed = grammar.tokens[name].length or grammar.stop(name) is not None or grammar.sizes[name]
             if not fixed and name not in self.lengths:
-                raise ValueError(f"lengths has no {name}, wanted its tokens: neither shape, stop id nor begin token tells")
+                raise ValueError(
+                    f"lengths has no {name}, wanted its tokens: neither shape, stop id nor begin token tells"
+                )
 
 
 class Choice(NamedTuple):
@@ -123,13 +126,24 @@ def generate(
     device = next(model.parameters()).device
     numbers = range(len(prompts)) if samples is None else samples
     generators = [generator_for(settings.seed, number, device=device) for number in numbers]
+    with by_input(model):
+        return _continue(model, prompts, generators, settings, progress)
+
+
+def _continue(
+    model: MixtureOfTransformers,
+    prompts: Sequence[Sequence[Segment]],
+    generators: list[torch.Generator],
+    settings: GenerationSettings,
+    progress: Progress | None,
+) -> list[list[Segment]]:
     context = _read_prompts(model, prompts)
     written: list[list[Segment]] = [[] for _ in prompts]
     active = list(range(len(prompts)))  # the prompts that the context's sequences continue
     rounds = len(settings.modalities) or settings.max_segments
     for i in range(rounds):
         forced = settings.modalities[i] if settings.modalities else None
-        chosen = _choose(model, context.last, [generators[r] for r in active], settings, forced)
+        chosen = _choose(model, context.last, [generators[row] for row in active], settings, forced)
         going = [at for at, choice in enumerate(chosen) if choice is not None]
         if len(going) < len(active):
             context, active, chosen = context[going], [active[at] for at in going], [chosen[at] for at in going]
@@ -247,7 +261,8 @@ def _write(
         min_p=settings.min_p,
         repetition_penalty=settings.repetition_penalty,
         guidance=scale,
-        progress=progress and (lambda ids: [progress(*told) for told in zip(rows, [name] * len(rows), ids, strict=True)]),
+        progress=progress
+        and (lambda ids: [progress(*told) for told in zip(rows, [name] * len(rows), ids, strict=True)]),
     )
     voices = context
     if scale != 1:

@@ -28,5 +28,7 @@ class Trained(NamedTuple):
         for name in settings.modalities or grammar.names:
             scale = settings.scale(name, grammar.causal[name])
             if scale != 1 and name not in self.alone:
-                learned = f"only {', '.join(self.alone)} was" if self.alone else "data.condition_dropout was 0: none was"
+                learned = (
+                    f"only {', '.join(self.alone)} was" if self.alone else "data.condition_dropout was 0: none was"
+                )
                 raise ValueError(f"guidance of {name} is {scale:g}, wanted 1: {learned} learned without a prompt")
