@@ -180,7 +180,8 @@ class Documents(Dataset[list[Segment]]):
         rng = np.random.default_rng((self.data.seed, split, draw.number))
         media = [m for m in self.data.compose(self.split, draw.item, rng) if m.modality in self.grammar.tokens]
         drop, clean = rng.random(2)
-        alone = [m for m in media if m.modality in self.data.alone]
+        names = self.data.alone
+        alone = [m for m in media if m.modality in names]
         if alone and drop < self.data.condition_dropout:
             media = [alone[int(rng.integers(len(alone)))]]
         context = {"loss": False} if clean < self.data.clean_context else {"noise_cap": self.data.noise_cap}

@@ -22,13 +22,12 @@ class Trained(NamedTuple):
         """Raises ValueError where a prompt is longer than any document was, or guidance has nothing to stand on."""
         for number, prompt in enumerate(prompts):
             if (length := grammar.length(prompt)) > self.row_length:
-                raise ValueError(
-                    f"prompt {number} has {length} tokens, wanted at most {self.row_length}, the data.row_length of the run"
-                )
+                most = f"at most {self.row_length}, the data.row_length of the run"
+                raise ValueError(f"prompt {number} has {length} tokens, wanted {most}")
         for name in settings.modalities or grammar.names:
             scale = settings.scale(name, grammar.causal[name])
             if scale != 1 and name not in self.alone:
-                learned = (
-                    f"only {', '.join(self.alone)} was" if self.alone else "data.condition_dropout was 0: none was"
+                learned = f"only {', '.join(self.alone)} was learned" if self.alone else "nothing was learned"
+                raise ValueError(
+                    f"guidance of {name} is {scale:g}, wanted 1: {learned} without a prompt (data.condition_dropout)"
                 )
-                raise ValueError(f"guidance of {name} is {scale:g}, wanted 1: {learned} learned without a prompt")

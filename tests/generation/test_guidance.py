@@ -56,7 +56,7 @@ def test_what_comes_after_guided_text_has_read_it():
 @pytest.mark.parametrize(
     ("alone", "settings", "message"),
     [
-        ((), {"guidance": 2.0}, "guidance of image is 2, wanted 1: data.condition_dropout was 0"),
+        ((), {"guidance": 2.0}, "guidance of image is 2, wanted 1: nothing was learned without a prompt"),
         (("image",), {"guidance": {"text": 1.5}}, "guidance of text is 1.5, wanted 1: only image was learned"),
     ],
 )
