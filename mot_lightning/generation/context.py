@@ -28,14 +28,14 @@ class Context:
         self.lengths = torch.zeros(rows, dtype=torch.long)  # (r,), on the host: shapes depend on them
         self.last = weight.new_zeros(rows, settings.dim)  # (r, d)
 
-    def __getitem__(self, rows: Sequence[int] | Tensor | slice) -> "Context":
+    def __getitem__(self, rows: Sequence[int] | Tensor) -> "Context":
         """A copy of some of the sequences."""
         part = object.__new__(Context)
-        part.backbone, part.cache = self.backbone, self.cache[:, :, rows].clone()
+        part.backbone, part.cache = self.backbone, self.cache[:, :, rows]
         part.lengths, part.last = self.lengths[rows], self.last[rows]
         return part
 
-    def __setitem__(self, rows: Sequence[int] | Tensor | slice, part: "Context") -> None:
+    def __setitem__(self, rows: Sequence[int] | Tensor, part: "Context") -> None:
         """Take back what became of some of the sequences."""
         self._match(part)
         self.cache[:, :, rows] = part.cache
@@ -68,9 +68,9 @@ class Context:
         if start < longest or counts is not None or (causal and n > 1):
             meant = torch.full_like(self.lengths, n) if counts is None else counts.cpu()
             reach = place if causal else (self.lengths + meant.clamp(min=1) - 1)[:, None].expand(r, n)
-            hidden = (torch.arange(end) > reach[..., None]).to(x.device)
+            unseen = (torch.arange(end) > reach[..., None]).to(x.device)
             # additive, so that no layer has to convert it
-            mask = x.new_zeros(hidden.shape).masked_fill_(hidden, -torch.inf)[:, None]  # (r, 1, n, end)
+            mask = x.new_zeros(unseen.shape).masked_fill_(unseen, -torch.inf)[:, None]  # (r, 1, n, end)
         place = place.to(x.device)
         rows = torch.arange(r, device=x.device)[:, None]
 

@@ -271,7 +271,7 @@ def _write(
         voices = context + free
     tokens = model.objectives[name].sample(voices.speaking(name, causal), request)
     if causal and voices is not context:
-        context[:] = voices[: len(rows)]
+        context[range(len(rows))] = voices[range(len(rows))]
     if more:
         if not causal:
             _append(model, context, name, tokens)
