@@ -240,13 +240,20 @@ class MoTModule(LightningModule):
         if self.trained is not None:
             checkpoint["trained"] = {"row_length": self.trained.row_length, "alone": list(self.trained.alone)}
 
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        known = checkpoint.get("trained")  # none, in a checkpoint of an earlier version
+        if known and self.trained is None:  # a run that goes on has data of its own
+            self.trained = Trained(known["row_length"], tuple(known["alone"]))
+
+    def guides(self, name: str) -> bool:
+        """Whether a modality was learned also without what precedes it, so that guidance means something."""
+        return self.trained is None or name in self.trained.alone
+
     def restore(self, checkpoint: dict[str, Any]) -> None:
         """Take over a checkpoint's weights and what it says of its training, to generate."""
         self.on_load_checkpoint(checkpoint)
         self.load_state_dict(checkpoint["state_dict"])
         self.config = checkpoint["config"]
-        if known := checkpoint.get("trained"):
-            self.trained = Trained(known["row_length"], tuple(known["alone"]))
         self.eval()
 
     @classmethod

@@ -198,10 +198,10 @@ def _settings(module: MoTModule, options: dict[str, Any]) -> GenerationSettings:
     settings = GenerationSettings(**taken, guidance=GUIDANCE if scale is None else scale)
     grammar = module.model.grammar
     by_name = {name: settings.scale(name, grammar.causal[name]) for name in grammar.names}
-    if scale is None and module.trained is not None:  # nobody asked: only where it can be
-        by_name = {name: by_name[name] if name in module.trained.alone else 1.0 for name in by_name}
-        if not module.trained.alone:
-            print("guidance is off: the model was trained with data.condition_dropout 0")
+    if scale is None:  # nobody asked: only where it can be
+        by_name = {name: own if module.guides(name) else 1.0 for name, own in by_name.items()}
+        if not any(map(module.guides, by_name)):
+            print("guidance is off: nothing was learned without a prompt (data.condition_dropout)")
     return replace(settings, guidance={**by_name, **named})
 
 
