@@ -289,6 +289,7 @@ class MoTModule(LightningModule):
         if isinstance(prompts, str):
             raise ValueError(f"prompts is the text {prompts!r}, wanted a list of prompts")
         control, asked = self.model.grammar.control, GenerationSettings(**settings)
+        asked.check(self.model.grammar)
         documents = [encode(self.codecs, read_prompt(self.codecs, control, prompt)) for prompt in prompts]
         if self.trained is not None:
             self.trained.check(self.model.grammar, documents, asked)

@@ -231,8 +231,8 @@ def _choose(
         top_p=settings.top_p,
         min_p=settings.min_p,
     )
-    ids = torch.tensor(list(choices), device=hidden.device)
-    return [choices[id] for id in model.control.choose(hidden, ids, request).tolist()]
+    among = torch.tensor(list(choices), device=hidden.device)
+    return [choices[id] for id in model.control.choose(hidden, among, request).tolist()]
 
 
 def _write(

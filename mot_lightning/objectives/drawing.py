@@ -4,24 +4,14 @@ Knows numbers, not what they are ids of. Applied in the order of transformers' l
 """
 
 import math
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
-
-class Drawing(Protocol):
-    """The settings of a draw; `Request` has them."""
-
-    generators: list[torch.Generator]
-    temperature: float
-    top_k: int
-    top_p: float
-    min_p: float
-    repetition_penalty: float
+from mot_lightning.objectives.base import Request
 
 
-def draw(logits: Tensor, how: Drawing, seen: Tensor | None = None) -> Tensor:
+def draw(logits: Tensor, how: Request, seen: Tensor | None = None) -> Tensor:
     """One of v ids for each logits (r, ..., v), each of the r sequences by its own generator.
 
     Args:
