@@ -47,9 +47,10 @@ class NextToken(Objective):
     def loss(self, hidden: Tensor, view: View) -> Tensor:
         return F.cross_entropy(self.head(hidden).float(), view.target, reduction="none")  # (t,)
 
-    def choose(self, hidden: Tensor, ids: Tensor, request: Request) -> Tensor:
-        """One id for each hidden state (r, d), among `ids` (v,)."""
-        return ids[draw(self.head(hidden).float()[:, ids], request)]  # (r,)
+    def choose(self, hidden: Tensor, ids: slice | Tensor, request: Request) -> Tensor:
+        """One id for each hidden state (r, d), among `ids`."""
+        among = torch.arange(self.head.out_features, device=hidden.device)[ids]  # (v,)
+        return among[draw(self.head(hidden).float()[:, among], request)]  # (r,)
 
     def sample(self, context: Context, request: Request) -> list[Tensor]:
         stop = request.stop
