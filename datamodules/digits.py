@@ -43,7 +43,7 @@ class Digits(InterleavedDataModule):
         two_images: share of documents with an image that show a second one of the same digit.
         speeds: training sounds are played at one of these, drawn anew each time; pitch goes with it.
         row_length: slots of a packed row; none takes 128, or 256 where a source of one's own has longer media.
-        batch_size, clean_context, noise_cap, condition_dropout, seed, workers: as in
+        batch_size, clean_context, noise_cap, condition_dropout, seed, workers, guided: as in
             `InterleavedDataModule`.
     """
 
@@ -61,10 +61,11 @@ class Digits(InterleavedDataModule):
         condition_dropout: float = 0.1,
         seed: int = 0,
         workers: int = 0,
+        guided: tuple[str, ...] | None = None,
     ) -> None:
         if row_length is None:
             row_length = 256 if image_root or speech_root else 128
-        super().__init__(batch_size, row_length, clean_context, noise_cap, condition_dropout, seed, workers)
+        super().__init__(batch_size, row_length, clean_context, noise_cap, condition_dropout, seed, workers, guided)
         self.image_root, self.speech_root = image_root, speech_root
         shares = documents or DOCUMENTS
         for kind, share in shares.items():

@@ -38,7 +38,8 @@ class InterleavedDataModule(LightningDataModule):
         row_length: slots of a packed row; no document may be longer.
         clean_context: share of bidirectional segments that stand before others and are shown clean, without loss.
         noise_cap: the most noise (of 1) that the rest of them is shown with: Transfusion caps t at 500 of 1000.
-        condition_dropout: share of documents cut to one bidirectional segment alone, for classifier-free guidance.
+        condition_dropout: share of documents cut to one segment alone, for classifier-free guidance.
+        guided: modalities of that segment; none takes those learned in both directions.
         seed: of all that is random in the data.
         workers: processes that prepare batches.
     """
@@ -52,6 +53,7 @@ class InterleavedDataModule(LightningDataModule):
         condition_dropout: float = 0.1,
         seed: int = 0,
         workers: int = 0,
+        guided: tuple[str, ...] | None = None,
     ) -> None:
         super().__init__()
         if batch_size < 1:
@@ -67,6 +69,7 @@ class InterleavedDataModule(LightningDataModule):
                 raise ValueError(f"data.{name} is {share}, wanted a share from 0 to 1")
         self.batch_size, self.row_length, self.seed, self.workers = batch_size, row_length, seed, workers
         self.clean_context, self.noise_cap, self.condition_dropout = clean_context, noise_cap, condition_dropout
+        self.guided = guided
         self.since = (0, 0)  # an optimizer step, and the training documents learned from by then over all ranks
         self.codecs: dict[str, Codec] = {}
         self.grammar: Grammar | None = None
@@ -99,6 +102,17 @@ class InterleavedDataModule(LightningDataModule):
     def connect(self, codecs: dict[str, Codec], grammar: Grammar) -> None:
         """Learn how the model's modalities write: to be called before batches are asked for."""
         self.codecs, self.grammar = codecs, grammar
+        for name in sorted({*(self.guided or ())} - {*grammar.names}):
+            raise ValueError(f"data.guided names {name!r}, wanted some of {', '.join(grammar.names)}")
+
+    @property
+    def alone(self) -> tuple[str, ...]:
+        """Modalities that are learned also without what precedes them."""
+        assert self.grammar is not None
+        if not self.condition_dropout:
+            return ()
+        shaped = tuple(name for name in self.grammar.names if not self.grammar.causal[name])
+        return shaped if self.guided is None else tuple(self.guided)
 
     def encode(self, medium: Medium) -> Tensor:
         media = medium.media() if callable(medium.media) else medium.media
@@ -166,9 +180,10 @@ class Documents(Dataset[list[Segment]]):
         rng = np.random.default_rng((self.data.seed, split, draw.number))
         media = [m for m in self.data.compose(self.split, draw.item, rng) if m.modality in self.grammar.tokens]
         drop, clean = rng.random(2)
-        shaped = [m for m in media if not self.grammar.causal[m.modality]]
-        if shaped and drop < self.data.condition_dropout:
-            media = [shaped[int(rng.integers(len(shaped)))]]
+        names = self.data.alone
+        alone = [m for m in media if m.modality in names]
+        if alone and drop < self.data.condition_dropout:
+            media = [alone[int(rng.integers(len(alone)))]]
         context = {"loss": False} if clean < self.data.clean_context else {"noise_cap": self.data.noise_cap}
         return [
             Segment(

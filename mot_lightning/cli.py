@@ -119,27 +119,6 @@ def settle(config: dict[str, Any], allow: list[str]) -> dict[str, Any]:
     return config
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint of this framework; tensors and plain values only, no code is run.
-
-    Raises:
-        ConfigError: it is missing, damaged, or of something else.
-    """
-    import torch
-
-    if not path.is_file():
-        raise ConfigError(f"--ckpt_path {path} {'is a folder, wanted a file' if path.is_dir() else 'does not exist'}")
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever a damaged archive raises
-        raise ConfigError(
-            f"--ckpt_path {path} cannot be read: damaged, or no checkpoint ({type(error).__name__})"
-        ) from None
-    if not isinstance(checkpoint, dict) or not {"config", "state_dict"} <= set(checkpoint):
-        raise ConfigError(f"--ckpt_path {path} is not a checkpoint of mot_lightning")
-    return checkpoint
-
-
 def fail(message: str) -> NoReturn:
     print(f"error: {' '.join(str(message).split())}", file=sys.stderr)
     raise SystemExit(2)
@@ -176,7 +155,11 @@ def prepare_and_run(arguments: Arguments) -> None:
         from mot_lightning.generation.command import take_options
 
         options = take_options(arguments)
-    checkpoint = read_checkpoint(path) if path else None
+    checkpoint = None
+    if path:
+        from mot_lightning.loading import read_checkpoint
+
+        checkpoint = read_checkpoint(path)
     base = checkpoint["config"] if checkpoint else read_yaml(default_config())
     config = settle(build_config(arguments, base, checkpoint is not None), arguments.allow)
     if "--print_config" in arguments.flags:

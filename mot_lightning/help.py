@@ -47,13 +47,18 @@ CHECKPOINT_SETTINGS = (
 )
 GENERATE_OPTIONS = """  --prompt TEXT_OR_FILE    text, or the path of an image or a sound; given again, the next
                            segment of the same document; without one the model begins by itself
+  --prompts FILE           many: a line each; a .jsonl file has a list of texts and paths a line
+  --num_samples N          continuations of each prompt (1)
   --modalities a,b         the segments to make, in this order; the model chooses when absent
-  --num_samples N          continuations of the prompt (1)
-  --guidance G             classifier-free guidance scale of images (2)
+  --lengths.NAME N         tokens of a segment of a modality, where no stop id ends it
+  --guidance G             classifier-free guidance scale of images (2); --guidance.NAME G of one modality
   --temperature T          of text and units and of the choice of modality; 0 takes the likeliest (0.5)
-  --top_p P                share of the probability that is sampled from (0.95)
+  --top_k, --top_p, --min_p, --repetition_penalty   what may be drawn (0, 0.95, 0, 1)
   --max_segments N         the most segments that the model may choose (4)
-  --out FOLDER             where text, PNG and WAV go (beside the checkpoint's run)
+  --max_length N           the most tokens of a text or sound (256)
+  --seed N                 of all draws (0); a sample does not depend on the others
+  --out FOLDER             where index.html, page.md, request.json, text, PNG and WAV go
+                           (a new one beside the checkpoint's run)
 """
 
 

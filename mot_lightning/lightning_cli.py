@@ -27,6 +27,7 @@ from mot_lightning.callbacks import (
     StopOnSignal,
 )
 from mot_lightning.config import ConfigError, class_names, did_you_mean, find_class
+from mot_lightning.loading import OWN_PACKAGES
 from mot_lightning.module import MoTModule
 from mot_lightning.sharding import FSDP2
 
@@ -144,7 +145,7 @@ def instantiate(config: dict[str, Any], allowed: list[str], folder: Path) -> MoT
     """
     jsonargparse.set_parsing_settings(
         import_path_denylist=["*"],
-        import_path_allowlist=["mot_lightning", "datamodules", "lightning", "diffusers", *allowed],
+        import_path_allowlist=[*OWN_PACKAGES, *allowed],
     )
     config = copy.deepcopy(config)  # jsonargparse writes into what it reads
     config["trainer"] = {**config["trainer"], "default_root_dir": str(folder)}

@@ -5,8 +5,9 @@ Knows batches and steps; leaves logging, samples and checkpoints to callbacks, a
 
 import copy
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -17,6 +18,9 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from mot_lightning.backbone import BackboneSettings
 from mot_lightning.backbone.moe import Report, experts_of
 from mot_lightning.codecs import Codec
+from mot_lightning.generation import GenerationSettings, Trained, generate
+from mot_lightning.generation.media import Document, Prompt, decode, encode, read_prompt
+from mot_lightning.loading import build, read_checkpoint
 from mot_lightning.model import Losses, MixtureOfTransformers, misfit
 from mot_lightning.objectives import Objective
 from mot_lightning.objectives.base import generator_for, mix
@@ -115,7 +119,8 @@ class MoTModule(LightningModule):
         codecs = {name: modality.codec for name, modality in modalities.items()}
         self.codecs = nn.ModuleDict(codecs)  # type: ignore[assignment]
         tokens = {
-            name: Tokens(c.vocab_size, c.latent_dim, c.length, c.grid, c.patch_size) for name, c in codecs.items()
+            name: Tokens(c.vocab_size, c.latent_dim, c.length, c.grid, c.patch_size, c.max_length, c.length_step)
+            for name, c in codecs.items()
         }
         for name, modality in modalities.items():
             if not modality.objective.fits(tokens[name]):
@@ -125,6 +130,7 @@ class MoTModule(LightningModule):
         self.average = copy.deepcopy(self.model).requires_grad_(False).eval()
         self.weights = {name: modality.weight for name, modality in modalities.items()}
         self.config: dict[str, Any] = {}  # what the command line built this from; travels in the checkpoint
+        self.trained: Trained | None = None  # known once it is; travels in the checkpoint
         self._present: dict[str, bool] = dict.fromkeys(modalities, False)
 
     @property
@@ -142,6 +148,8 @@ class MoTModule(LightningModule):
             for name, codec in self.codecs.items():
                 codec.fit(data.media(name, "train"))
         data.connect(dict(self.codecs), self.model.grammar)
+        if stage == "fit":
+            self.trained = Trained(data.row_length, data.alone)
 
     def configure_model(self) -> None:
         """Shard both sets of weights where the strategy has a mesh for it."""
@@ -240,3 +248,60 @@ class MoTModule(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["config"] = self.config
+        if self.trained is not None:
+            checkpoint["trained"] = {"row_length": self.trained.row_length, "alone": list(self.trained.alone)}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        known = checkpoint.get("trained")  # none, in a checkpoint of an earlier version
+        if known and self.trained is None:  # a run that goes on has data of its own
+            self.trained = Trained(known["row_length"], tuple(known["alone"]))
+
+    def guides(self, name: str) -> bool:
+        """Whether a modality was learned also without what precedes it, so that guidance means something."""
+        return self.trained is None or name in self.trained.alone
+
+    def restore(self, checkpoint: dict[str, Any]) -> None:
+        """Take over a checkpoint's weights and what it says of its training, to generate."""
+        self.on_load_checkpoint(checkpoint)
+        self.load_state_dict(checkpoint["state_dict"])
+        self.config = checkpoint["config"]
+        self.eval()
+
+    @classmethod
+    def from_checkpoint(cls, path: str | Path, allow: Sequence[str] = ()) -> "MoTModule":
+        """The module of a checkpoint, codecs and averaged weights included, ready to generate.
+
+        Args:
+            allow: packages whose classes its config may name, besides our own.
+
+        Raises:
+            ConfigError: the file is missing, damaged, or of something else.
+        """
+        checkpoint = read_checkpoint(Path(path), "checkpoint")
+        module = build(cls, checkpoint["config"]["model"], allow)
+        module.restore(checkpoint)
+        return module
+
+    # generation
+
+    def generate(self, prompts: Sequence[Prompt], **settings: Any) -> list[Document]:
+        """Continue prompts by the averaged weights.
+
+        Args:
+            prompts: each a text, a `Path`, a pair of (modality, media), or a list of these.
+            settings: of `GenerationSettings`.
+
+        Returns:
+            (modality, media) of each new segment, for each prompt.
+
+        Raises:
+            ValueError: a setting or a prompt does not fit the model, or what it was trained on.
+        """
+        if isinstance(prompts, str):
+            raise ValueError(f"prompts is the text {prompts!r}, wanted a list of prompts")
+        control, asked = self.model.grammar.control, GenerationSettings(**settings)
+        asked.check(self.model.grammar)
+        documents = [encode(self.codecs, read_prompt(self.codecs, control, prompt)) for prompt in prompts]
+        if self.trained is not None:
+            self.trained.check(self.model.grammar, documents, asked)
+        return [decode(self.codecs, made) for made in generate(self.average, documents, asked)]

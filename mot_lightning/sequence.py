@@ -12,7 +12,8 @@ A document reads, as tokens::
 The tokens in angle brackets are *control tokens*: ids of the one discrete modality named `control`, which embeds,
 routes and predicts them. What follows a segment (or starts a document) is predicted at the control token before it.
 A causal segment is predicted token by token, its first token at its begin token; if it is discrete, a stop id of its
-own vocabulary ends it. Every other segment ends by its shape. Control tokens fix the rest, so they carry no loss there.
+own vocabulary ends it. Every other segment ends by its length, which its shape fixes or its begin token tells: there is
+a begin token for each length. Control tokens fix the rest, so they carry no loss there.
 """
 
 from collections.abc import Mapping, Sequence
@@ -75,6 +76,8 @@ class Tokens:
     length: int | None = None  # of a segment, where its shape fixes it
     grid: tuple[int, int] | None = None  # rows and columns of a segment, where its tokens lie on one
     patch_size: int = 1  # side of the square of positions that a token of a grid holds, channel by channel
+    max_length: int | None = None  # of a segment whose begin token tells its length
+    length_step: int = 1  # such a length is a multiple of it
 
     @property
     def discrete(self) -> bool:
@@ -102,6 +105,26 @@ class Grammar:
         self.end_of_document = first
         self.begin = {name: first + 1 + 2 * i for i, name in enumerate(self.names)}
         self.end = {name: first + 2 + 2 * i for i, name in enumerate(self.names)}
+        self.sizes = {name: self._sizes(name) for name in self.names}  # lengths that a begin token tells, if any
+        self.begins = {name: [id] for name, id in self.begin.items()}  # one for each length
+        unused = first + 1 + 2 * len(self.names)
+        for name, sizes in self.sizes.items():  # above all others, so that ids do not move where nothing tells a length
+            self.begins[name] += range(unused, unused + len(sizes[1:]))
+            unused += len(sizes[1:])
+        self._control_ids = unused - first
+
+    def _sizes(self, name: str) -> range:
+        kind = self.tokens[name]
+        if kind.length is not None or kind.max_length is None or self.stop(name) is not None:
+            return range(0)
+        if not 1 <= kind.length_step <= kind.max_length:
+            raise ValueError(f"{name}: max_length is {kind.max_length}, wanted at least length_step {kind.length_step}")
+        return range(kind.length_step, kind.max_length + 1, kind.length_step)
+
+    def begin_of(self, name: str, length: int) -> int:
+        """The id that begins a segment of this length."""
+        sizes = self.sizes[name]
+        return self.begins[name][sizes.index(length) if sizes else 0]
 
     def stop(self, name: str) -> int | None:
         """The id that ends a segment of this modality; None where its shape ends it."""
@@ -112,7 +135,7 @@ class Grammar:
 
     def ids(self, name: str) -> int:
         """Size of a discrete modality's embedding: its codec's ids, stop and control ids."""
-        return self._content_size(name) + (1 + 2 * len(self.names) if name == self.control else 0)
+        return self._content_size(name) + (self._control_ids if name == self.control else 0)
 
     def length(self, document: Sequence[Segment]) -> int:
         """Slots that a document takes, control tokens included."""
@@ -131,8 +154,16 @@ class Grammar:
         if not kind.discrete and (tokens.dim() != 2 or tokens.shape[1] != kind.latent_dim):
             shape = tuple(tokens.shape)
             raise ValueError(f"{segment.modality}: tokens are {shape}, wanted latents (n, {kind.latent_dim})")
-        if kind.length not in (None, len(tokens)):
-            raise ValueError(f"{segment.modality}: a segment has {len(tokens)} tokens, wanted {kind.length}")
+        self.check_length(segment.modality, len(tokens))
+
+    def check_length(self, name: str, length: int) -> None:
+        """Raises ValueError where a segment of a modality cannot have so many tokens."""
+        wanted, sizes = self.tokens[name].length, self.sizes[name]
+        if wanted not in (None, length):
+            raise ValueError(f"{name}: a segment has {length} tokens, wanted {wanted}")
+        if sizes and length not in sizes:
+            steps = f"a multiple of {sizes.step} up to {sizes[-1]}" if sizes.step > 1 else f"1 to {sizes[-1]}"
+            raise ValueError(f"{name}: a segment has {length} tokens, wanted {steps}")
 
 
 def assign_rows(lengths: Sequence[int], row_length: int) -> list[tuple[int, int]]:
@@ -210,7 +241,7 @@ def pack(documents: Sequence[Sequence[Segment]], grammar: Grammar, row_length: i
         for segment in document:
             grammar.check(segment)
             name, n = segment.modality, len(segment.tokens)
-            control_ids += [grammar.begin[name], grammar.end[name]]
+            control_ids += [grammar.begin_of(name, n), grammar.end[name]]
             control_slots += [slot + 1, slot + 2 + n]
             own = range(slot + 2, slot + 2 + n)
             part, weight = collectors[name], float(segment.loss)

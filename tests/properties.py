@@ -90,7 +90,8 @@ def cached_hidden_states(model, documents, one_by_one=False):
     pieces = [(grammar.control, [torch.tensor([grammar.end_of_document])] * rows)]
     for segments in zip(*documents, strict=True):
         name = segments[0].modality
-        pieces.append((grammar.control, [torch.tensor([grammar.begin[name]])] * rows))
+        begins = [torch.tensor([grammar.begin_of(name, len(segment.tokens))]) for segment in segments]
+        pieces.append((grammar.control, begins))
         pieces.append((name, [segment.tokens for segment in segments]))
         pieces.append((grammar.control, [torch.tensor([grammar.end[name]])] * rows))
     context, found = Context(model.backbone, rows, capacity=2), [[] for _ in documents]

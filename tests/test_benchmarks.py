@@ -21,6 +21,11 @@ PEER = pytest.mark.skipif(find_spec("transfusion_pytorch") is None, reason="need
         ("trainer", ["bare_step_ms"]),
         ("gpu", ["mfu.mot", "mfu.dense", "mot_over_dense"]),
         ("growth", ["modalities_over_one.6", "seconds.one_document.256", "saved_mib.1024"]),
+        pytest.param(
+            "generation",
+            ["peer_image_cfg", "peer_image_batch4_per_flop", "peer_text_decode", "peer_text_decode_per_flop"],
+            marks=PEER,
+        ),
         pytest.param("peers", ["peer_train.ragged_64", "peer_train_per_flop.ragged_64"], marks=PEER),
     ],
 )

@@ -13,6 +13,10 @@ from PIL import Image
 from test_resume import TINY, run
 
 from mot_lightning.cli import main
+from mot_lightning.codecs import Bytes
+from mot_lightning.config import ConfigError
+from mot_lightning.generation.command import Stream
+from mot_lightning.module import MoTModule
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -197,10 +201,65 @@ def test_generate_continues_text_images_and_sounds_into_files(capsys, tmp_path, 
     checkpoint = f"--ckpt_path={trained / 'checkpoints/last.ckpt'}"
     arguments = ["--prompt=a", f"--prompt={tmp_path / 'image.wav'}", f"--prompt={tmp_path / 'sound.wav'}"]
     main(["generate", checkpoint, *arguments, "--modalities=image,text,speech", f"--out={tmp_path / 'out'}"])
-    assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".png", ".txt", ".wav"}
+    endings = {".png", ".txt", ".wav", ".html", ".md", ".json"}
+    assert {path.suffix for path in (tmp_path / "out").iterdir()} == endings
     assert str(tmp_path / "out") in capsys.readouterr().out
+    page = (tmp_path / "out/index.html").read_text()
+    assert page.count("data:image/png;base64,") == 2  # the prompt's and the one that was made
+    assert page.count("<audio") == 2
+    request = json.loads((tmp_path / "out/request.json").read_text())
+    assert request["settings"]["modalities"] == ["image", "text", "speech"]
+    assert request["checkpoint"] == str(trained / "checkpoints/last.ckpt")
     main(["generate", checkpoint, f"--out={tmp_path / 'free'}", "--max_segments=2", "--num_samples=3"])
     assert (tmp_path / "free").is_dir()
+
+
+def test_generate_continues_each_prompt_of_a_file_as_it_would_alone(capsys, tmp_path, trained):
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "zero.png")
+    (tmp_path / "many.jsonl").write_text(json.dumps(["seven", str(tmp_path / "zero.png")]) + '\n["two"]\n[]\n')
+    checkpoint = f"--ckpt_path={trained / 'checkpoints/last.ckpt'}"
+    asked = [checkpoint, "--num_samples=2", "--modalities=text,image", "--max_length=9"]
+    main(["generate", *asked, f"--prompts={tmp_path / 'many.jsonl'}", f"--out={tmp_path / 'many'}"])
+    main(["generate", *asked, "--prompt=two", f"--out={tmp_path / 'two'}"])
+    assert len(list((tmp_path / "many").glob("*_1_image.png"))) == 6 + 2  # and those of the prompt
+    for sample in range(2):
+        together, alone = (
+            tmp_path / "many" / f"{2 + sample:02}_0_text.txt",
+            tmp_path / "two" / f"{sample:02}_0_text.txt",
+        )
+        assert together.read_text() == alone.read_text()
+
+
+def test_text_appears_as_it_is_made_and_no_character_in_halves(capsys):
+    stream, printed = Stream({"words": Bytes()}), ""
+    for id in "h\u00e9\U0001f600".encode():
+        stream(0, "words", id)
+        printed += capsys.readouterr().out
+        assert "\ufffd" not in printed
+    assert printed == "h\u00e9\U0001f600"
+    stream(0, "words", 0xC3)
+    assert capsys.readouterr().out == ""
+    stream(0, "words", None)  # it ends in the middle of one: now it is what it is
+    assert capsys.readouterr().out == "\ufffd\n"
+    for id in [*b"ok", None]:
+        stream(0, "words", id)
+    assert capsys.readouterr().out == "ok\n"
+
+
+def test_three_lines_of_python_do_what_the_command_does(tmp_path, trained):
+    module = MoTModule.from_checkpoint(trained / "checkpoints/last.ckpt")
+    ((words, image),) = module.generate(["two"], modalities=("text", "image"), max_length=9)
+    assert (words[0], image[0]) == ("text", "image")
+    assert image[1].shape == (1, 8, 8)
+    main(["generate", f"--ckpt_path={trained / 'checkpoints/last.ckpt'}", "--prompt=two", "--modalities=text,image",
+          "--max_length=9", "--temperature=1", "--top_p=1", "--guidance=1", f"--out={tmp_path / 'out'}"])  # fmt: skip
+    assert (tmp_path / "out/00_0_text.txt").read_text() == words[1] + "\n"
+    with pytest.raises(ValueError, match="prompt 0 has 303 tokens, wanted at most 128"):
+        module.generate(["x" * 300])
+    with pytest.raises(ValueError, match="guidance of text is 3, wanted 1"):
+        module.generate(["x"], guidance={"text": 3.0})
+    with pytest.raises(ConfigError, match=r"checkpoint nowhere.ckpt does not exist"):
+        MoTModule.from_checkpoint("nowhere.ckpt")
 
 
 def test_generate_refuses_what_it_cannot_read(capsys, tmp_path, trained):
@@ -211,7 +270,20 @@ def test_generate_refuses_what_it_cannot_read(capsys, tmp_path, trained):
     assert "gone.png" in refusal(capsys, tmp_path, "generate", checkpoint, "--prompt=gone.png")
     assert "video" in refusal(capsys, tmp_path, "generate", checkpoint, "--prompt=a", "--modalities=video")
     assert "temperature" in refusal(capsys, tmp_path, "generate", checkpoint, "--prompt=a", "--temperature=-1")
-    assert "hot" in refusal(capsys, tmp_path, "generate", checkpoint, "--prompt=a", "--temperature=hot")
+    for option, words in (
+        ("--temperature=hot", "hot"),
+        ("--guidance.text=2", "guidance of text is 2, wanted 1"),
+        ("--guidance.video=2", "guidance names 'video'"),
+        ("--lengths.image=3", "image: a segment has 3 tokens, wanted 16"),
+        ("--lengths=3", "wanted --lengths.MODALITY"),
+        (f"--prompt={'x' * 300}", "tokens, wanted at most 128, the data.row_length of the run"),
+        ("--prompts=gone.txt", "one of them"),
+    ):
+        assert words in refusal(capsys, tmp_path, "generate", checkpoint, "--prompt=a", option)
+    for text, words in (("", "has 0 prompts"), ("[1]\n", "line 1 is '[1]'"), ("{", "wanted a JSON list")):
+        (tmp_path / "bad.jsonl").write_text(text)
+        assert words in refusal(capsys, tmp_path, "generate", checkpoint, f"--prompts={tmp_path / 'bad.jsonl'}")
+    assert "gone.txt" in refusal(capsys, tmp_path, "generate", checkpoint, "--prompts=gone.txt")
 
 
 def test_a_class_of_the_users_own_works_once_its_package_is_allowed(capsys, tmp_path):

@@ -216,6 +216,61 @@ def test_control_ids_lie_above_all_content_and_do_not_depend_on_the_declaration(
     assert (other.begin, other.end, other.end_of_document) == (rules.begin, rules.end, rules.end_of_document)
 
 
+SIZED = {**TOKENS, "image": Tokens(latent_dim=3, max_length=12, length_step=4)}
+
+
+def test_where_nothing_fixes_a_length_the_begin_token_tells_it():
+    rules = grammar(SIZED)
+    document = [Segment("image", torch.zeros(n, 3)) for n in (8, 4, 12)]
+    found = {slot: token for slot, (name, token) in by_slot(pack([document], rules, 64)).items() if name == "text"}
+    begins = [found[slot] for slot in (1, 11, 17)]
+    assert begins == [rules.begin_of("image", n) for n in (8, 4, 12)]
+    assert len({*begins, *rules.begin.values(), *rules.end.values()}) == 3 + 6 - 1  # the least has the usual id
+    batch = pack([document], rules, 64)
+    assert [asked(batch, "text")[slot][0] for slot in (0, 10, 16)] == begins  # foretold where the segment is
+
+
+def test_ids_of_lengths_lie_above_all_others_and_move_none():
+    rules, plain = grammar(SIZED), grammar()
+    assert (rules.begin, rules.end, rules.end_of_document) == (plain.begin, plain.end, plain.end_of_document)
+    assert rules.begins["image"] == [BEGIN["image"], plain.ids("text"), plain.ids("text") + 1]
+    assert rules.ids("text") == plain.ids("text") + 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "causal"),
+    [
+        (Tokens(latent_dim=3, length=4, max_length=9), False),  # its shape fixes it
+        (Tokens(vocab_size=5, max_length=9), True),  # a stop id ends it
+        (Tokens(latent_dim=3), False),  # nobody knows the most
+    ],
+)
+def test_other_segments_have_one_begin_token(kind, causal):
+    rules = grammar({**TOKENS, "image": kind}, {**CAUSAL, "image": causal})
+    assert rules.begins["image"] == [BEGIN["image"]]
+
+
+@pytest.mark.parametrize("kind", [Tokens(vocab_size=5, max_length=3), Tokens(latent_dim=3, max_length=3)])
+@pytest.mark.parametrize("causal", [False, True])
+def test_ids_made_as_a_whole_and_latents_in_any_order_end_by_their_length(kind, causal):
+    rules = grammar({**TOKENS, "image": kind}, {**CAUSAL, "image": causal})
+    assert len(rules.begins["image"]) == (1 if kind.discrete and causal else 3)
+
+
+@pytest.mark.parametrize(
+    ("kind", "length", "message"),
+    [
+        (Tokens(latent_dim=3, max_length=12, length_step=4), 6, "6 tokens, wanted a multiple of 4 up to 12"),
+        (Tokens(latent_dim=3, max_length=12, length_step=4), 16, "16 tokens, wanted a multiple of 4 up to 12"),
+        (Tokens(latent_dim=3, max_length=12), 0, "0 tokens, wanted 1 to 12"),
+        (Tokens(latent_dim=3, max_length=3, length_step=4), 4, "max_length is 3, wanted at least length_step 4"),
+    ],
+)
+def test_a_length_that_no_begin_token_tells_is_refused(kind, length, message):
+    with pytest.raises(ValueError, match=f"image: .*{message}"):
+        pack([[Segment("image", torch.zeros(length, 3))]], grammar({**TOKENS, "image": kind}), 64)
+
+
 def test_latents_are_no_ids():
     assert Tokens(vocab_size=4).discrete
     assert not Tokens(latent_dim=4).discrete

@@ -40,7 +40,6 @@ class GradientNorms(Callback):
             row = {f"train/{name}/grad_norm": norm for name, norm in norms.items() if norm}
             for logger in trainer.loggers:
                 logger.log_metrics(row, step)
-                logger.save()
 
 
 def _whole(norm: Tensor) -> float:

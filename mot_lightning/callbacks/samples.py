@@ -43,7 +43,8 @@ class SampleLogger(Callback):
         for task in self.tasks:
             if not task.modalities() <= set(pl_module.modalities):
                 continue
-            made = run_task(pl_module, task, self.guidance if task.guided else 1.0, seed=0)
+            guided = task.guided and pl_module.guides(task.target)
+            made = run_task(pl_module, task, self.guidance if guided else 1.0, seed=0)
             captions = [task.caption(i) for i in range(len(made))]
             codec = pl_module.codecs[task.target]
             codec.write_many(made, captions, folder / task.slug)

@@ -40,8 +40,10 @@ class LogMelUnits(Codec):
         hop_ms: int = 10,
         frames: int = 4,
         griffin_lim_iterations: int = 32,
+        max_length: int = 128,
     ) -> None:
         super().__init__()
+        self.max_length = max_length
         self.vocab_size, self.sample_rate, self.frames = vocab_size, sample_rate, frames
         hop, window = sample_rate * hop_ms // 1_000, sample_rate * 32 // 1_000
         # Twice the window: with fewer bins the lowest mel filters would hold none.

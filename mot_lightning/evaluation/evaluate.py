@@ -30,7 +30,9 @@ def frechet_distance(reference: Reference, media: Sequence[Tensor]) -> float:
 def evaluate_tasks(module: MoTModule, tasks: Sequence[Task], guidance: float, seed: int) -> dict[str, Any]:
     """Accuracy of each task by its judge, with its sample count; `_guided` and `_real` beside it where they apply."""
     tasks = [task for task in tasks if task.modalities() <= set(module.modalities)]
-    runs = [(task, scale) for task in tasks for scale in ([1.0, guidance] if task.guided and guidance != 1 else [1.0])]
+    runs = [(task, 1.0) for task in tasks]
+    if guidance != 1:
+        runs += [(task, guidance) for task in tasks if task.guided and module.guides(task.target)]
     found: dict[str, Any] = {}
     with tqdm(total=sum(len(task.prompts) for task, _ in runs), desc="Judging", unit="sample") as bar:
         for task, scale in runs:

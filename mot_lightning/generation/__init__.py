@@ -2,5 +2,6 @@
 
 from mot_lightning.generation.context import Context
 from mot_lightning.generation.generate import GenerationSettings, generate
+from mot_lightning.generation.trained import Trained
 
-__all__ = ["Context", "GenerationSettings", "generate"]
+__all__ = ["Context", "GenerationSettings", "Trained", "generate"]

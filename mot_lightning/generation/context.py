@@ -3,6 +3,8 @@
 Knows the backbone and places; nothing of what tokens mean or who chooses them.
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -23,22 +25,29 @@ class Context:
         shape = (settings.depth, 2, rows, settings.key_heads, capacity, settings.head_size)
         self.backbone = backbone
         self.cache = weight.new_zeros(shape)  # (depth, k and v, r, kv_heads, capacity, e); rubbish beyond the lengths
-        self.lengths = torch.zeros(rows, dtype=torch.long, device=weight.device)  # (r,)
+        self.lengths = torch.zeros(rows, dtype=torch.long)  # (r,), on the host: shapes depend on them
         self.last = weight.new_zeros(rows, settings.dim)  # (r, d)
 
-    def __getitem__(self, rows: Tensor) -> "Context":
+    def __getitem__(self, rows: Sequence[int] | Tensor) -> "Context":
         """A copy of some of the sequences."""
         part = object.__new__(Context)
         part.backbone, part.cache = self.backbone, self.cache[:, :, rows]
         part.lengths, part.last = self.lengths[rows], self.last[rows]
         return part
 
-    def __setitem__(self, rows: Tensor, part: "Context") -> None:
+    def __setitem__(self, rows: Sequence[int] | Tensor, part: "Context") -> None:
         """Take back what became of some of the sequences."""
-        self._reserve(part.cache.shape[4])
-        part._reserve(self.cache.shape[4])
+        self._match(part)
         self.cache[:, :, rows] = part.cache
         self.lengths[rows], self.last[rows] = part.lengths, part.last
+
+    def __add__(self, other: "Context") -> "Context":
+        """The sequences of both, copied."""
+        self._match(other)
+        both = object.__new__(Context)
+        both.backbone, both.cache = self.backbone, torch.cat([self.cache, other.cache], dim=2)
+        both.lengths, both.last = torch.cat([self.lengths, other.lengths]), torch.cat([self.last, other.last])
+        return both
 
     def peek(
         self, x: Tensor, modality: str, causal: bool, condition: Tensor | None = None, counts: Tensor | None = None
@@ -51,24 +60,31 @@ class Context:
             counts: (r,) how many of its tokens each sequence means; none means all.
         """
         r, n, _ = x.shape
-        self._reserve(int(self.lengths.max()) + n)
-        place = self.lengths[:, None] + torch.arange(n, device=x.device)  # (r, n)
-        meant = torch.full_like(self.lengths, n) if counts is None else counts
-        reach = place if causal else (self.lengths + meant.clamp(min=1) - 1)[:, None].expand(r, n)
-        slots = torch.arange(int(self.lengths.max()) + n, device=x.device)
-        mask = (slots <= reach[..., None])[:, None]  # (r, 1, n, slots)
-        row = torch.arange(r, device=x.device)[:, None]
+        start, longest = int(self.lengths.min()), int(self.lengths.max())
+        end = longest + n
+        self._reserve(end)
+        place = self.lengths[:, None] + torch.arange(n)  # (r, n)
+        mask = None
+        if start < longest or counts is not None or (causal and n > 1):
+            meant = torch.full_like(self.lengths, n) if counts is None else counts.cpu()
+            reach = place if causal else (self.lengths + meant.clamp(min=1) - 1)[:, None].expand(r, n)
+            unseen = (torch.arange(end) > reach[..., None]).to(x.device)
+            # additive, so that no layer has to convert it
+            mask = x.new_zeros(unseen.shape).masked_fill_(unseen, -torch.inf)[:, None]  # (r, 1, n, end)
+        place = place.to(x.device)
+        rows = torch.arange(r, device=x.device)[:, None]
 
         def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            keys, values = self.cache[layer]
-            keys[row, :, place] = k.view(r, n, *k.shape[1:])  # beyond the lengths: no trace until they move
-            values[row, :, place] = v.view(r, n, *v.shape[1:])
-            seen = slice(0, len(slots))
+            for cached, new in zip(self.cache[layer], (k, v), strict=True):  # (r, kv_heads, capacity, e)
+                new = new.view(r, n, *new.shape[1:])
+                if start == longest:  # beyond the lengths: no trace until they move
+                    cached[:, :, start:end] = new.transpose(1, 2)
+                else:
+                    cached[rows, :, place] = new
+            keys, values = self.cache[layer, ..., :end, :]
             queries = q.view(r, n, *q.shape[1:]).transpose(1, 2)  # (r, h, n, e)
             shared = keys.shape[1] != queries.shape[1]
-            out = F.scaled_dot_product_attention(
-                queries, keys[:, :, seen], values[:, :, seen], attn_mask=mask, enable_gqa=shared
-            )
+            out = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask, enable_gqa=shared)
             return out.transpose(1, 2).flatten(0, 1)  # (r n, h, e)
 
         per_modality = [r * n if name == modality else 0 for name in self.backbone.modalities]
@@ -86,20 +102,29 @@ class Context:
     ) -> Tensor:
         """As `peek`, and kept: all tokens, or the first `counts` (r,) of each sequence."""
         hidden = self.peek(x, modality, causal, condition, counts)
-        kept = torch.full_like(self.lengths, x.shape[1]) if counts is None else counts
-        self.lengths = self.lengths + kept
-        at = (kept - 1).clamp(min=0)
-        newest = hidden[torch.arange(len(hidden), device=x.device), at]  # (r, d)
-        self.last = torch.where((kept > 0)[:, None], newest, self.last)
+        if counts is None:
+            self.lengths = self.lengths + x.shape[1]
+            self.last = hidden[:, -1]
+        else:
+            at = (counts - 1).clamp(min=0)
+            newest = hidden[torch.arange(len(hidden), device=x.device), at]  # (r, d)
+            self.lengths = self.lengths + counts.cpu()
+            self.last = torch.where((counts > 0)[:, None], newest, self.last)
         return hidden
 
     def speaking(self, modality: str, causal: bool) -> "Voice":
         return Voice(self, modality, causal)
 
     def _reserve(self, length: int) -> None:
-        missing = length - self.cache.shape[4]
-        if missing > 0:
-            self.cache = F.pad(self.cache, (0, 0, 0, max(missing, self.cache.shape[4])))
+        """Room for so many tokens; it doubles, so that growing by one seldom copies."""
+        capacity = self.cache.shape[4]
+        if length > capacity:
+            self.cache = F.pad(self.cache, (0, 0, 0, max(length, 2 * capacity) - capacity))
+
+    def _match(self, other: "Context") -> None:
+        """The same room in both."""
+        for one, two in ((self, other), (other, self)):
+            one.cache = F.pad(one.cache, (0, 0, 0, max(0, two.cache.shape[4] - one.cache.shape[4])))
 
 
 class Voice:

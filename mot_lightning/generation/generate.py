@@ -3,16 +3,18 @@
 Knows documents and contexts; each modality's objective samples its own segments.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from mot_lightning.generation.context import Context
+from mot_lightning.generation.layout import by_input
 from mot_lightning.model import MixtureOfTransformers
 from mot_lightning.objectives.base import Request, generator_for
-from mot_lightning.sequence import Segment
+from mot_lightning.sequence import Grammar, Segment
 
 
 @dataclass(frozen=True)
@@ -25,8 +27,13 @@ class GenerationSettings:
         max_length: the most tokens of a segment that a stop id ends.
         temperature: of discrete tokens and of the choice of modality; 0 takes the likeliest.
         top_p: share of the probability that is sampled from.
-        guidance: classifier-free guidance scale of continuous segments; 1 is none.
+        guidance: classifier-free guidance scale; 1 is none. A number is for all segments that are made as a whole;
+            by modality, for those that are named, which may also be made token by token.
         seed: of all draws; sample i of a prompt does not depend on its batch.
+        top_k: how many of the likeliest ids may be drawn; 0 is all.
+        min_p: share of the likeliest id's probability that an id must have.
+        repetition_penalty: of ids that the segment already holds (arXiv 1909.05858); 1 is none.
+        lengths: tokens of a segment, by modality, in place of the length that its begin token tells.
     """
 
     modalities: tuple[str, ...] = ()
@@ -34,19 +41,65 @@ class GenerationSettings:
     max_length: int = 256
     temperature: float = 1.0
     top_p: float = 1.0
-    guidance: float = 1.0
+    guidance: float | Mapping[str, float] = 1.0
     seed: int = 0
+    top_k: int = 0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    lengths: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, wanted, fits in (
             ("max_segments", "at least 1", self.max_segments >= 1),
             ("max_length", "at least 1", self.max_length >= 1),
             ("temperature", "0 or more", self.temperature >= 0),
+            ("top_k", "0 (all) or more", self.top_k >= 0),
             ("top_p", "a share above 0, up to 1", 0 < self.top_p <= 1),
-            ("guidance", "0 or more", self.guidance >= 0),
+            ("min_p", "a share from 0 to 1", 0 <= self.min_p <= 1),
+            ("repetition_penalty", "above 0", self.repetition_penalty > 0),
         ):
             if not fits:
                 raise ValueError(f"{name} is {getattr(self, name)}, wanted {wanted}")
+        by_name = self.guidance if isinstance(self.guidance, Mapping) else {"": self.guidance}
+        for name, scale in by_name.items():
+            if scale < 0:
+                raise ValueError(f"guidance{name and f' of {name}'} is {scale}, wanted 0 or more")
+
+    def scale(self, name: str, causal: bool) -> float:
+        """The guidance scale of one modality."""
+        if isinstance(self.guidance, Mapping):
+            return self.guidance.get(name, 1.0)
+        return 1.0 if causal else self.guidance
+
+    def check(self, grammar: Grammar) -> None:
+        """Raises ValueError where a setting does not fit the modalities."""
+        for setting in ("modalities", "guidance", "lengths"):
+            value = getattr(self, setting)
+            for name in sorted({*value} - {*grammar.names}) if not isinstance(value, int | float) else ():
+                raise ValueError(f"{setting} names {name!r}, wanted some of {', '.join(grammar.names)}")
+        for name, length in self.lengths.items():
+            if grammar.stop(name) is not None:
+                raise ValueError(f"lengths has {name}: {length}, wanted none, as a stop id ends it: see max_length")
+            if length < 1:
+                raise ValueError(f"lengths has {name}: {length}, wanted at least 1")
+            grammar.check_length(name, length)
+        for name in self.modalities or grammar.names:
+            fixed = grammar.tokens[name].length or grammar.stop(name) is not None or grammar.sizes[name]
+            if not fixed and name not in self.lengths:
+                raise ValueError(
+                    f"lengths has no {name}, wanted its tokens: neither shape, stop id nor begin token tells"
+                )
+
+
+class Choice(NamedTuple):
+    """What comes next: a segment of a modality, of a length where no stop id ends it."""
+
+    name: str
+    length: int | None
+
+
+# told (number of the prompt, modality, id or None at the end) as ids are drawn one by one
+Progress = Callable[[int, str, int | None], Any]
 
 
 @torch.no_grad()
@@ -55,117 +108,172 @@ def generate(
     prompts: Sequence[Sequence[Segment]],
     settings: GenerationSettings,
     samples: Sequence[int] | None = None,
+    progress: Progress | None = None,
 ) -> list[list[Segment]]:
     """Continue each prompt; returns the new segments only.
 
     Args:
         samples: the number of each prompt's sample, which seeds its draws together with `settings.seed`.
+        progress: told ids as they are drawn one by one.
     """
     grammar = model.grammar
-    unknown = sorted({*settings.modalities} - {*grammar.names})
-    if unknown:
-        raise ValueError(f"modalities names {unknown[0]!r}, wanted some of {', '.join(grammar.names)}")
+    settings.check(grammar)
     for prompt in prompts:
         for segment in prompt:
             grammar.check(segment)
     if not prompts:
         return []
     device = next(model.parameters()).device
-    rows = torch.arange(len(prompts), device=device)
     numbers = range(len(prompts)) if samples is None else samples
     generators = [generator_for(settings.seed, number, device=device) for number in numbers]
-    context = _start(model, len(prompts))
-    for i in range(max((len(prompt) for prompt in prompts), default=0)):  # the i-th segments, by modality
-        for name in grammar.names:
-            mine = [r for r, prompt in enumerate(prompts) if i < len(prompt) and prompt[i].modality == name]
-            if mine:
-                part = context[rows[mine]]
-                _read(model, part, name, [prompts[r][i].tokens.to(device) for r in mine])
-                context[rows[mine]] = part
+    with by_input(model):
+        return _continue(model, prompts, generators, settings, progress)
 
+
+def _continue(
+    model: MixtureOfTransformers,
+    prompts: Sequence[Sequence[Segment]],
+    generators: list[torch.Generator],
+    settings: GenerationSettings,
+    progress: Progress | None,
+) -> list[list[Segment]]:
+    context = _read_prompts(model, prompts)
     written: list[list[Segment]] = [[] for _ in prompts]
-    active = list(range(len(prompts)))
-    for i in range(len(settings.modalities) or settings.max_segments):
+    active = list(range(len(prompts)))  # the prompts that the context's sequences continue
+    rounds = len(settings.modalities) or settings.max_segments
+    for i in range(rounds):
+        forced = settings.modalities[i] if settings.modalities else None
+        chosen = _choose(model, context.last, [generators[row] for row in active], settings, forced)
+        going = [at for at, choice in enumerate(chosen) if choice is not None]
+        if len(going) < len(active):
+            context, active, chosen = context[going], [active[at] for at in going], [chosen[at] for at in going]
+        for choice in sorted({choice for choice in chosen if choice is not None}, key=str):
+            mine = [at for at, own in enumerate(chosen) if own == choice]
+            part = context if len(mine) == len(active) else context[mine]
+            rows = [active[at] for at in mine]
+            made = _write(model, part, choice, rows, generators, settings, progress, i + 1 < rounds)
+            for row, tokens in zip(rows, made, strict=True):
+                written[row].append(Segment(choice.name, tokens))
+            if part is not context:
+                context[mine] = part
         if not active:
             break
-        chosen: list[str | None]
-        if settings.modalities:
-            chosen = [settings.modalities[i]] * len(active)
-        else:
-            chosen = _choose(model, context[rows[active]], [generators[r] for r in active], settings)
-        for name in grammar.names:
-            mine = [r for r, choice in zip(active, chosen, strict=True) if choice == name]
-            if mine:
-                part = context[rows[mine]]
-                for r, tokens in zip(
-                    mine, _write(model, part, name, [generators[r] for r in mine], settings), strict=True
-                ):
-                    written[r].append(Segment(name, tokens))
-                context[rows[mine]] = part
-        active = [r for r, choice in zip(active, chosen, strict=True) if choice]
     return written
 
 
-def _control(model: MixtureOfTransformers, context: Context, token: int) -> None:
-    ids = torch.full((len(context.last), 1), token, device=context.last.device)
-    context.append(model.control.embed_clean(ids)[0], model.grammar.control, True)
+def _control(model: MixtureOfTransformers, context: Context, *ids: int) -> None:
+    """Append the same control tokens to each sequence."""
+    tokens = torch.tensor(ids, device=context.last.device).expand(len(context.last), -1)
+    context.append(model.control.embed_clean(tokens)[0], model.grammar.control, True)
 
 
-def _start(model: MixtureOfTransformers, rows: int) -> Context:
-    context = Context(model.backbone, rows)
-    _control(model, context, model.grammar.end_of_document)
+def _read_prompts(model: MixtureOfTransformers, prompts: Sequence[Sequence[Segment]]) -> Context:
+    grammar = model.grammar
+    context = Context(model.backbone, len(prompts), capacity=64 + max(map(grammar.length, prompts)))
+    _control(model, context, grammar.end_of_document)
+    for i in range(max(map(len, prompts))):  # the i-th segments, by modality
+        for name in grammar.names:
+            mine = [row for row, prompt in enumerate(prompts) if i < len(prompt) and prompt[i].modality == name]
+            if mine:
+                part = context if len(mine) == len(prompts) else context[mine]
+                _read(model, part, name, [prompts[row][i].tokens for row in mine])
+                if part is not context:
+                    context[mine] = part
     return context
 
 
 def _read(model: MixtureOfTransformers, context: Context, name: str, segments: list[Tensor]) -> None:
     """Append one finished segment to each sequence."""
-    grammar = model.grammar
-    _control(model, context, grammar.begin[name])
+    grammar, device = model.grammar, context.last.device
+    begins = [torch.tensor([grammar.begin_of(name, len(segment))]) for segment in segments]
+    end = torch.tensor([grammar.end[name]])
+    if name == grammar.control:  # one modality, so all at once
+        segments = [torch.cat([begin, own.cpu(), end]) for begin, own in zip(begins, segments, strict=True)]
+        _append(model, context, name, [own.to(device) for own in segments])
+    else:
+        _append(model, context, grammar.control, [begin.to(device) for begin in begins])
+        _append(model, context, name, [own.to(device) for own in segments])
+        _control(model, context, grammar.end[name])
+
+
+def _append(model: MixtureOfTransformers, context: Context, name: str, segments: list[Tensor]) -> None:
+    """Append finished tokens to each sequence, so many as it has."""
+    lengths = [len(segment) for segment in segments]
     tokens = torch.nn.utils.rnn.pad_sequence(segments, batch_first=True)  # (r, n) or (r, n, latent_dim)
     if tokens.shape[1]:
         x, condition = model.objectives[name].embed_clean(tokens)
-        counts = torch.tensor([len(segment) for segment in segments], device=x.device)
-        context.append(x, name, grammar.causal[name], condition, counts)
-    _control(model, context, grammar.end[name])
+        counts = None if len({*lengths}) == 1 else torch.tensor(lengths, device=x.device)
+        context.append(x, name, model.grammar.causal[name], condition, counts)
 
 
 def _choose(
-    model: MixtureOfTransformers, context: Context, generators: list[torch.Generator], settings: GenerationSettings
-) -> list[str | None]:
-    """The modality that comes next in each sequence; None ends it."""
+    model: MixtureOfTransformers,
+    hidden: Tensor,
+    generators: list[torch.Generator],
+    settings: GenerationSettings,
+    forced: str | None,
+) -> list[Choice | None]:
+    """What comes next in each sequence, from the hidden state (r, d) of its last token; None ends it."""
     grammar = model.grammar
-    names: list[str | None] = [None, *grammar.names]
-    ids = torch.tensor([grammar.end_of_document, *grammar.begin.values()], device=context.last.device)
-    request = Request(generators, temperature=settings.temperature, top_p=settings.top_p)
-    chosen = model.control.choose(context.last, ids, request)  # (r,)
-    return [names[i] for i in (chosen[:, None] == ids).int().argmax(-1).tolist()]
+    choices: dict[int, Choice | None] = {} if forced else {grammar.end_of_document: None}
+    for name in (forced,) if forced else grammar.names:
+        given = settings.lengths.get(name, grammar.tokens[name].length)
+        # of the ids that tell a length, a forced one takes the one that it will begin with
+        ids = grammar.begins[name] if not (forced and given) else [grammar.begin_of(name, given)]
+        for id, length in zip(ids, grammar.sizes[name] or [None] * len(ids), strict=False):
+            choices[id] = Choice(name, given or length)
+    if len(choices) == 1:
+        return [*choices.values()] * len(generators)
+    request = Request(
+        generators,
+        temperature=settings.temperature,
+        top_k=settings.top_k,
+        top_p=settings.top_p,
+        min_p=settings.min_p,
+    )
+    among = torch.tensor(list(choices), device=hidden.device)
+    return [choices[id] for id in model.control.choose(hidden, among, request).tolist()]
 
 
 def _write(
     model: MixtureOfTransformers,
     context: Context,
-    name: str,
+    choice: Choice,
+    rows: list[int],
     generators: list[torch.Generator],
     settings: GenerationSettings,
+    progress: Progress | None,
+    more: bool,
 ) -> list[Tensor]:
-    """Sample one segment for each sequence, begin and end tokens included."""
-    grammar, objective = model.grammar, model.objectives[name]
-    unguided = None
-    if settings.guidance != 1 and not grammar.causal[name]:
-        free = _start(model, len(generators))  # the same segment with nothing before it
-        _control(model, free, grammar.begin[name])
-        unguided = free.speaking(name, grammar.causal[name])
-    _control(model, context, grammar.begin[name])
+    """Sample one segment for each sequence; the context has it and its control tokens, if more is to come."""
+    grammar, name = model.grammar, choice.name
+    causal, scale = grammar.causal[name], settings.scale(name, grammar.causal[name])
+    begin = grammar.begin_of(name, choice.length or 0)
+    _control(model, context, begin)
     request = Request(
-        generators,
-        length=grammar.tokens[name].length,
+        [generators[row] for row in rows],
+        length=choice.length,
         stop=grammar.stop(name),
         max_length=settings.max_length,
         temperature=settings.temperature,
+        top_k=settings.top_k,
         top_p=settings.top_p,
-        guidance=settings.guidance,
-        unguided=unguided,
+        min_p=settings.min_p,
+        repetition_penalty=settings.repetition_penalty,
+        guidance=scale,
+        progress=progress
+        and (lambda ids: [progress(*told) for told in zip(rows, [name] * len(rows), ids, strict=True)]),
     )
-    tokens = objective.sample(context.speaking(name, grammar.causal[name]), request)
-    _control(model, context, grammar.end[name])
+    voices = context
+    if scale != 1:
+        free = Context(model.backbone, len(rows))  # the same segment with nothing before it
+        _control(model, free, grammar.end_of_document, begin)
+        voices = context + free
+    tokens = model.objectives[name].sample(voices.speaking(name, causal), request)
+    if causal and voices is not context:
+        context[range(len(rows))] = voices[range(len(rows))]
+    if more:
+        if not causal:
+            _append(model, context, name, tokens)
+        _control(model, context, grammar.end[name])
     return tokens

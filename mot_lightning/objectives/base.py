@@ -4,8 +4,9 @@ Knows one modality's tokens and hidden states; nothing of the other modalities, 
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +25,11 @@ class View(NamedTuple):
 
 
 class Context(Protocol):
-    """r growing sequences and their cached keys and values (`mot_lightning.generation.context`)."""
+    """r growing sequences and their cached keys and values (`mot_lightning.generation.context`).
+
+    With classifier-free guidance (`Request.guidance`) there are 2 r: those to be continued, and after them their twins,
+    which hold the same segment without what precedes it. All tokens come to both.
+    """
 
     @property
     def last(self) -> Tensor:
@@ -45,13 +50,27 @@ class Request:
     """How segments are to be sampled: one generator per sequence, so that no sample depends on its batch."""
 
     generators: list[torch.Generator]
-    length: int | None = None  # tokens, where the modality's shape fixes them
+    length: int | None = None  # tokens, where no stop id ends the segment
     stop: int | None = None  # the id that ends the segment, where one does
     max_length: int = 256  # tokens, where a stop id ends the segment
     temperature: float = 1.0  # of discrete tokens; 0 takes the likeliest
+    top_k: int = 0  # how many of the likeliest ids may be drawn; 0 is all
     top_p: float = 1.0  # share of the probability that is sampled from
+    min_p: float = 0.0  # share of the likeliest id's probability that an id must have
+    repetition_penalty: float = 1.0  # of ids that the segment already holds; 1 is none
     guidance: float = 1.0  # classifier-free guidance scale; 1 is none
-    unguided: Context | None = None  # the same segments without what precedes them, when guidance is on
+    progress: Callable[[list[int | None]], Any] | None = None  # told the id that each sequence gets, as it gets it
+
+    def both(self, x: Tensor) -> Tensor:
+        """What comes to each of the r sequences (r, ...), for all of the context: their twins get the same."""
+        return x if self.guidance == 1 else torch.cat([x, x])
+
+    def guide(self, prediction: Tensor) -> Tensor:
+        """Predictions for all of the context -> (r, ...): classifier-free guidance (arXiv 2207.12598, eq. 6)."""
+        if self.guidance == 1:
+            return prediction
+        prompted, free = prediction.chunk(2)
+        return free + self.guidance * (prompted - free)
 
 
 class Objective(nn.Module, ABC):
@@ -64,8 +83,9 @@ class Objective(nn.Module, ABC):
 
     @classmethod
     def fits(cls, tokens: Tokens) -> bool:
-        """Whether it can learn and make such tokens. Ids in causal order end by a stop id, all else by its shape."""
-        return cls.discrete == tokens.discrete and (tokens.length is not None or (cls.discrete and cls.causal))
+        """Whether it can learn and make such tokens. Ids in causal order end by a stop id, all else by its length."""
+        told = tokens.length is not None or tokens.max_length is not None  # by its shape, or by its begin token
+        return cls.discrete == tokens.discrete and (told or (cls.discrete and cls.causal))
 
     @abstractmethod
     def build(self, dim: int, tokens: Tokens) -> None:
@@ -85,7 +105,16 @@ class Objective(nn.Module, ABC):
 
     @abstractmethod
     def sample(self, context: Context, request: Request) -> list[Tensor]:
-        """The tokens of one segment for each sequence of the context, which grows by them."""
+        """The tokens of one segment for each sequence. A context grows by those of a causal objective, token by token;
+        whoever asked appends all others."""
+
+
+def places(part: Part) -> tuple[Tensor, Tensor]:
+    """The place of each token in its segment (n,), and how many tokens each segment has (k,)."""
+    ones = torch.ones(len(part.segment), dtype=torch.long, device=part.segment.device)
+    sizes = torch.zeros(len(part.loss), dtype=torch.long, device=ones.device).index_add(0, part.segment, ones)
+    first = sizes.cumsum(0) - sizes
+    return torch.arange(len(ones), device=ones.device) - first[part.segment], sizes
 
 
 def generator_for(*numbers: int, device: torch.device | str = "cpu") -> torch.Generator:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from mot_lightning.objectives.base import Context, Objective, Request, View
+from mot_lightning.objectives.base import Context, Objective, Request, View, places
 from mot_lightning.objectives.latent_io import LatentIO, LinearIO, Skip, UNetIO
 from mot_lightning.objectives.scheduler import check_scheduler, make_scheduler, scheduler_config, takes_generator
 from mot_lightning.sequence import Part, Tokens
@@ -67,7 +67,8 @@ class Denoiser(Objective):
         assert tokens.latent_dim is not None
         self.tokens = tokens
         self.io = self._io(dim, tokens)  # type: ignore[assignment]
-        self.place = nn.Embedding(tokens.length, dim) if tokens.length else None
+        longest = tokens.length or tokens.max_length
+        self.place = nn.Embedding(longest, dim) if longest else None
         self.time = TimeEmbedding(dim)
 
     @abstractmethod
@@ -91,8 +92,7 @@ class Denoiser(Objective):
         noise = torch.randn(part.tokens.shape, generator=generator, device=part.tokens.device)  # (n, latent_dim)
         x_t, target = self.corrupt(part.tokens, noise, t[part.segment][:, None])
         x_t = torch.where(part.loss[part.segment][:, None], x_t, part.tokens)
-        place = torch.arange(len(x_t), device=x_t.device) % (self.tokens.length or 1)  # (n,)
-        embedding, condition, skip = self._embed(x_t, place, t, part.segment)
+        embedding, condition, skip = self._embed(x_t, places(part)[0], t, part.segment)
         weight = self.weigh(t)
         return View(embedding, target, condition, None if weight is None else weight[part.segment], skip)
 
@@ -137,11 +137,6 @@ class Denoiser(Objective):
         for timestep in scheduler.timesteps:
             t = (timestep / scheduler.config.num_train_timesteps).to(device).expand(len(x_t))  # (r,)
             seen = scheduler.scale_model_input(x_t, timestep) if hasattr(scheduler, "scale_model_input") else x_t
-            prediction = self.predict(context, seen, t)
-            if request.unguided is not None:  # classifier-free guidance, arXiv 2207.12598
-                free = self.predict(request.unguided, seen, t)
-                prediction = free + request.guidance * (prediction - free)
+            prediction = request.guide(self.predict(context, request.both(seen), request.both(t)))
             x_t = scheduler.step(self.for_scheduler(prediction, seen, t), timestep, x_t, **draws).prev_sample
-        embedding, condition = self.embed_clean(x_t)
-        context.append(embedding, condition)
         return list(x_t)

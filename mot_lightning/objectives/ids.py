@@ -1,4 +1,4 @@
-"""What all objectives of ids share: a table that embeds, a head that predicts, its cross-entropy, and a draw.
+"""What all objectives of ids share: a table that embeds, a head that predicts, and its cross-entropy.
 
 Knows ids and hidden states; which id is asked for, and where, is each objective's own.
 """
@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from mot_lightning.objectives.base import Objective, Request
+from mot_lightning.objectives.base import Objective
 from mot_lightning.sequence import Tokens
 
 
@@ -70,19 +70,3 @@ class Ids(Objective):
             return F.cross_entropy(logits, target, reduction="none")
         loss = F.cross_entropy(logits, target, reduction="none", label_smoothing=self.label_smoothing)
         return loss + self.z_loss * logits.logsumexp(-1).square() if self.z_loss else loss  # (t,)
-
-
-def draw(logits: Tensor, request: Request) -> Tensor:
-    """One of v ids for each logits (r, ..., v), each row by its own generator."""
-    if request.temperature == 0:
-        return logits.argmax(-1)
-    probability = (logits / request.temperature).softmax(-1)
-    ranked, rank = probability.sort(dim=-1, descending=True)
-    if request.top_p < 1:  # nucleus sampling, arXiv 1904.09751
-        ranked[ranked.cumsum(-1) - ranked + 1e-6 >= request.top_p] = 0
-    # a race of exponential clocks is won in proportion to their rates
-    clocks = torch.stack(
-        [torch.empty_like(p).exponential_(generator=g) for p, g in zip(ranked, request.generators, strict=True)]
-    )
-    winner = (ranked / clocks).argmax(-1, keepdim=True)
-    return rank.gather(-1, winner)[..., 0]  # (r, ...)

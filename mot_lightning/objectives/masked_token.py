@@ -6,8 +6,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from mot_lightning.objectives.base import Context, Request, View
-from mot_lightning.objectives.ids import Ids, draw
+from mot_lightning.objectives.base import Context, Request, View, places
+from mot_lightning.objectives.drawing import draw
+from mot_lightning.objectives.ids import Ids
 from mot_lightning.sequence import Part, Tokens
 
 
@@ -53,7 +54,8 @@ class MaskedToken(Ids):
     def build(self, dim: int, tokens: Tokens) -> None:
         super().build(dim, tokens)
         self.mask = nn.Embedding(1, dim)
-        self.place = nn.Embedding(tokens.length, dim) if tokens.length else None  # masks look all alike
+        longest = tokens.length or tokens.max_length
+        self.place = nn.Embedding(longest, dim) if longest else None  # masks look all alike
 
     def share(self, u: Tensor) -> Tensor:
         """The share of a segment that is masked, from 1 at u = 0 to 0 at u = 1."""
@@ -63,20 +65,17 @@ class MaskedToken(Ids):
         """Which tokens are masked (n,), and the share of each segment that is (k,): at most its noise cap."""
         k, device = len(part.loss), part.tokens.device
         score, u = (torch.rand(n, generator=generator, device=device) for n in (len(part.tokens), k))
-        size = torch.zeros(k, device=device).index_add(0, part.segment, torch.ones_like(score))  # (k,)
+        place, size = places(part)
         most = (part.noise_cap * size).floor()
         count = (self.share(u) * most).ceil() * part.loss  # (k,), at least 1 where the cap leaves one
         order = (part.segment + score.double()).argsort()  # segment by segment, in each at random
-        first = size.cumsum(0) - size
-        place = torch.arange(len(score), device=device) - first[part.segment]  # the order keeps segments where they are
-        rank = torch.empty_like(place).index_copy(0, order, place)
+        rank = torch.empty_like(place).index_copy(0, order, place)  # the order keeps segments where they are
         return rank < count[part.segment], count / size.clamp(min=1)
 
     def embed(self, part: Part, generator: torch.Generator) -> View:
         masked, share = self.draw_mask(part, generator)  # (n,), (k,)
-        place = torch.arange(len(part.tokens), device=part.tokens.device) % (self.tokens.length or 1)  # (n,)
         weight = masked / share[part.segment].where(masked, 1.0)  # (n,)
-        return View(self._embed_masked(part.tokens, masked, place), part.target, weight=weight)
+        return View(self._embed_masked(part.tokens, masked, places(part)[0]), part.target, weight=weight)
 
     def _embed_masked(self, ids: Tensor, masked: Tensor, place: Tensor) -> Tensor:
         embedding = torch.where(masked[..., None], self.mask.weight[0], self._embed(ids))  # (..., n, d)
@@ -104,10 +103,8 @@ class MaskedToken(Ids):
         masked = torch.ones_like(ids, dtype=torch.bool)
         left, steps = n, min(self.steps, n)
         for step in range(1, steps + 1):
-            logits = self.predict(context, ids, masked)  # (r, n, v)
-            if request.unguided is not None:  # classifier-free guidance on logits, as in Muse (arXiv 2301.00704)
-                free = self.predict(request.unguided, ids, masked)
-                logits = free + request.guidance * (logits - free)
+            # guided on logits, as in Muse (arXiv 2301.00704)
+            logits = request.guide(self.predict(context, request.both(ids), request.both(masked)))  # (r, n, v)
             ids = torch.where(masked, draw(logits, request), ids)
             # every step settles one id at least, and leaves one for each step to come
             wanted = int(n * self.share(torch.tensor(step / steps, dtype=torch.float64)))
@@ -118,5 +115,4 @@ class MaskedToken(Ids):
                 sure = sure - self.choice_temperature * (1 - step / steps) * torch.stack(noise).log()  # Gumbel
             sure = sure.masked_fill(~masked, math.inf)
             masked = torch.zeros_like(masked).scatter(1, sure.topk(left, largest=False).indices, True)
-        context.append(self.embed_clean(ids)[0])
         return list(ids)

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from mot_lightning.objectives.base import Context, Request, View
-from mot_lightning.objectives.ids import Ids, draw
+from mot_lightning.objectives.drawing import draw
+from mot_lightning.objectives.ids import Ids
 from mot_lightning.sequence import Part
 
 
@@ -39,18 +40,27 @@ class NextToken(Ids):
     def sample(self, context: Context, request: Request) -> list[Tensor]:
         stop = request.stop
         assert stop is not None, "the grammar gives every modality learned by NextToken a stop id"
+        r, device = len(request.generators), context.last.device
         tokens: list[Tensor] = []
-        running = torch.ones(len(context.last), dtype=torch.bool, device=context.last.device)  # (r,)
+        running = torch.ones(r, dtype=torch.bool, device=device)
+        seen = torch.zeros(r, stop + 1, dtype=torch.bool, device=device)
         for _ in range(request.max_length):
+            logits = request.guide(self.head(context.last)[:, : stop + 1].float())  # (r, stop + 1)
             # only rows that still write draw, so that no sample depends on how long the others are
             rows = running.nonzero()[:, 0]
             own = replace(request, generators=[request.generators[i] for i in rows.tolist()])
-            chosen = torch.full((len(running),), stop, device=running.device)  # (r,)
-            chosen[rows] = self.choose(context.last[rows], slice(0, stop + 1), own)
+            chosen = torch.full((r,), stop, device=device)
+            chosen[rows] = draw(logits[rows], own, seen[rows])
             running = running & (chosen != stop)
+            if request.progress is not None:
+                request.progress([id if id != stop else None for id in chosen.tolist()])
             if not running.any():
                 break
             tokens.append(torch.where(running, chosen, -1))
-            context.append(self._embed(chosen)[:, None], counts=running.long())
-        written = torch.stack(tokens, 1) if tokens else context.last.new_empty(len(running), 0, dtype=torch.long)
+            seen[torch.arange(r, device=device), chosen] = True
+            context.append(request.both(self._embed(chosen)[:, None]), counts=request.both(running.long()))
+        else:
+            if request.progress is not None:
+                request.progress([None] * r)
+        written = torch.stack(tokens, 1) if tokens else context.last.new_empty(r, 0, dtype=torch.long)
         return [row[row >= 0] for row in written]

@@ -35,6 +35,6 @@ class Regression(Objective):
         assert request.length is not None
         latents: list[Tensor] = []
         for _ in range(request.length):
-            latents.append(self.output(context.last).float())  # (r, latent_dim)
-            context.append(self.input(latents[-1])[:, None])
+            latents.append(request.guide(self.output(context.last).float()))  # (r, latent_dim)
+            context.append(request.both(self.input(latents[-1])[:, None]))
         return list(torch.stack(latents, 1))  # (r, n, latent_dim)

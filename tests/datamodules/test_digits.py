@@ -230,6 +230,11 @@ def test_documents_without_an_image_are_never_cut():
         assert sorted(kinds(document)) == ["speech", "text"]
 
 
+def test_documents_are_cut_to_the_modalities_that_are_to_be_guided():
+    for document in encoded(digits(documents={"text+image": 1}, condition_dropout=1, guided=("text",)), count=100):
+        assert kinds(document) == ["text"]
+
+
 # draws and batches
 
 

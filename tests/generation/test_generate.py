@@ -7,6 +7,7 @@ from conftest import TOKENS, make_document, make_model
 from properties import assert_a_sample_does_not_depend_on_its_batch, assert_same_segments, hidden_states
 
 from mot_lightning.generation import GenerationSettings, generate
+from mot_lightning.generation.layout import by_input
 from mot_lightning.sequence import Segment
 
 NAMES = ("text", "image", "speech")
@@ -131,6 +132,16 @@ def test_guidance_of_one_is_none_and_of_zero_forgets_the_prompt(image):
     torch.testing.assert_close(made([], 3.0), made([], 1.0), rtol=1e-3, atol=1e-3)  # nothing to be guided by
 
 
+def test_weights_lie_as_they_did_once_it_is_done():
+    model = quick()
+    before = [(p.data_ptr(), p.stride(), p.clone()) for p in model.parameters()]
+    with by_input(model):
+        assert any(p.stride() != stride for p, (_, stride, _) in zip(model.parameters(), before, strict=True))
+        assert all(torch.equal(p, values) for p, (*_, values) in zip(model.parameters(), before, strict=True))
+    generate(model, prompts(), GenerationSettings(NAMES, max_length=2))
+    assert all((p.data_ptr(), p.stride()) == own[:2] for p, own in zip(model.parameters(), before, strict=True))
+
+
 def test_empty_segments_in_a_prompt_are_read():
     empty = [Segment("text", torch.empty(0, dtype=torch.long))]
     full = [Segment("text", torch.tensor([1, 2, 3]))]
@@ -147,6 +158,10 @@ def test_empty_segments_in_a_prompt_are_read():
         ({"top_p": 0.0}, "top_p is 0.0, wanted a share above 0, up to 1"),
         ({"top_p": 1.5}, "top_p is 1.5, wanted a share above 0, up to 1"),
         ({"guidance": -2.0}, "guidance is -2.0, wanted 0 or more"),
+        ({"guidance": {"image": -2.0}}, "guidance of image is -2.0, wanted 0 or more"),
+        ({"top_k": -1}, "top_k is -1, wanted 0 .all. or more"),
+        ({"min_p": 1.5}, "min_p is 1.5, wanted a share from 0 to 1"),
+        ({"repetition_penalty": 0.0}, "repetition_penalty is 0.0, wanted above 0"),
     ],
 )
 def test_settings_out_of_range_are_refused_in_one_line(wrong, message):

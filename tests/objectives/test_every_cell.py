@@ -31,7 +31,9 @@ KINDS = {
     "image codes": Tokens(vocab_size=12, length=9, grid=(3, 3)),
     "image latents": Tokens(latent_dim=4, length=4, grid=(2, 2), patch_size=2),
     "speech units": Tokens(vocab_size=9),
+    "speech units of a told length": Tokens(vocab_size=9, max_length=8),
     "speech latents": Tokens(latent_dim=5, length=6),
+    "speech latents of a told length": Tokens(latent_dim=5, max_length=8),
 }
 DDPM = {  # noise added at each step mends what an error in the noise does to x_0 where there is little of it
     "class_path": "diffusers.DDPMScheduler",
@@ -138,7 +140,7 @@ def test_a_sample_of_any_objective_does_not_depend_on_its_batch(kind, objective,
 
 FITTING = {
     "Bytes": {"NextToken"},
-    "LogMelUnits": {"NextToken"},
+    "LogMelUnits": {"MaskedToken", "NextToken"},
     "Patches": {"Diffusion", "FlowMatching", "Regression"},
 }
 

@@ -95,7 +95,8 @@ class Known(MaskedToken):
 
     def predict(self, context, ids, masked):
         self.shown.append(masked.sum(1).tolist())
-        return self.belief[0 if context is self.guided else 1].expand(*ids.shape, 5)
+        prompted, *free = self.belief[:, None, None].expand(-1, self.rows, ids.shape[1], 5)
+        return prompted if len(ids) == self.rows else torch.cat([prompted, *free])
 
 
 def sample(rows, guidance=1.0, belief=None, **settings):
@@ -103,15 +104,14 @@ def sample(rows, guidance=1.0, belief=None, **settings):
     objective = Known(**settings)
     objective.build(32, CODES)
     objective.shown = []
-    context, other = (Context(model.backbone, rows).speaking("codes", False) for _ in range(2))
-    objective.guided = context
+    objective.rows = rows
+    context = Context(model.backbone, rows if guidance == 1 else 2 * rows).speaking("codes", False)
     uniform = torch.zeros(2, 5)
     objective.belief = uniform if belief is None else belief
     request = Request(
         [generator_for(0, i) for i in range(rows)],
         length=8,
         guidance=guidance,
-        unguided=None if guidance == 1 else other,
     )
     with torch.no_grad():
         return torch.stack(objective.sample(context, request)), objective.shown

@@ -27,7 +27,7 @@ class PerfectDiffusion(Diffusion):
 
 
 def sample(objective, x_0, seed=0):
-    """What is sampled after one token, and the context that grew by it."""
+    """What is sampled after one token."""
     objective.build(32, TOKENS["image"])
     objective.x_0 = x_0
     context = Context(make_model("token").backbone, len(x_0))
@@ -35,7 +35,7 @@ def sample(objective, x_0, seed=0):
         context.append(torch.ones(len(x_0), 1, 32), "text", True)
         generators = [generator_for(seed, i) for i in range(len(x_0))]
         found = objective.sample(context.speaking("image", False), Request(generators, length=4))
-    assert context.lengths.tolist() == [5] * len(x_0)  # what was made stays, and no noisy step does
+    assert context.lengths.tolist() == [1] * len(x_0)  # no noisy step stays; what was made is whoever asked's to append
     return torch.stack(found)
 
 

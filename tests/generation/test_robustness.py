@@ -1,0 +1,90 @@
+"""Whatever comes as a prompt, what comes back is whole."""
+
+import random
+
+import pytest
+import torch
+
+from datamodules import Digits
+from mot_lightning.backbone import BackboneSettings
+from mot_lightning.codecs import Bytes, LogMelUnits, Patches
+from mot_lightning.module import Modality, MoTModule
+from mot_lightning.objectives import FlowMatching, NextToken
+from mot_lightning.objectives.base import generator_for
+from mot_lightning.sequence import Segment
+
+SAMPLES, AT_ONCE = 200, 25
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A small model after a few steps, back from its checkpoint, and its data."""
+    torch.set_num_threads(1)
+    modalities = {
+        "text": Modality(Bytes(), NextToken()),
+        "image": Modality(Patches(shape=(1, 8, 8), patch_size=2), FlowMatching(steps=3)),
+        "speech": Modality(LogMelUnits(vocab_size=16, griffin_lim_iterations=1), NextToken()),
+    }
+    module = MoTModule(modalities, control="text", backbone=BackboneSettings(dim=32, depth=1, heads=2))
+    data = Digits(batch_size=8)
+    data.setup("fit")
+    for name, codec in module.codecs.items():
+        codec.fit(data.media(name, "train")[:200])
+    data.connect(dict(module.codecs), module.model.grammar)
+    optimizer = torch.optim.AdamW(module.model.parameters(), lr=1e-2)
+    for step, batch in zip(range(40), data.train_dataloader(), strict=False):
+        module.weighted(module.sums(module.model(batch, generator_for(step)), batch)).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    module.average.load_state_dict(module.model.state_dict())
+    return module.eval(), data
+
+
+def some_prompt(data, rng):
+    """Text, images and sounds in any order: none, some, or a very long text."""
+    texts = ["", "a handwritten seven", "\u00e9\u4e2d\U0001f600", "long " * 300, "\n\0\t", "</p><script>"]
+    pieces = []
+    for _ in range(rng.randrange(4)):
+        name = rng.choice(["text", "image", "speech"])
+        pieces.append((name, rng.choice(texts) if name == "text" else rng.choice(data.media(name, "train"))))
+    return pieces
+
+
+def test_no_prompt_breaks_it_and_no_segment_is_left_unfinished(trained):
+    module, data = trained
+    rng, grammar = random.Random(0), module.model.grammar
+    kinds = set()
+    for start in range(0, SAMPLES, AT_ONCE):
+        prompts = [some_prompt(data, rng) for _ in range(AT_ONCE)]
+        modalities = tuple(rng.choices(["text", "image", "speech"], k=3)) if rng.random() < 0.5 else ()
+        settings = {
+            "modalities": modalities,
+            "max_segments": 3,
+            "max_length": 20,
+            "temperature": rng.choice([0.0, 0.7, 1.5]),
+            "top_k": rng.choice([0, 5]),
+            "top_p": rng.choice([0.9, 1.0]),
+            "min_p": rng.choice([0.0, 0.1]),
+            "repetition_penalty": rng.choice([1.0, 1.3]),
+            "guidance": rng.choice([1.0, 2.0, {"text": 1.5, "image": 3.0}]),
+            "seed": start,
+        }
+        documents = module.generate(prompts, **settings)
+        assert len(documents) == AT_ONCE
+        for document in documents:
+            assert [name for name, _ in document] == [*modalities] if modalities else len(document) <= 3
+            for name, media in document:
+                kinds.add(name)
+                codec = module.codecs[name]
+                tokens = codec.encode(media)
+                grammar.check(Segment(name, tokens))
+                if name == "image":
+                    assert media.isfinite().all()
+                    assert tokens.shape == (codec.length, codec.latent_dim)
+                    torch.testing.assert_close(codec.decode(tokens), media, atol=1e-5, rtol=0)
+                elif name == "text":
+                    assert codec.decode(tokens) == media
+                else:
+                    assert media.isfinite().all()
+                    assert len(media) <= 20 * codec.samples_per_unit
+    assert kinds == {"text", "image", "speech"}

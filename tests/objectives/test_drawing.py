@@ -1,0 +1,81 @@
+"""What may be drawn, and how often."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from mot_lightning.objectives.base import Request, generator_for
+from mot_lightning.objectives.drawing import draw, penalised, truncated
+
+LOGITS = 3 * torch.randn(50, 40, generator=torch.Generator().manual_seed(0))
+
+
+def kept(**settings):
+    return truncated(LOGITS, **settings).isfinite()
+
+
+def test_top_k_keeps_the_k_likeliest_and_all_where_there_are_fewer():
+    found = kept(top_k=3)
+    assert (found.sum(-1) == 3).all()
+    assert (LOGITS[found].view(50, 3).amin(-1) >= LOGITS.masked_fill(found, -torch.inf).amax(-1)).all()
+    assert kept(top_k=1000).all()
+
+
+@pytest.mark.parametrize("share", [1e-9, 0.3, 0.9, 1.0])
+def test_top_p_keeps_the_fewest_ids_that_share_the_probability(share):
+    probability, found = LOGITS.softmax(-1), kept(top_p=share)
+    assert (found.sum(-1) >= 1).all()
+    held = (probability * found).sum(-1)
+    assert (held >= share - 1e-5).all()
+    least = probability.masked_fill(~found, 2).amin(-1)
+    assert share == 1 or (held - least < share).all()
+
+
+def test_min_p_keeps_ids_by_their_share_of_the_likeliest():
+    probability = LOGITS.softmax(-1)
+    assert torch.equal(kept(min_p=0.2), probability >= 0.2 * probability.amax(-1, keepdim=True))
+    assert (kept(min_p=1.0).sum(-1) == 1).all()
+
+
+def test_a_penalty_makes_what_was_seen_less_likely_whatever_its_sign():
+    logits, seen = torch.tensor([2.0, -2.0, 2.0, -2.0]), torch.tensor([True, True, False, False])
+    assert penalised(logits, seen, 2.0).tolist() == [1.0, -4.0, 2.0, -2.0]
+
+
+def test_the_processors_of_transformers_keep_the_same():
+    processors = pytest.importorskip("transformers.generation.logits_process")
+    ids = torch.randint(40, (50, 5), generator=torch.Generator().manual_seed(1))
+    theirs = processors.RepetitionPenaltyLogitsProcessor(1.7)(ids, LOGITS.clone()) / 0.7
+    for warper in (
+        processors.TopKLogitsWarper(12),
+        processors.TopPLogitsWarper(0.8),
+        processors.MinPLogitsWarper(0.05),
+    ):
+        theirs = warper(ids, theirs)
+    seen = torch.zeros_like(LOGITS, dtype=torch.bool).scatter(1, ids, True)
+    ours = truncated(penalised(LOGITS, seen, 1.7) / 0.7, 12, 0.8, 0.05)
+    torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("settings", [{}, {"temperature": 2.0}, {"top_k": 2}])
+def test_ids_come_as_often_as_they_are_likely(settings):
+    n, logits = 20_000, torch.tensor([1.0, 0.0, -1.0])
+    request = replace(Request([generator_for(0)]), **settings)
+    found = draw(logits.expand(1, n, 3), request)[0].bincount(minlength=3) / n
+    scaled = truncated(logits / request.temperature, request.top_k)
+    torch.testing.assert_close(found, scaled.softmax(-1), rtol=0, atol=0.015)
+
+
+def test_each_sequence_draws_by_its_own_generator():
+    together = draw(LOGITS[:2], Request([generator_for(1), generator_for(2)]))
+    alone = [draw(LOGITS[i : i + 1], Request([generator_for(i + 1)])) for i in range(2)]
+    assert torch.equal(together, torch.cat(alone))
+
+
+def test_no_temperature_takes_the_likeliest_of_what_is_left():
+    seen = torch.zeros(1, 3, dtype=torch.bool)
+    seen[0, 0] = True
+    request = Request([generator_for(0)], temperature=0, repetition_penalty=3.0)
+    assert draw(torch.tensor([[2.0, 1.0, 0.0]]), request).item() == 0
+    assert draw(torch.tensor([[2.0, 1.0, 0.0]]), request, seen).item() == 1
