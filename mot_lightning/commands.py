@@ -11,6 +11,7 @@ from typing import Any
 
 from mot_lightning import run_folder
 from mot_lightning.callbacks import Stopped
+from mot_lightning.codecs.base import check_codecs
 from mot_lightning.config import ConfigError
 from mot_lightning.lightning_cli import MoTCLI, instantiate
 from mot_lightning.module import MoTModule
@@ -102,8 +103,14 @@ def _check_data(cli: MoTCLI, command: str) -> None:
 
 def _check_weights(module: MoTModule, checkpoint: dict[str, Any], path: Path | None) -> None:
     found, wanted = checkpoint["state_dict"], module.state_dict()
-    differ = sorted({*found} ^ {*wanted}) or [k for k in wanted if found[k].shape != wanted[k].shape]
+    extra = "_extra_state"  # what a codec learned, of any shape
+    fixed = [k for k in wanted if not k.endswith(extra)]
+    differ = sorted({*found} ^ {*wanted}) or [k for k in fixed if found[k].shape != wanted[k].shape]
     if differ:
         raise ConfigError(
             f"--ckpt_path {path} is of another model: they differ in {differ[0]} and {len(differ) - 1} more"
         )
+    try:
+        check_codecs(module.codecs, checkpoint)
+    except ValueError as error:
+        raise ConfigError(f"--ckpt_path {path}: {error}") from error

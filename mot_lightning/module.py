@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
@@ -17,6 +18,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from mot_lightning.backbone import BackboneSettings
 from mot_lightning.backbone.moe import Report, experts_of
 from mot_lightning.codecs import Codec
+from mot_lightning.codecs.base import check_codecs
 from mot_lightning.model import Losses, MixtureOfTransformers
 from mot_lightning.objectives import Objective
 from mot_lightning.objectives.base import generator_for, mix
@@ -117,6 +119,7 @@ class MoTModule(LightningModule):
         self.weights = {name: modality.weight for name, modality in modalities.items()}
         self.config: dict[str, Any] = {}  # what the command line built this from; travels in the checkpoint
         self._present: dict[str, bool] = dict.fromkeys(modalities, False)
+        self._sizes: dict[str, Tensor | None] = {}  # asked for once the codecs have learned
 
     @property
     def data(self) -> Any:
@@ -143,17 +146,26 @@ class MoTModule(LightningModule):
     # steps
 
     def sums(self, losses: dict[str, Losses], batch: InterleavedBatch) -> Tensor:
-        """(m, 5) for each modality: sum of losses, their count; the same of content alone; segments with a loss."""
+        """(m, 5) for each modality: sum of losses, their count; the same of content alone; bytes that it writes."""
         rows = []
         for name in self.modalities:
             loss, weight, content = losses[name]
             weighted, own = loss * weight, weight * content
+            written = self._written(name, batch.parts[name].target)
             rows.append(
-                torch.stack(
-                    [weighted.sum(), weight.sum(), (loss * own).sum(), own.sum(), batch.parts[name].loss.sum().float()]
-                )
+                torch.stack([weighted.sum(), weight.sum(), (loss * own).sum(), own.sum(), (written * own).sum()])
             )
         return torch.stack(rows)
+
+    def _written(self, name: str, target: Tensor) -> Tensor:
+        """Bytes that each target writes, (t,): none, where a medium is no bytes and for stop and control ids."""
+        if name not in self._sizes:
+            sizes = self.codecs[name].sizes()
+            if sizes is not None:
+                sizes = F.pad(sizes, (0, self.model.grammar.ids(name) - len(sizes))).to(target.device)
+            self._sizes[name] = sizes
+        found = self._sizes[name]
+        return target.new_zeros(()) if found is None else found[target]
 
     def weighted(self, sums: Tensor) -> Tensor:
         """Sum over modalities of weight * (sum of losses / count), the count clamped for what is absent."""
@@ -227,3 +239,7 @@ class MoTModule(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["config"] = self.config
+        checkpoint["codecs"] = {name: codec.identity(codec.state_dict()) for name, codec in self.codecs.items()}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        check_codecs(self.codecs, checkpoint)
