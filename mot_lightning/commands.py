@@ -50,6 +50,8 @@ def run(
     if checkpoint is not None:
         _check_weights(cli.model, checkpoint, path)
     if command == "generate":
+        if not isinstance(cli.model, MoTModule):
+            raise ConfigError(f"--ckpt_path {path} is of a codec, wanted a model's")
         from mot_lightning.generation.command import run_generate
 
         run_generate(cli.model, checkpoint, path, options)
@@ -101,7 +103,7 @@ def _check_data(cli: MoTCLI, command: str) -> None:
         raise ConfigError(str(error)) from error
 
 
-def _check_weights(module: MoTModule, checkpoint: dict[str, Any], path: Path | None) -> None:
+def _check_weights(module: Any, checkpoint: dict[str, Any], path: Path | None) -> None:
     found, wanted = checkpoint["state_dict"], module.state_dict()
     extra = "_extra_state"  # what a codec learned, of any shape
     fixed = [k for k in wanted if not k.endswith(extra)]

@@ -90,7 +90,7 @@ class Codec(nn.Module, ABC):
         return None
 
     def quantities(self, nats: float, targets: float, size: float) -> dict[str, float]:
-        """Named numbers, for ids, from the summed loss of so many targets, stop ids included, that write `size` bytes."""
+        """Named numbers, for ids, from the summed loss of so many targets, stop ids too, that write `size` bytes."""
         return {"perplexity": math.exp(min(nats / targets, 50.0))}
 
 

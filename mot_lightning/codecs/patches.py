@@ -62,4 +62,5 @@ class Patches(ImageCodec):
         return (to_patches(media, self.patch_size) - self.mean.to(media)) / self.std.to(media)  # (n, c p p)
 
     def decode(self, tokens: Tensor) -> Tensor:
-        return from_patches(tokens * self.std + self.mean, self.shape[1:], self.patch_size).clamp(0, 1)  # (c, h, w)
+        _, h, w = self.shape
+        return from_patches(tokens * self.std + self.mean, (h, w), self.patch_size).clamp(0, 1)  # (c, h, w)

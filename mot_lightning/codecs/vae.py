@@ -38,7 +38,7 @@ class VAE(Autoencoder):
         latent_channels: int = 4,
         downsample: int = 2,
         channels: int = 32,
-        steps: int = 1500,
+        steps: int = 1000,
         kl_weight: float = 1e-3,
     ) -> None:
         super().__init__(shape, name_or_path, downsample, channels, steps)

@@ -38,7 +38,7 @@ class VQ(Autoencoder):
         latent_channels: int = 4,
         downsample: int = 2,
         channels: int = 32,
-        steps: int = 1500,
+        steps: int = 1000,
     ) -> None:
         super().__init__(shape, name_or_path, downsample, channels, steps)
         if vocab_size < 2:
@@ -102,7 +102,7 @@ class VQ(Autoencoder):
 
     @torch.no_grad()
     def quality(self, images: Tensor) -> dict[str, float]:
-        """PSNR, the share of codes in use, and the perplexity of their use: as many codes, equally used, say as much."""
+        """PSNR, the share of codes in use, and perplexity: so many codes, used alike, would say as much."""
         counts = in_parts(self.ids, images).flatten().bincount(minlength=self.vocab_size).double()
         share = counts / counts.sum()
         return {
