@@ -41,7 +41,8 @@ class Reconstructions(Callback):
         codec, images = pl_module.codec, media_of(pl_module, "val", self.prompts)
         with torch.no_grad():
             back = codec.images(codec.latents(images))
-        pairs = list(torch.cat([images, back], 2).cpu())  # (c, 2 h, w) each
+        line = images.new_full((*images.shape[:2], 1, images.shape[3]), 0.5)
+        pairs = list(torch.cat([images, line, back], 2).cpu())  # (c, 2 h + 1, w) each
         captions = [f"{10 * (1 / (a - b).square().mean()).log10():.1f} dB" for a, b in zip(images, back, strict=True)]
         folder = Path(trainer.default_root_dir) / "samples" / f"step_{trainer.global_step:06d}"
         folder.mkdir(parents=True, exist_ok=True)

@@ -130,7 +130,7 @@ class Autoencoder(ImageCodec):
     def fit(self, media: Sequence[Tensor]) -> None:
         """Train the network, or take it from the cache where it was trained on the same images before."""
         if self.name_or_path is None:
-            from mot_lightning.codecs.training import train_once  # imports Lightning
+            from mot_lightning.codecs.training import train_once  # it imports this module
 
             train_once(self, torch.stack(list(media)))
 

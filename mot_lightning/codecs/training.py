@@ -10,18 +10,16 @@ from typing import Any
 
 import torch
 from filelock import FileLock
-from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import TQDMProgressBar
-from lightning.pytorch.utilities.seed import isolate_rng
-from torch import Tensor
-from torch.utils.data import DataLoader, RandomSampler
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+from tqdm import tqdm
 
 from mot_lightning.codecs.autoencoder import Autoencoder
 from mot_lightning.codecs.base import Codec
 from mot_lightning.codecs.outside import fingerprint
 from mot_lightning.objectives.base import generator_for
 
-BATCH = 64
+BATCH, LEARNING_RATE = 64, 2e-3
 SOME = 2048  # training images that stand for all, where a codec looks at many at once
 CACHE = "MOT_LIGHTNING_CACHE"  # names the folder of trained codecs; ~/.cache/mot_lightning without it
 
@@ -39,7 +37,7 @@ class CodecModule(LightningModule):
         ValueError: the codec has no network to train.
     """
 
-    def __init__(self, codec: Codec, modality: str, learning_rate: float = 2e-3, seed: int = 0) -> None:
+    def __init__(self, codec: Codec, modality: str, learning_rate: float = LEARNING_RATE, seed: int = 0) -> None:
         super().__init__()
         if not isinstance(codec, Autoencoder) or codec.name_or_path is not None:
             raise ValueError(f"model.codec is {type(codec).__name__}, wanted a VAE or a VQ without name_or_path")
@@ -58,10 +56,9 @@ class CodecModule(LightningModule):
     def setup(self, stage: str) -> None:
         if self.trainer.world_size > 1:
             raise ValueError(f"{self.trainer.world_size} processes train a codec, wanted 1: its codes are moved by one")
-        data: Any = getattr(self.trainer, "datamodule", None)
-        if data is not None:
-            data.show(self.modality)
-            self.some = torch.stack(list(data.media(self.modality, "train")[:SOME]))
+        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        data.show(self.modality)
+        self.some = torch.stack(list(data.media(self.modality, "train")[:SOME]))
 
     def on_fit_start(self) -> None:
         self.network.requires_grad_(True).train()
@@ -92,34 +89,40 @@ class CodecModule(LightningModule):
         self._evaluate(batch, batch_idx, "test")
 
     def configure_optimizers(self) -> Any:
-        optimizer = torch.optim.AdamW(self.network.parameters(), lr=self.learning_rate, weight_decay=1e-4)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, self.learning_rate, total_steps=self.trainer.max_steps + 1, pct_start=0.05
-        )
+        optimizer, schedule = optimizer_for(self.network, self.learning_rate, self.trainer.max_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["config"] = self.config
 
 
+def optimizer_for(network: nn.Module, learning_rate: float, steps: int) -> tuple[Any, Any]:
+    """AdamW, and its warm-up and cosine over so many steps."""
+    optimizer = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=1e-4)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps + 1, pct_start=0.05)
+    return optimizer, schedule
+
+
 def train(codec: Autoencoder, images: Tensor) -> None:
-    """Train a codec's network on images (b, c, h, w), on the host and the same each time."""
-    with isolate_rng():
-        module = CodecModule(codec, "image")
-        module.some = images[:SOME]
-        order = RandomSampler(images, num_samples=codec.steps * BATCH, generator=torch.Generator().manual_seed(0))  # type: ignore[arg-type]
-        trainer = Trainer(
-            accelerator="cpu",
-            devices=1,
-            max_steps=codec.steps,
-            gradient_clip_val=1.0,
-            logger=False,
-            enable_checkpointing=False,
-            enable_model_summary=False,
-            callbacks=[TQDMProgressBar(refresh_rate=20)],
-        )
-        trainer.fit(module, DataLoader(images, BATCH, sampler=order))  # type: ignore[arg-type]
-    codec.finish(images[:SOME])
+    """Train a codec's network on images (b, c, h, w), on the host and the same each time.
+
+    A loop of its own: this happens while a model's trainer is being set up.
+    """
+    network, some = codec.held.network.requires_grad_(True).train(), images[:SOME]
+    optimizer, schedule = optimizer_for(network, LEARNING_RATE, codec.steps)
+    for step in tqdm(range(codec.steps), desc=type(codec).__name__, unit="step"):
+        generator = generator_for(0, step)
+        codec.before_step(some, step, codec.steps, generator)
+        batch = images[torch.randint(len(images), (BATCH,), generator=generator)]
+        loss = codec.loss(batch, step / codec.steps, generator)
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+    optimizer.zero_grad()
+    network.requires_grad_(False).eval()
+    codec.finish(some)
 
 
 def train_once(codec: Autoencoder, images: Tensor) -> None:

@@ -1,25 +1,18 @@
 """Speech units on the shipped spoken digits: what their ids must survive, and what may not become a waveform."""
 
-import csv
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 import torch
+from sounds import clips
 from torch import Tensor
 from torchaudio.functional import resample
 
 from mot_lightning.codecs.units import LogMelUnits
 
-FOLDER = Path(__file__).parents[2] / "datamodules" / "spoken_digits"
 RATE = 8_000
-
-
-def clips(file: str) -> list[Tensor]:
-    samples, _ = soundfile.read(FOLDER / file, dtype="float32")
-    cuts = csv.DictReader((FOLDER / "cuts.csv").read_text().splitlines())
-    return [torch.from_numpy(samples[int(cut["start"]) : int(cut["end"])]) for cut in cuts if cut["file"] == file]
 
 
 @pytest.fixture(scope="module")
