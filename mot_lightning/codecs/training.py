@@ -110,7 +110,7 @@ def train(codec: Autoencoder, images: Tensor) -> None:
     """
     network, some = codec.held.network.requires_grad_(True).train(), images[:SOME]
     optimizer, schedule = optimizer_for(network, LEARNING_RATE, codec.steps)
-    for step in tqdm(range(codec.steps), desc=type(codec).__name__, unit="step"):
+    for step in tqdm(range(codec.steps), desc=type(codec).__name__, unit="step", mininterval=1):
         generator = generator_for(0, step)
         codec.before_step(some, step, codec.steps, generator)
         batch = images[torch.randint(len(images), (BATCH,), generator=generator)]

@@ -96,7 +96,9 @@ def test_patches_of_latents_make_fewer_and_wider_tokens(tmp_path):
     tokens = codec.encode(picture())
     assert tokens.shape == (4 * 3, 4 * 2 * 2)
     assert codec.grid == (4, 3)
-    torch.testing.assert_close(codec.decode(tokens), VAE((3, 16, 12), name).decode(VAE((3, 16, 12), name).encode(picture())))
+    torch.testing.assert_close(
+        codec.decode(tokens), VAE((3, 16, 12), name).decode(VAE((3, 16, 12), name).encode(picture()))
+    )
 
 
 @pytest.mark.parametrize("count", [0, 1, 47, 60])
@@ -151,9 +153,9 @@ def _own_cache(tmp_path_factory, monkeypatch):
     monkeypatch.setenv(CACHE, str(tmp_path_factory.getbasetemp() / "cache"))
 
 
-@pytest.mark.parametrize(("kind", "psnr"), [(VQ, 22.0), (VAE, 23.0)])
+@pytest.mark.parametrize(("kind", "psnr"), [(VQ, 21.0), (VAE, 21.0)])
 def test_a_small_network_learns_digits_in_a_few_steps(digits, kind, psnr, tmp_path):
-    codec = kind((1, 8, 8), steps=200, channels=16)
+    codec = kind((1, 8, 8), steps=200)
     before = codec.quality(digits["test"])
     codec.fit(list(digits["train"]))
     found = codec.quality(digits["test"])
@@ -169,7 +171,7 @@ def test_a_small_network_learns_digits_in_a_few_steps(digits, kind, psnr, tmp_pa
 
     image, tokens = digits["test"][0], codec.encode(digits["test"][0])
     torch.save(codec.state_dict(), tmp_path / "codec.pt")  # a checkpoint is the whole codec
-    other = kind((1, 8, 8), steps=200, channels=16)
+    other = kind((1, 8, 8), steps=200)
     other.load_state_dict(torch.load(tmp_path / "codec.pt", weights_only=True))
     assert torch.equal(other.encode(image), tokens)
     assert torch.equal(other.decode(tokens), codec.decode(tokens))
