@@ -42,7 +42,7 @@ def folders(tmp_path_factory) -> dict[str, str]:
         network = make()
         for name, codes in network.named_buffers():  # zero in a new network: all sounds would be one code
             if name.endswith(("codebook.embed", "codebook.embed_sum")):
-                codes.normal_()
+                codes.normal_(std=0.02)
         folder = tmp_path_factory.mktemp(make.__name__)
         network.save_pretrained(folder)
         found[make.__name__] = str(folder)

@@ -111,7 +111,7 @@ def test_a_folder_of_transformers_is_read(tmp_path):
 def test_what_holds_no_tokenizer_is_refused_in_one_line(tmp_path):
     (tmp_path / "text.json").write_text("{}")
     for name in (tmp_path / "text.json", tmp_path, "no/such-tokenizer"):
-        with pytest.raises(ValueError, match="wanted a tokenizer.json, a folder or a name on the hub") as refused:
+        with pytest.raises(ValueError, match=r"wanted a tokenizer\.json, a folder or a name on the hub") as refused:
             HFTokenizer(str(name))
         assert str(name) in str(refused.value)
         assert "\n" not in str(refused.value)
