@@ -108,6 +108,8 @@ def settle(config: dict[str, Any], allow: list[str]) -> dict[str, Any]:
     settled = data_class.codec_settings(**{k: v for k, v in data["init_args"].items() if k != "seed"})
     if _trains_codec(config):
         part = config["model"]
+        if settled and part.get("modality") not in settled:
+            raise ConfigError(f"model.modality is {part.get('modality')!r}, wanted one of {', '.join(settled)}")
         part["codec"] = _settle_class("model.codec", part["codec"], allow, settled.get(str(part.get("modality")), {}))
         return config
     for name, modality in config["model"]["modalities"].items():

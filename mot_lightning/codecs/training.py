@@ -19,7 +19,7 @@ from mot_lightning.codecs.base import Codec
 from mot_lightning.codecs.outside import fingerprint
 from mot_lightning.objectives.base import generator_for
 
-BATCH, LEARNING_RATE = 64, 2e-3
+BATCH, LEARNING_RATE = 64, 5e-3
 SOME = 2048  # training images that stand for all, where a codec looks at many at once
 CACHE = "MOT_LIGHTNING_CACHE"  # names the folder of trained codecs; ~/.cache/mot_lightning without it
 
