@@ -246,7 +246,7 @@ def test_what_has_to_be_converted_is_said_in_one_line(tmp_path, capsys):
     assert said(capsys, codec, tmp_path / "as it is.png") == []
     assert said(capsys, codec, tmp_path / "cmyk.tiff") == [f"{tmp_path / 'cmyk.tiff'}: CMYK to L, 50x31 to 8x8 pixels"]
     assert said(capsys, codec, tmp_path / "deep.png") == [f"{tmp_path / 'deep.png'}: I;16 to L"]
-    assert said(capsys, codec, tmp_path / "moving.gif") == [f"{tmp_path / 'moving.gif'}: the first of 2 frames"]
+    assert said(capsys, codec, tmp_path / "moving.gif") == [f"{tmp_path / 'moving.gif'}: the first of 2 frames, P to L"]
     assert (codec.read(tmp_path / "moving.gif") == 0).all()
 
 
