@@ -5,7 +5,6 @@ Knows how documents become batches; a subclass knows what stands in a document a
 
 from abc import abstractmethod
 from collections.abc import Hashable, Sequence
-from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -17,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from datamodules.sampler import Draw, ResumableSampler
 from mot_lightning.codecs import Codec
 from mot_lightning.evaluation.tasks import Task
-from mot_lightning.sequence import Grammar, Segment, pack
+from mot_lightning.sequence import Grammar, InterleavedBatch, Segment, pack
 
 Split = Literal["train", "val", "test"]
 
@@ -73,6 +72,7 @@ class InterleavedDataModule(LightningDataModule):
         self.since = (0, 0)  # an optimizer step, and the training documents learned from by then over all ranks
         self.codecs: dict[str, Codec] = {}
         self.grammar: Grammar | None = None
+        self.shown: str | None = None  # the modality whose media make the batches, where no documents do
 
     # what a subclass brings
 
@@ -114,6 +114,10 @@ class InterleavedDataModule(LightningDataModule):
         shaped = tuple(name for name in self.grammar.names if not self.grammar.causal[name])
         return shaped if self.guided is None else tuple(self.guided)
 
+    def show(self, modality: str) -> None:
+        """Make batches of one modality's media as they are, stacked: what a codec is trained on."""
+        self.shown = modality
+
     def encode(self, medium: Medium) -> Tensor:
         media = medium.media() if callable(medium.media) else medium.media
         return self.codecs[medium.modality].encode(media)
@@ -123,13 +127,16 @@ class InterleavedDataModule(LightningDataModule):
             raise RuntimeError("connect(codecs, grammar) comes before batches")
         return Documents(self, split, self.grammar)
 
+    def _items(self, split: Split) -> int:
+        return len(self.media(self.shown, split)) if self.shown else self.size(split)
+
     def _loader(self, split: Split, sampler: Any) -> DataLoader:
-        assert self.grammar is not None
+        dataset: Any = Media(self, split, self.shown) if self.shown else self.documents(split)
         return DataLoader(
-            self.documents(split),
+            dataset,
             batch_size=self.batch_size,
             sampler=sampler,
-            collate_fn=partial(pack, grammar=self.grammar, row_length=self.row_length),
+            collate_fn=dataset.together,
             num_workers=self.workers,
             pin_memory=torch.cuda.is_available(),  # or each copy to the device would wait for it
             persistent_workers=self.workers > 0,
@@ -137,11 +144,11 @@ class InterleavedDataModule(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        return self._loader("train", ResumableSampler(self.size("train"), self.seed, self.consumed, rank, world))
+        return self._loader("train", ResumableSampler(self._items("train"), self.seed, self.consumed, rank, world))
 
     def _whole(self, split: Split) -> DataLoader:
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        return self._loader(split, [Draw(i, i) for i in range(rank, self.size(split), world)])
+        return self._loader(split, [Draw(i, i) for i in range(rank, self._items(split), world)])
 
     def val_dataloader(self) -> DataLoader:
         return self._whole("val")
@@ -163,6 +170,22 @@ class InterleavedDataModule(LightningDataModule):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.since = (state_dict["step"], state_dict["consumed"])
+
+
+class Media(Dataset[Tensor]):
+    """The media of one modality in a split, as they are."""
+
+    def __init__(self, data: InterleavedDataModule, split: Split, modality: str) -> None:
+        self.media = data.media(modality, split)
+
+    def __len__(self) -> int:
+        return len(self.media)
+
+    def __getitem__(self, draw: Draw) -> Tensor:
+        return self.media[draw.item]
+
+    def together(self, media: list[Tensor]) -> Tensor:
+        return torch.stack(media)
 
 
 class Documents(Dataset[list[Segment]]):
@@ -193,6 +216,9 @@ class Documents(Dataset[list[Segment]]):
             )
             for i, m in enumerate(media)
         ]
+
+    def together(self, documents: list[list[Segment]]) -> InterleavedBatch:
+        return pack(documents, self.grammar, self.data.row_length)
 
     def _tokens(self, medium: Medium) -> Tensor:
         if medium.key is None:

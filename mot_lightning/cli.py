@@ -50,15 +50,21 @@ def build_config(arguments: Arguments, base: dict[str, Any], from_checkpoint: bo
             if not isinstance(part, dict):
                 raise ConfigError(f"{name} is {'null' if part is None else repr(part)}, wanted a mapping of settings")
         for name, what in ((layer.get("model") or {}).get("modalities") or {}).items():
-            known = config["model"]["modalities"]
+            known = config["model"].get("modalities", {})
             if name not in known and not (isinstance(what, dict) and {"codec", "objective"} <= set(what)):
                 close = did_you_mean(name, known)
                 raise ConfigError(f"there is no modality {name!r}{close}; a new one needs a codec and an objective")
+        if _trains_codec(layer) and not _trains_codec(config):
+            config = {**config, "model": {}}  # a codec is trained in place of a model
         config = merge(config, layer)
     if from_checkpoint:
         for line in changes(base.get("data"), config.get("data"), "data"):
             print(line)
     return config
+
+
+def _trains_codec(config: dict[str, Any]) -> bool:
+    return "codec" in (config.get("model") or {})
 
 
 def _class_spec(name: str, spec: Any) -> dict[str, Any]:
@@ -100,23 +106,33 @@ def settle(config: dict[str, Any], allow: list[str]) -> dict[str, Any]:
     config["data"] = data
     config["model"] = {"seed": seed, **config["model"]}
     settled = data_class.codec_settings(**{k: v for k, v in data["init_args"].items() if k != "seed"})
+    if _trains_codec(config):
+        part = config["model"]
+        if settled and part.get("modality") not in settled:
+            raise ConfigError(f"model.modality is {part.get('modality')!r}, wanted one of {', '.join(settled)}")
+        part["codec"] = _settle_class("model.codec", part["codec"], allow, settled.get(str(part.get("modality")), {}))
+        return config
     for name, modality in config["model"]["modalities"].items():
         if not isinstance(modality, dict):
             raise ConfigError(f"model.modalities.{name} is {modality!r}, wanted codec, objective and weight")
-        for role in ("codec", "objective"):
+        for role, known in (("codec", settled.get(name, {})), ("objective", {})):
             if role not in modality:
                 raise ConfigError(f"model.modalities.{name} has no {role}")
-            spec = _class_spec(f"model.modalities.{name}.{role}", modality[role])
-            found = find_class(spec["class_path"], allow)
-            spec["class_path"] = f"{found.__module__}.{found.__qualname__}"
-            if not spec["init_args"]:
-                del spec["init_args"]
-            if role == "codec":
-                takes = inspect.signature(found).parameters
-                known = {k: v for k, v in settled.get(name, {}).items() if k in takes}
-                spec["init_args"] = {**known, **spec.get("init_args", {})}
-            modality[role] = spec
+            modality[role] = _settle_class(f"model.modalities.{name}.{role}", modality[role], allow, known)
     return config
+
+
+def _settle_class(name: str, spec: Any, allow: list[str], known: dict[str, Any]) -> dict[str, Any]:
+    """A class in full, with what is known of its arguments, where it takes them; its folder found from anywhere."""
+    spec = _class_spec(name, spec)
+    found = find_class(spec["class_path"], allow)
+    takes = inspect.signature(found).parameters
+    arguments = {**{k: v for k, v in known.items() if k in takes}, **spec["init_args"]}
+    folder = arguments.get("name_or_path")
+    if isinstance(folder, str) and Path(folder).exists():
+        arguments["name_or_path"] = str(Path(folder).resolve())
+    spec = {**spec, "class_path": f"{found.__module__}.{found.__qualname__}", "init_args": arguments}
+    return spec if arguments else {k: v for k, v in spec.items() if k != "init_args"}
 
 
 def fail(message: str) -> NoReturn:

@@ -11,6 +11,7 @@ from typing import Any
 
 from mot_lightning import run_folder
 from mot_lightning.callbacks import Stopped
+from mot_lightning.codecs.base import check_codecs
 from mot_lightning.config import ConfigError
 from mot_lightning.lightning_cli import MoTCLI, instantiate
 from mot_lightning.memory import keep_freed_memory
@@ -51,6 +52,8 @@ def run(
     if checkpoint is not None:
         _check_weights(cli.model, checkpoint, path)
     if command == "generate":
+        if not isinstance(cli.model, MoTModule):
+            raise ConfigError(f"--ckpt_path {path} is of a codec, wanted a model's")
         from mot_lightning.generation.command import run_generate
 
         run_generate(cli.model, checkpoint, path, options)
@@ -102,10 +105,16 @@ def _check_data(cli: MoTCLI, command: str) -> None:
         raise ConfigError(str(error)) from error
 
 
-def _check_weights(module: MoTModule, checkpoint: dict[str, Any], path: Path | None) -> None:
+def _check_weights(module: Any, checkpoint: dict[str, Any], path: Path | None) -> None:
     found, wanted = checkpoint["state_dict"], module.state_dict()
-    differ = sorted({*found} ^ {*wanted}) or [k for k in wanted if found[k].shape != wanted[k].shape]
+    extra = "_extra_state"  # what a codec learned, of any shape
+    fixed = [k for k in wanted if not k.endswith(extra)]
+    differ = sorted({*found} ^ {*wanted}) or [k for k in fixed if found[k].shape != wanted[k].shape]
     if differ:
         raise ConfigError(
             f"--ckpt_path {path} is of another model: they differ in {differ[0]} and {len(differ) - 1} more"
         )
+    try:
+        check_codecs(module.codecs, checkpoint)
+    except ValueError as error:
+        raise ConfigError(f"--ckpt_path {path}: {error}") from error

@@ -5,10 +5,10 @@ import inspect
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import jsonargparse
-from lightning.pytorch import LightningDataModule, Trainer
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
@@ -17,15 +17,18 @@ from mot_lightning import run_folder
 from mot_lightning.callbacks import (
     AtomicCheckpointIO,
     Checkpoints,
+    CodecReport,
     ExactResume,
     ExpertUtilisation,
     GradientNorms,
     ModalityMetrics,
+    Reconstructions,
     Report,
     SampleLogger,
     StepProgress,
     StopOnSignal,
 )
+from mot_lightning.codecs.training import CodecModule
 from mot_lightning.config import ConfigError, class_names, did_you_mean, find_class
 from mot_lightning.loading import OWN_PACKAGES
 from mot_lightning.module import MoTModule
@@ -74,6 +77,14 @@ class Parser(LightningArgumentParser):
 class MoTCLI(LightningCLI):
     """Builds model, data and trainer; the command decides what to do with them."""
 
+    callbacks: ClassVar[dict[str, Any]] = {
+        "metrics": ModalityMetrics,
+        "experts": ExpertUtilisation,
+        "gradient_norms": GradientNorms,
+        "samples": SampleLogger,
+        "report": Report,
+    }
+
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
         return Parser(**kwargs)
 
@@ -84,11 +95,8 @@ class MoTCLI(LightningCLI):
         parser.add_argument("--experiment", type=str, default="default", help="name of the run folder")
         parser.add_argument("--runs", type=str, default="runs", help="folder of all run folders")
         parser.add_argument("--seed", type=int, default=0, help="of weights, data and noise")
-        parser.add_lightning_class_args(ModalityMetrics, "metrics")
-        parser.add_lightning_class_args(ExpertUtilisation, "experts")
-        parser.add_lightning_class_args(GradientNorms, "gradient_norms")
-        parser.add_lightning_class_args(SampleLogger, "samples")
-        parser.add_lightning_class_args(Report, "report")
+        for name, callback in self.callbacks.items():
+            parser.add_lightning_class_args(callback, name)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         folder = Path(self._get(self.config_init, "trainer.default_root_dir"))
@@ -106,9 +114,15 @@ class MoTCLI(LightningCLI):
             raise ConfigError(f"trainer.strategy is {type(trainer.strategy).__name__}, wanted fsdp2 to shard weights")
         # rows are written before anything may raise; a signal stops the run after the checkpoint of a validation
         last = {Checkpoints: 2, StopOnSignal: 3}
-        ours = (ModalityMetrics, ExpertUtilisation, GradientNorms, ExactResume, StepProgress, SampleLogger, Report)
+        ours = (*self.callbacks.values(), ExactResume, StepProgress)
         trainer.callbacks.sort(key=lambda c: last.get(type(c), 0 if isinstance(c, ours) else 1))
         return trainer
+
+
+class CodecCLI(MoTCLI):
+    """The same for the training of a codec."""
+
+    callbacks: ClassVar = {"samples": Reconstructions, "report": CodecReport}
 
 
 class HelpCLI(MoTCLI):
@@ -119,9 +133,9 @@ class HelpCLI(MoTCLI):
         raise SystemExit(0)
 
 
-def _start(cli: type[MoTCLI], config: dict[str, Any]) -> MoTCLI:
+def _start(cli: type[MoTCLI], config: dict[str, Any], module: type[LightningModule] = MoTModule) -> MoTCLI:
     return cli(
-        MoTModule,
+        module,
         LightningDataModule,
         subclass_mode_data=True,
         run=False,
@@ -150,6 +164,6 @@ def instantiate(config: dict[str, Any], allowed: list[str], folder: Path) -> MoT
     config = copy.deepcopy(config)  # jsonargparse writes into what it reads
     config["trainer"] = {**config["trainer"], "default_root_dir": str(folder)}
     try:
-        return _start(MoTCLI, config)
+        return _start(CodecCLI, config, CodecModule) if "codec" in config["model"] else _start(MoTCLI, config)
     except (ValueError, TypeError, MisconfigurationException) as error:
         raise ConfigError(own_words(" ".join(str(error).split())) or str(error)) from error

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+import torch.nn.functional as F
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
@@ -18,6 +19,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from mot_lightning.backbone import BackboneSettings
 from mot_lightning.backbone.moe import Report, experts_of
 from mot_lightning.codecs import Codec
+from mot_lightning.codecs.base import check_codecs
 from mot_lightning.generation import GenerationSettings, Trained, generate
 from mot_lightning.generation.media import Document, Prompt, decode, encode, read_prompt
 from mot_lightning.loading import build, read_checkpoint
@@ -132,6 +134,7 @@ class MoTModule(LightningModule):
         self.config: dict[str, Any] = {}  # what the command line built this from; travels in the checkpoint
         self.trained: Trained | None = None  # known once it is; travels in the checkpoint
         self._present: dict[str, bool] = dict.fromkeys(modalities, False)
+        self._sizes: dict[str, Tensor | None] = {}  # asked for once the codecs have learned
 
     @property
     def data(self) -> Any:
@@ -160,20 +163,28 @@ class MoTModule(LightningModule):
     # steps
 
     def sums(self, losses: dict[str, Losses], batch: InterleavedBatch) -> Tensor:
-        """(m, 5) for each modality: sum of losses, their count; the same of content tokens; segments with a loss."""
+        """(m, 5) for each modality: sum of losses, their count; the same of content alone; bytes that it writes."""
         rows = []
         for name in self.modalities:
             part = batch.parts[name]
             loss, weight, content = losses[name]
-            own = weight * content
+            own, written = weight * content, self._written(name, part.target)
             if self.reduction == "segment":
                 weight = weight * part.share
             rows.append(
-                torch.stack(
-                    [(loss * weight).sum(), weight.sum(), (loss * own).sum(), own.sum(), part.loss.sum().float()]
-                )
+                torch.stack([(loss * weight).sum(), weight.sum(), (loss * own).sum(), own.sum(), (written * own).sum()])
             )
         return torch.stack(rows)
+
+    def _written(self, name: str, target: Tensor) -> Tensor:
+        """Bytes that each target writes, (t,): none, where a medium is no bytes and for stop and control ids."""
+        if name not in self._sizes:
+            sizes = self.codecs[name].sizes()
+            if sizes is not None:
+                sizes = F.pad(sizes, (0, self.model.grammar.ids(name) - len(sizes))).to(target.device)
+            self._sizes[name] = sizes
+        found = self._sizes[name]
+        return target.new_zeros(()) if found is None else found[target]
 
     def weighted(self, sums: Tensor) -> Tensor:
         """Sum over modalities of weight * (sum of losses / count), the count clamped for what is absent."""
@@ -248,10 +259,12 @@ class MoTModule(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["config"] = self.config
+        checkpoint["codecs"] = {name: codec.identity(codec.state_dict()) for name, codec in self.codecs.items()}
         if self.trained is not None:
             checkpoint["trained"] = {"row_length": self.trained.row_length, "alone": list(self.trained.alone)}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        check_codecs(self.codecs, checkpoint)
         known = checkpoint.get("trained")  # none, in a checkpoint of an earlier version
         if known and self.trained is None:  # a run that goes on has data of its own
             self.trained = Trained(known["row_length"], tuple(known["alone"]))

@@ -20,6 +20,11 @@ TOKENS = {
 SMALL = BackboneSettings(dim=32, depth=2, heads=2, ffn_dim=64)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory):
+    os.environ["MOT_LIGHTNING_CACHE"] = str(tmp_path_factory.mktemp("cache"))  # of codecs that tests train
+
+
 @pytest.fixture(autouse=True)
 def _few_threads():
     torch.set_num_threads(1)  # what the tests compute is too small to share

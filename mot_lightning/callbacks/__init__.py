@@ -1,6 +1,7 @@
 """What happens beside the steps: one file each."""
 
 from mot_lightning.callbacks.checkpoint import AtomicCheckpointIO, Checkpoints, StopOnSignal, Stopped
+from mot_lightning.callbacks.codec import CodecReport, Reconstructions
 from mot_lightning.callbacks.experts import ExpertUtilisation
 from mot_lightning.callbacks.gradient_norms import GradientNorms
 from mot_lightning.callbacks.metrics import ModalityMetrics
@@ -12,10 +13,12 @@ from mot_lightning.callbacks.samples import SampleLogger
 __all__ = [
     "AtomicCheckpointIO",
     "Checkpoints",
+    "CodecReport",
     "ExactResume",
     "ExpertUtilisation",
     "GradientNorms",
     "ModalityMetrics",
+    "Reconstructions",
     "Report",
     "SampleLogger",
     "StepProgress",

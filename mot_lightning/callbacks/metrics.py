@@ -17,13 +17,11 @@ def quantities(module: MoTModule, sums: Tensor, stage: str) -> dict[str, float]:
     named: dict[str, float] = {}
     if (sums[:, 1] > 0).any():
         named[f"{stage}/loss"] = float(module.weighted(sums))
-    for name, (loss, count, content_loss, content_count, segments) in zip(
-        module.modalities, sums.tolist(), strict=True
-    ):
+    for name, (loss, count, content_loss, content_count, size) in zip(module.modalities, sums.tolist(), strict=True):
         if count:
             named[f"{stage}/{name}/loss"] = loss / count
         if content_count and module.model.objectives[name].discrete:
-            for quantity, value in module.codecs[name].quantities(content_loss, content_count, segments).items():
+            for quantity, value in module.codecs[name].quantities(content_loss, content_count, size).items():
                 named[f"{stage}/{name}/{quantity}"] = value
     return named
 

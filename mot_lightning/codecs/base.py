@@ -1,18 +1,22 @@
 """What a codec is: a frozen map between raw media and tokens. It knows nothing of models or documents."""
 
+import inspect
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from mot_lightning.codecs.outside import fingerprint
+
 
 class Codec(nn.Module, ABC):
     """Raw media <-> tokens, on the host: ids `(n,)` when `vocab_size` is set, else latents `(n, latent_dim)`.
 
-    Whatever `fit` learns lives in buffers of fixed shape, so that a checkpoint holds it.
+    Whatever `fit` learns lives in buffers of fixed shape or in the extra state, so that a checkpoint holds it. Every
+    argument of `__init__` stays an attribute of its name: it belongs to the codec's identity.
     """
 
     vocab_size: int | None = None
@@ -36,6 +40,20 @@ class Codec(nn.Module, ABC):
         """Rows and columns of a segment, where its tokens lie on a grid, row by row."""
         return None
 
+    @property
+    def outside(self) -> str:
+        """Hash of what the codec takes from a folder or a hub, which no checkpoint holds; empty where there is none."""
+        return ""
+
+    def identity(self, learned: Mapping[str, Any]) -> dict[str, Any]:
+        """What settles every token: class, arguments, and a hash of all weights, given those learned (a state_dict)."""
+        own = {name: getattr(self, name) for name in inspect.signature(type(self)).parameters if hasattr(self, name)}
+        return {
+            "class": f"{type(self).__module__}.{type(self).__qualname__}",
+            "arguments": {name: list(value) if isinstance(value, tuple) else value for name, value in own.items()},
+            "weights": fingerprint({"outside": self.outside, **learned}),
+        }
+
     def fit(self, media: Sequence[Any]) -> None:
         """Learn from the training split's media. Most codecs have nothing to learn."""
 
@@ -52,7 +70,11 @@ class Codec(nn.Module, ABC):
 
     @abstractmethod
     def read(self, path: Path) -> Any:
-        """A medium from a file. Raises ValueError with one line when the file does not hold one."""
+        """A medium from a file; says in one line what had to be converted.
+
+        Raises:
+            ValueError: in one line, when the file does not hold one.
+        """
 
     @abstractmethod
     def write(self, media: Any, stem: Path) -> Path:
@@ -66,6 +88,22 @@ class Codec(nn.Module, ABC):
     def show(self, board: Any, tag: str, media: Sequence[Any], captions: Sequence[str], step: int) -> None:
         """Hand several media to a TensorBoard `SummaryWriter`."""
 
-    def quantities(self, nats: float, targets: float, segments: float) -> dict[str, float]:
-        """Named numbers, for ids, from the summed loss of so many targets, of which one in each segment is its stop."""
+    def sizes(self) -> Tensor | None:
+        """Bytes of the medium that each id writes, `(vocab_size,)`, where a medium is bytes."""
+        return None
+
+    def quantities(self, nats: float, targets: float, size: float) -> dict[str, float]:
+        """Named numbers, for ids, from the summed loss of so many targets, stop ids too, that write `size` bytes."""
         return {"perplexity": math.exp(min(nats / targets, 50.0))}
+
+
+def check_codecs(codecs: Mapping[str, Codec], checkpoint: Mapping[str, Any]) -> None:
+    """Raises ValueError where a checkpoint was trained with other codecs than these."""
+    for name, codec in codecs.items():
+        stem = f"codecs.{name}."
+        learned = {k.removeprefix(stem): v for k, v in checkpoint["state_dict"].items() if k.startswith(stem)}
+        has = codec.identity(learned)
+        had = checkpoint.get("codecs", {}).get(name, has)  # none, in a checkpoint of an earlier version
+        for what in has:
+            if had[what] != has[what]:
+                raise ValueError(f"codec of {name!r}: its {what} is {has[what]}, wanted the checkpoint's {had[what]}")

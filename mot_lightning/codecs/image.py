@@ -1,4 +1,4 @@
-"""Images as patches of pixels: continuous latents with nothing lost."""
+"""Image files, grids of images and their shape: what all codecs of images share. Tokens are left to each of them."""
 
 import textwrap
 import warnings
@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-import torch.nn.functional as F
 from matplotlib.figure import Figure
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
@@ -16,64 +14,29 @@ from torchvision.transforms.v2.functional import pil_to_tensor, to_pil_image
 from mot_lightning.codecs.base import Codec
 
 
-class Patches(Codec):
-    """Image (c, h, w) in [0, 1] <-> standardised patches (n, c p p), row by row.
-
-    Args:
-        shape: channels, height and width of every image.
-        patch_size: side p of a patch, in pixels.
+class ImageCodec(Codec):
+    """A codec of images (c, h, w) in [0, 1], all of one shape.
 
     Raises:
-        ValueError: the patch does not divide the image, or an image has another shape.
+        ValueError: images are neither grey nor RGB, or one has another shape.
     """
 
     suffixes = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
-    mean: Tensor
-    std: Tensor
 
-    def __init__(self, shape: tuple[int, int, int], patch_size: int) -> None:
+    def __init__(self, shape: tuple[int, int, int]) -> None:
         super().__init__()
-        self.shape, self.patch_size = tuple(shape), patch_size
-        c, h, w = self.shape
-        if patch_size < 1 or h % patch_size or w % patch_size:
-            raise ValueError(f"patch_size is {patch_size}, wanted a divisor of the image's {h}x{w}")
-        if c not in (1, 3):
-            raise ValueError(f"shape has {c} channels, wanted 1 (grey) or 3 (RGB)")
-        self.latent_dim = c * patch_size**2
-        self.register_buffer("mean", torch.tensor(0.5))
-        self.register_buffer("std", torch.tensor(0.5))
-
-    @property
-    def length(self) -> int:
-        return self.grid[0] * self.grid[1]
-
-    @property
-    def grid(self) -> tuple[int, int]:
-        return self.shape[1] // self.patch_size, self.shape[2] // self.patch_size
-
-    def fit(self, media: Sequence[Tensor]) -> None:
-        """Mean and standard deviation of the training images' pixels: latents of unit scale."""
-        pixels = torch.stack(list(media))
-        self.mean.copy_(pixels.mean())
-        self.std.copy_(pixels.std().clamp(min=1e-3))
+        self.shape = tuple(shape)
+        if self.shape[0] not in (1, 3):
+            raise ValueError(f"shape has {self.shape[0]} channels, wanted 1 (grey) or 3 (RGB)")
 
     def check(self, media: Tensor) -> None:
         if tuple(media.shape) != self.shape:
             raise ValueError(f"image is {tuple(media.shape)}, wanted {self.shape}")
-
-    def encode(self, media: Tensor) -> Tensor:
-        self.check(media)
-        p = self.patch_size
-        patches = F.unfold(media[None], p, stride=p)[0].T  # (n, c p p)
-        return (patches - self.mean.to(media)) / self.std.to(media)
-
-    def decode(self, tokens: Tensor) -> Tensor:
-        pixels = (tokens * self.std + self.mean).T[None]  # (1, c p p, n)
-        image = F.fold(pixels, self.shape[1:], self.patch_size, stride=self.patch_size)[0]
-        return image.clamp(0, 1)  # (c, h, w)
+        if not media.isfinite().all():
+            raise ValueError("image has pixels that are not finite numbers, wanted 0 to 1")
 
     def read(self, path: Path) -> Tensor:
-        """An image file, converted to this codec's channels and size."""
+        """An image file in this codec's channels and size; says in one line what had to be converted."""
         try:
             with (
                 warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning),
@@ -82,6 +45,7 @@ class Patches(Codec):
                 image: Image.Image = opened
                 if image.size[0] * image.size[1] > 2**26:
                     raise ValueError(f"{path} has {image.size[0]}x{image.size[1]} pixels, wanted at most 2^26")
+                frames, mode = getattr(image, "n_frames", 1), image.mode
                 if image.mode.startswith("I;16"):  # convert() would clip 16 bits, not scale them
                     image = image.point(lambda level: level / 257, "L")
                 converted = image.convert("L" if self.shape[0] == 1 else "RGB")
@@ -94,9 +58,14 @@ class Patches(Codec):
         ) as error:
             raise ValueError(f"{path} is not a readable image: {error}") from None
         size = (self.shape[2], self.shape[1])
+        changes = [f"the first of {frames} frames"] * (frames > 1)
+        changes += [f"{mode} to {converted.mode}"] * (mode != converted.mode)
         if converted.size != size:
+            changes.append(f"{converted.size[0]}x{converted.size[1]} to {size[0]}x{size[1]} pixels")
             whole = converted.size[0] % size[0] == 0 and converted.size[1] % size[1] == 0
             converted = converted.resize(size, Image.Resampling.BOX if whole else Image.Resampling.BICUBIC)
+        if changes:
+            print(f"{path}: {', '.join(changes)}")
         return pil_to_tensor(converted).float() / 255  # (c, h, w)
 
     def write(self, media: Tensor, stem: Path) -> Path:

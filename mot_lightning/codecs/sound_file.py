@@ -1,5 +1,6 @@
 """Sound files as waveforms: whatever libsndfile reads (WAV, FLAC, OGG, MP3), whatever the file is called."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import soundfile
@@ -8,8 +9,8 @@ from torch import Tensor
 from torchaudio import functional as F
 
 
-def read_sound(path: Path, sample_rate: int) -> Tensor:
-    """A file's waveform: float32 `(n,)` at `sample_rate` Hz, its channels averaged.
+def read_sound(path: Path, sample_rate: int, say: Callable[[str], None] | None = None) -> Tensor:
+    """A file's waveform: float32 `(n,)` at `sample_rate` Hz, its channels averaged; `say` is told of what that changed.
 
     Raises:
         ValueError: the file is no sound, is empty or silent, or holds values that are no finite numbers.
@@ -29,4 +30,8 @@ def read_sound(path: Path, sample_rate: int) -> Tensor:
         raise ValueError(f"{path}: holds samples that are not finite numbers")
     if wave.abs().max() < 2**-15:
         raise ValueError(f"{path}: entirely silent")
+    changes = [f"{samples.shape[1]} channels averaged"] * (samples.shape[1] > 1)
+    changes += [f"{rate} Hz to {sample_rate} Hz"] * (rate != sample_rate)
+    if changes and say:
+        say(f"{path}: {', '.join(changes)}")
     return F.resample(wave, rate, sample_rate)

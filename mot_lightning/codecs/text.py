@@ -1,4 +1,4 @@
-"""Text as bytes: the simplest tokenizer there is, with nothing to learn and nothing it cannot write."""
+"""Text: its files and pages, and bytes, the simplest tokenizer there is: nothing to learn, nothing it cannot write."""
 
 import math
 from collections.abc import Sequence
@@ -11,22 +11,14 @@ from torch import Tensor
 from mot_lightning.codecs.base import Codec
 
 
-class Bytes(Codec):
-    """Text <-> its UTF-8 bytes (n,), 256 ids."""
+class Text(Codec):
+    """What all codecs of text share: files, captions, and bits per byte whatever the tokens are."""
 
-    vocab_size = 256
     suffixes = (".txt",)
 
-    def encode(self, media: str) -> Tensor:
-        return torch.tensor(list(media.encode()), dtype=torch.long)  # (n,)
-
-    def decode(self, tokens: Tensor) -> str:
-        """Bytes that are not UTF-8 come out as the replacement character."""
-        return bytes(tokens.tolist()).decode(errors="replace")
-
-    def quantities(self, nats: float, targets: float, segments: float) -> dict[str, float]:
+    def quantities(self, nats: float, targets: float, size: float) -> dict[str, float]:
         """Bits per byte: all that it takes to write the segments, their ends included, over their bytes."""
-        return {"bits_per_byte": nats / math.log(2) / max(1.0, targets - segments)}
+        return {"bits_per_byte": nats / math.log(2) / max(1.0, size)}
 
     def read(self, path: Path) -> str:
         try:
@@ -45,3 +37,19 @@ class Bytes(Codec):
 
     def show(self, board: Any, tag: str, media: Sequence[str], captions: Sequence[str], step: int) -> None:
         board.add_text(tag, "\n\n".join(f"{c} -> {text}" for c, text in zip(captions, media, strict=True)), step)
+
+
+class Bytes(Text):
+    """Text <-> its UTF-8 bytes (n,), 256 ids."""
+
+    vocab_size = 256
+
+    def encode(self, media: str) -> Tensor:
+        return torch.tensor(list(media.encode()), dtype=torch.long)  # (n,)
+
+    def decode(self, tokens: Tensor) -> str:
+        """Bytes that are not UTF-8 come out as the replacement character."""
+        return bytes(tokens.tolist()).decode(errors="replace")
+
+    def sizes(self) -> Tensor:
+        return torch.ones(self.vocab_size)

@@ -230,6 +230,31 @@ def test_sixteen_bits_are_scaled_not_clipped(tmp_path, channels):
     assert np.abs(image[0].numpy() - pixels / 65535).max() < 1 / 255
 
 
+def said(capsys, codec, path):
+    """The lines that reading a file prints."""
+    codec.read(path)
+    return capsys.readouterr().out.splitlines()
+
+
+def test_what_has_to_be_converted_is_said_in_one_line(tmp_path, capsys):
+    codec = Patches((1, 8, 8), 4)
+    Image.new("L", (8, 8), 77).save(tmp_path / "as it is.png")
+    Image.new("CMYK", (50, 31)).save(tmp_path / "cmyk.tiff")
+    Image.fromarray(np.zeros((8, 8), np.uint16)).save(tmp_path / "deep.png")
+    frames = [Image.new("L", (8, 8), level) for level in (0, 255)]
+    frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
+    assert said(capsys, codec, tmp_path / "as it is.png") == []
+    assert said(capsys, codec, tmp_path / "cmyk.tiff") == [f"{tmp_path / 'cmyk.tiff'}: CMYK to L, 50x31 to 8x8 pixels"]
+    assert said(capsys, codec, tmp_path / "deep.png") == [f"{tmp_path / 'deep.png'}: I;16 to L"]
+    assert said(capsys, codec, tmp_path / "moving.gif") == [f"{tmp_path / 'moving.gif'}: the first of 2 frames, P to L"]
+    assert (codec.read(tmp_path / "moving.gif") == 0).all()
+
+
+def test_pixels_that_are_no_numbers_are_refused():
+    with pytest.raises(ValueError, match="pixels that are not finite numbers"):
+        Patches((1, 8, 8), 4).encode(torch.full((1, 8, 8), torch.nan))
+
+
 def test_an_image_of_a_hundred_million_pixels_is_refused(tmp_path):
     Image.new("1", (10_000, 10_000)).save(tmp_path / "big.png")
     with pytest.raises(ValueError, match=r"big\.png is not a readable image"):

@@ -36,12 +36,12 @@ def test_bytes_that_are_no_text_are_shown_as_such():
 
 def test_bits_per_byte_by_hand():
     """Two segments of three bytes: eight targets with their stops, in which 12 bits are lost over 6 bytes."""
-    assert Bytes().quantities(12 * math.log(2), 8, 2) == {"bits_per_byte": pytest.approx(2.0)}
+    assert Bytes().quantities(12 * math.log(2), 8, 6) == {"bits_per_byte": pytest.approx(2.0)}
 
 
 def test_a_uniform_guess_takes_eight_bits_and_the_stop():
     nats = 5 * math.log(257)  # four bytes and their stop, over 257 ids
-    assert Bytes().quantities(nats, 5, 1)["bits_per_byte"] == pytest.approx(5 / 4 * math.log2(257))
+    assert Bytes().quantities(nats, 5, 4)["bits_per_byte"] == pytest.approx(5 / 4 * math.log2(257))
 
 
 def test_nothing_measured_divides_by_nothing():

@@ -1,25 +1,18 @@
 """Speech units on the shipped spoken digits: what their ids must survive, and what may not become a waveform."""
 
-import csv
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 import torch
+from sounds import clips
 from torch import Tensor
 from torchaudio.functional import resample
 
 from mot_lightning.codecs.units import LogMelUnits
 
-FOLDER = Path(__file__).parents[2] / "datamodules" / "spoken_digits"
 RATE = 8_000
-
-
-def clips(file: str) -> list[Tensor]:
-    samples, _ = soundfile.read(FOLDER / file, dtype="float32")
-    cuts = csv.DictReader((FOLDER / "cuts.csv").read_text().splitlines())
-    return [torch.from_numpy(samples[int(cut["start"]) : int(cut["end"])]) for cut in cuts if cut["file"] == file]
 
 
 @pytest.fixture(scope="module")
@@ -106,10 +99,13 @@ def test_every_ending_is_read(codec: LogMelUnits, clip: Tensor, tmp_path: Path, 
     assert abs(len(wave) - len(clip)) <= 2_000  # MP3 pads whole frames
 
 
-def test_stereo_at_another_rate_is_the_same_speech(codec: LogMelUnits, clip: Tensor, tmp_path: Path) -> None:
+def test_stereo_at_another_rate_is_the_same_speech_and_that_is_said(
+    codec: LogMelUnits, clip: Tensor, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     wave = resample(clip, RATE, 2 * RATE)
     soundfile.write(tmp_path / "stereo.wav", torch.stack([0.7 * wave, 0.3 * wave], dim=1).numpy(), 2 * RATE)
     ids = codec.encode(codec.read(tmp_path / "stereo.wav"))
+    assert capsys.readouterr().out == f"{tmp_path / 'stereo.wav'}: 2 channels averaged, 16000 Hz to 8000 Hz\n"
     assert (ids == codec.encode(clip)).float().mean() >= 0.8
 
 

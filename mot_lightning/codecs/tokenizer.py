@@ -1,0 +1,112 @@
+"""Text as subwords: any Hugging Face tokenizer, and byte-level BPE learned from the training split's texts."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from torch import Tensor
+
+from mot_lightning.codecs.outside import fingerprint, from_outside
+from mot_lightning.codecs.text import Text
+
+
+class Subwords(Text):
+    """Text <-> ids of a `tokenizers.Tokenizer`, (n,). No special token is added: segments have ends of their own."""
+
+    vocab_size: int
+    tokenizer: Tokenizer
+
+    def encode(self, media: str) -> Tensor:
+        return torch.tensor(self.tokenizer.encode(media, add_special_tokens=False).ids, dtype=torch.long)  # (n,)
+
+    def decode(self, tokens: Tensor) -> str:
+        """Ids that the tokenizer does not have write nothing; bytes that are not UTF-8, the replacement character."""
+        return self.tokenizer.decode(tokens.tolist(), skip_special_tokens=False)
+
+    def sizes(self) -> Tensor:
+        """Bytes that each id writes: exact for byte-level tokenizers, for others as written behind another token."""
+        found = torch.zeros(self.vocab_size)
+        by_bytes = isinstance(self.tokenizer.decoder, decoders.ByteLevel)
+        for token, i in self.tokenizer.get_vocab(with_added_tokens=False).items():
+            # the alphabet of byte-level tokenizers has one character for each byte
+            found[i] = len(token) if by_bytes else self._written_behind(token, i)
+        for i, added in self.tokenizer.get_added_tokens_decoder().items():
+            found[i] = len(added.content.encode())
+        return found
+
+    def _written_behind(self, token: str, i: int) -> int:
+        if len(token) == 6 and token.startswith("<0x"):  # byte fallback
+            return 1
+        one, two = (self.tokenizer.decode([i] * n, skip_special_tokens=False) for n in (1, 2))
+        return len(two.encode()) - len(one.encode())
+
+
+class HFTokenizer(Subwords):
+    """Any tokenizer of Hugging Face.
+
+    Args:
+        name_or_path: a `tokenizer.json`, a folder that `AutoTokenizer` reads, or a name on the hub.
+
+    Raises:
+        ValueError: there is no tokenizer there.
+    """
+
+    def __init__(self, name_or_path: str) -> None:
+        super().__init__()
+        self.name_or_path = name_or_path
+        self.tokenizer = from_outside(
+            lambda: _load(name_or_path), "HFTokenizer", name_or_path, "a tokenizer.json, a folder or a name on the hub"
+        )
+        self.vocab_size = 1 + max(self.tokenizer.get_vocab().values())  # ids may have gaps
+
+    @property
+    def outside(self) -> str:
+        return fingerprint(self.tokenizer.to_str())
+
+
+def _load(name_or_path: str) -> Tokenizer:
+    if Path(name_or_path).is_file():
+        return Tokenizer.from_file(name_or_path)
+    from transformers import AutoTokenizer  # takes seconds
+
+    return AutoTokenizer.from_pretrained(name_or_path).backend_tokenizer
+
+
+class BPE(Subwords):
+    """Byte-level byte-pair encoding (GPT-2) that `fit` learns from the training split's texts: any text comes back.
+
+    Args:
+        vocab_size: ids: the 256 bytes, then merges. A corpus too small for them leaves the last ids unused.
+
+    Raises:
+        ValueError: there are fewer ids than bytes.
+    """
+
+    def __init__(self, vocab_size: int = 512) -> None:
+        super().__init__()
+        if vocab_size < 256:
+            raise ValueError(f"vocab_size is {vocab_size}, wanted at least 256: every byte has an id")
+        self.vocab_size = vocab_size
+        alphabet = {letter: i for i, letter in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
+        self.tokenizer = Tokenizer(models.BPE(alphabet, []))  # bytes, until it is fitted
+        self.tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        self.tokenizer.decoder = decoders.ByteLevel()
+
+    def fit(self, media: Sequence[str]) -> None:
+        self.tokenizer.train_from_iterator(
+            media,
+            trainers.BpeTrainer(
+                vocab_size=self.vocab_size,
+                initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+                show_progress=False,
+            ),
+        )
+
+    def get_extra_state(self) -> Tensor:
+        """The tokenizer's JSON, as bytes."""
+        return torch.tensor(list(self.tokenizer.to_str().encode()), dtype=torch.uint8)
+
+    def set_extra_state(self, state: Any) -> None:
+        self.tokenizer = Tokenizer.from_str(bytes(state.tolist()).decode())

@@ -1,0 +1,192 @@
+"""Images through autoencoders: tiny random ones of diffusers by folder, and small ones that learn digits."""
+
+import diffusers
+import pytest
+import torch
+from torch import Tensor
+
+from datamodules.digit_sources import sklearn_digits
+from mot_lightning.codecs import VAE, VQ
+from mot_lightning.codecs.training import CACHE
+
+BLOCKS = {
+    "down_block_types": ("DownEncoderBlock2D",) * 2,
+    "up_block_types": ("UpDecoderBlock2D",) * 2,
+    "block_out_channels": (8, 8),
+    "norm_num_groups": 4,
+}
+
+
+def kl(**settings):
+    return diffusers.AutoencoderKL(**BLOCKS, latent_channels=4, **settings)
+
+
+def tiny():
+    widths = {"encoder_block_out_channels": (8, 8), "decoder_block_out_channels": (8, 8)}
+    blocks = {"num_encoder_blocks": (1, 1), "num_decoder_blocks": (1, 1)}
+    return diffusers.AutoencoderTiny(**widths, **blocks, latent_channels=4)
+
+
+def dc():
+    return diffusers.AutoencoderDC(
+        latent_channels=4,
+        attention_head_dim=4,
+        encoder_block_out_channels=(8, 8),
+        decoder_block_out_channels=(8, 8),
+        encoder_layers_per_block=(1, 1),
+        decoder_layers_per_block=(1, 1),
+        encoder_qkv_multiscales=((), ()),
+        decoder_qkv_multiscales=((), ()),
+        scaling_factor=0.5,
+    )
+
+
+def vq(**settings):
+    return diffusers.VQModel(**{**BLOCKS, **settings}, latent_channels=4, num_vq_embeddings=32)
+
+
+NETWORKS = [
+    (VAE, kl), (VAE, lambda: kl(shift_factor=0.1, scaling_factor=2.0)),
+    (VAE, lambda: kl(latents_mean=(0.1, 0.2, 0.3, 0.4), latents_std=(1.0, 2.0, 3.0, 4.0))),
+    (VAE, tiny), (VAE, dc), (VQ, vq), 
+    (VQ, lambda: vq(lookup_from_codebook=True, norm_type="spatial", block_out_channels=(32, 32))),
+]  # fmt: skip
+every_network = pytest.mark.parametrize(("kind", "make"), NETWORKS)
+
+
+def folder(path, make):
+    torch.manual_seed(0)
+    network = make()
+    network.save_pretrained(path)
+    return network.eval(), str(path)
+
+
+def picture(shape=(3, 16, 12), seed=0) -> Tensor:
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@every_network
+def test_a_pretrained_codec_gives_back_what_its_network_does(tmp_path, kind, make, channels):
+    network, name = folder(tmp_path / "network", make)
+    codec, image = kind((channels, 16, 12), name), picture((channels, 16, 12))
+    with torch.no_grad():
+        found = network.encode(2 * image.expand(1, 3, 16, 12) - 1)
+        latents = found.latent_dist.mode() if hasattr(found, "latent_dist") else found[0]
+        back = (network.decode(latents).sample[0] + 1) / 2
+    expected = back.mean(0, keepdim=True) if channels == 1 else back
+    tokens = codec.encode(image)
+    assert len(tokens) == codec.length == codec.grid[0] * codec.grid[1]
+    assert codec.vocab_size or tokens.shape[1] == codec.latent_dim
+    torch.testing.assert_close(codec.decode(tokens), expected.clamp(0, 1), rtol=0, atol=1e-4)
+
+
+def test_latents_are_shifted_and_scaled_as_the_config_says(tmp_path):
+    network, name = folder(tmp_path / "network", lambda: kl(shift_factor=0.1, scaling_factor=2.0))
+    image = picture()
+    with torch.no_grad():
+        latents = network.encode(2 * image[None] - 1).latent_dist.mode()[0]  # (4, 8, 6)
+    expected = ((latents - 0.1) * 2).flatten(1).T
+    torch.testing.assert_close(VAE((3, 16, 12), name).encode(image), expected)
+
+
+def test_patches_of_latents_make_fewer_and_wider_tokens(tmp_path):
+    _, name = folder(tmp_path / "network", kl)
+    codec = VAE((3, 16, 12), name, latent_patch_size=2)
+    tokens = codec.encode(picture())
+    assert tokens.shape == (4 * 3, 4 * 2 * 2)
+    assert codec.grid == (4, 3)
+    single = VAE((3, 16, 12), name)
+    torch.testing.assert_close(codec.decode(tokens), single.decode(single.encode(picture())))
+
+
+@pytest.mark.parametrize("count", [0, 1, 47, 60])
+def test_an_unfinished_segment_of_ids_is_an_image_all_the_same(tmp_path, count):
+    _, name = folder(tmp_path / "network", vq)
+    codec = VQ((3, 16, 12), name)
+    assert codec.decode(torch.arange(count) % 32).shape == (3, 16, 12)
+
+
+@every_network
+def test_a_pretrained_network_is_no_part_of_model_or_checkpoint_and_known_by_its_hash(tmp_path, kind, make):
+    network, name = folder(tmp_path / "network", make)
+    codec = kind((3, 16, 12), name)
+    assert not list(codec.parameters())
+    assert sum(value.numel() for value in codec.state_dict().values() if isinstance(value, Tensor)) <= 8
+    same = kind((3, 16, 12), name).identity(codec.state_dict())
+    assert codec.identity(codec.state_dict()) == same
+    with torch.no_grad():
+        next(network.parameters()).flatten()[0] += 1e-3
+    network.save_pretrained(tmp_path / "network")
+    other = kind((3, 16, 12), name).identity(codec.state_dict())
+    assert {what for what in same if same[what] != other[what]} == {"weights"}
+
+
+def test_what_is_no_such_network_is_refused_in_one_line(tmp_path):
+    _, name = folder(tmp_path / "network", kl)
+    (tmp_path / "empty").mkdir()
+    refusals = [
+        (lambda: VQ((3, 16, 12), name), "it holds a AutoencoderKL"),
+        (lambda: VAE((3, 16, 12), str(tmp_path / "empty")), "empty"),
+        (lambda: VAE((3, 16, 12), "no/such-network"), "no/such-network"),
+        (lambda: VAE((3, 15, 12), name), r"shape is \(3, 15, 12\), wanted a size that comes back"),
+        (lambda: VAE((3, 16, 12), name, latent_patch_size=4), "latent_patch_size is 4, wanted a divisor of"),
+        (lambda: VAE((1, 8, 8), downsample=3), "downsample is 3, wanted 1, 2, 4"),
+        (lambda: VQ((1, 8, 8), vocab_size=1), "vocab_size is 1, wanted at least 2"),
+        (lambda: VQ((1, 8, 8), channels=12), "channels is 12, wanted a multiple of 8"),
+        (lambda: VQ((1, 8, 8), steps=0), "steps is 0, wanted at least 1"),
+    ]
+    for make, message in refusals:
+        with pytest.raises(ValueError, match=message) as refused:
+            make()
+        assert "\n" not in str(refused.value)
+
+
+@pytest.fixture(scope="module")
+def digits() -> dict[str, Tensor]:
+    return {split: torch.stack(found.media) for split, found in sklearn_digits().items()}
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv(CACHE, str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.mark.parametrize(("kind", "psnr"), [(VQ, 21.0), (VAE, 21.0)])
+def test_a_small_network_learns_digits_in_a_few_steps(digits, kind, psnr, tmp_path):
+    codec = kind((1, 8, 8), steps=200)
+    before = codec.quality(digits["test"])
+    codec.fit(list(digits["train"]))
+    found = codec.quality(digits["test"])
+    assert before["psnr"] < 12
+    assert found["psnr"] > psnr
+    if kind is VQ:
+        assert found["codes_used"] > 0.7
+        assert codec.ids(digits["test"]).shape == (len(digits["test"]), 16)
+    else:
+        latents = torch.stack([codec.encode(image) for image in digits["test"]])
+        assert latents.mean().abs() < 0.2
+        assert latents.std() == pytest.approx(1, abs=0.2)
+
+    image, tokens = digits["test"][0], codec.encode(digits["test"][0])
+    torch.save(codec.state_dict(), tmp_path / "codec.pt")  # a checkpoint is the whole codec
+    other = kind((1, 8, 8), steps=200)
+    other.load_state_dict(torch.load(tmp_path / "codec.pt", weights_only=True))
+    assert torch.equal(other.encode(image), tokens)
+    assert torch.equal(other.decode(tokens), codec.decode(tokens))
+    codec.save_pretrained(tmp_path / "network")  # and its folder is a pretrained one
+    assert torch.equal(kind((1, 8, 8), str(tmp_path / "network")).encode(image), tokens)
+
+
+def test_a_codec_that_was_trained_is_taken_from_the_cache(digits, capsys):
+    images = list(digits["train"][:100])
+    first, second, other = (VQ((1, 8, 8), vocab_size=16, channels=8, steps=steps) for steps in (3, 3, 4))
+    first.fit(images)
+    assert "VQ: 3 steps on 100 images, kept in" in capsys.readouterr().out
+    second.fit(images)
+    assert capsys.readouterr().out == ""
+    assert torch.equal(first.ids(digits["val"]), second.ids(digits["val"]))
+    other.fit(images)
+    assert "VQ: 4 steps" in capsys.readouterr().out
+    second.fit(images[1:])
+    assert "VQ: 3 steps on 99 images" in capsys.readouterr().out
