@@ -25,7 +25,11 @@ def run_task(
         progress: told the number of prompts done after each batch.
     """
     settings = GenerationSettings(
-        (task.target,), max_length=task.max_length, temperature=task.temperature, guidance=guidance, seed=seed
+        (task.target,),
+        max_length=task.max_length,
+        temperature=task.temperature,
+        guidance={task.target: guidance},
+        seed=seed,
     )
     made = []
     for start in range(0, len(task.prompts), AT_ONCE):
