@@ -104,7 +104,7 @@ def test_help_is_short(capsys):
         (["fit", "--model.modalities.image.objective=FlowMatchin"], ["FlowMatchin", "did you mean FlowMatching?"]),
         (["fit", "--model.modalities.text.objective=Diffusion"], ["Diffusion", "text", "ids", "latents"]),
         (["fit", "--model.modalities.image.objective=NextToken"], ["NextToken", "image", "ids", "latents"]),
-        (["fit", "--model.modalities.speech.objective=MaskedToken"], ["MaskedToken", "speech", "number", "NextToken"]),
+        (["fit", "--model.modalities.text.objective=MaskedToken"], ["MaskedToken", "text", "number", "NextToken"]),
         (["fit", "--model.modalities.speech.objective=Regression"], ["Regression", "speech", "ids", "NextToken"]),
         (["fit", "--model.modalities.image.objective.prediction=epsilon"], ["prediction", "epsilon", "velocity"]),
         (["fit", "--model.reduction=mean"], ["reduction", "mean", "segment"]),
