@@ -9,7 +9,7 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 def keep_freed_memory() -> None:
     """Have the C library keep freed memory for the next step, where it would hand it back and fetch it anew.
 
-    Fetched memory is cleared page by page, in every step: 5 % of a small one. Other C libraries than glibc are left as
+    Fetched memory is cleared page by page, in every step. Other C libraries than glibc are left as
     they are.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

@@ -27,7 +27,7 @@ from mot_lightning.model import Losses, MixtureOfTransformers, misfit
 from mot_lightning.objectives import Objective
 from mot_lightning.objectives.base import generator_for, mix
 from mot_lightning.sequence import InterleavedBatch, Tokens
-from mot_lightning.sharding import shard
+from mot_lightning.sharding import shard, whole
 
 VALIDATION = 1 << 40  # where the seeds of validation noise begin: the same noise at every validation
 
@@ -150,6 +150,9 @@ class MoTModule(LightningModule):
         if stage == "fit":  # a checkpoint, where there is one, restores what its codecs learned after this
             for name, codec in self.codecs.items():
                 codec.fit(data.media(name, "train"))
+        # they stay on the host, where no rank could send them to another
+        self._ddp_params_and_buffers_to_ignore = [name for name in self.state_dict() if name.startswith("codecs.")]
+        self._sizes.clear()
         data.connect(dict(self.codecs), self.model.grammar)
         if stage == "fit":
             self.trained = Trained(data.row_length, data.alone)
@@ -234,6 +237,20 @@ class MoTModule(LightningModule):
         generator = generator_for(self.seed, VALIDATION + batch_idx, self.global_rank, device=self.device)
         return self.sums(self.average(batch, generator), batch)
 
+    def on_validation_epoch_start(self) -> None:
+        """Weights are gathered once: ranks may have different numbers of batches, and nobody waits for the other."""
+        self._gathered = whole(self.average)
+        self._gathered.__enter__()
+
+    def on_validation_epoch_end(self) -> None:
+        self._gathered.__exit__(None, None, None)
+
+    def on_test_epoch_start(self) -> None:
+        self.on_validation_epoch_start()
+
+    def on_test_epoch_end(self) -> None:
+        self.on_validation_epoch_end()
+
     def validation_step(self, batch: InterleavedBatch, batch_idx: int) -> Tensor:
         return self._evaluate(batch, batch_idx)
 
@@ -264,7 +281,9 @@ class MoTModule(LightningModule):
             checkpoint["trained"] = {"row_length": self.trained.row_length, "alone": list(self.trained.alone)}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        check_codecs(self.codecs, checkpoint)
+        if "state_dict" in checkpoint:  # sharded strategies take it out and load it themselves
+            check_codecs(self.codecs, checkpoint)
+        self._sizes.clear()
         known = checkpoint.get("trained")  # none, in a checkpoint of an earlier version
         if known and self.trained is None:  # a run that goes on has data of its own
             self.trained = Trained(known["row_length"], tuple(known["alone"]))

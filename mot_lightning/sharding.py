@@ -5,7 +5,9 @@ Knows layers and ranks; nothing of what they compute. `--trainer.strategy=fsdp2`
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
+import torch
 from lightning.pytorch.strategies import ModelParallelStrategy, StrategyRegistry
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
@@ -22,6 +24,15 @@ class FSDP2(ModelParallelStrategy):
     def setup_environment(self) -> None:
         self._data_parallel_size = self.num_nodes * self.num_processes
         super().setup_environment()
+
+    def load_checkpoint(self, checkpoint_path: Any, weights_only: bool | None = None) -> dict[str, Any]:
+        """As any strategy; what codecs learned stands whole on each rank, and is loaded by it."""
+        checkpoint = super().load_checkpoint(checkpoint_path, weights_only)
+        assert self.lightning_module is not None
+        codecs: Any = self.lightning_module.codecs
+        weights = torch.load(checkpoint_path, map_location="cpu", weights_only=True, mmap=True)["state_dict"]
+        codecs.load_state_dict({k.removeprefix("codecs."): v for k, v in weights.items() if k.startswith("codecs.")})
+        return checkpoint
 
 
 StrategyRegistry.register("fsdp2", FSDP2, description=FSDP2.__doc__)

@@ -29,7 +29,8 @@ class Diffusion(Denoiser):
     alphas_cumprod: Tensor
     default_scheduler: ClassVar = {
         "class_path": "diffusers.DDIMScheduler",
-        "init_args": {"beta_schedule": "squaredcos_cap_v2", "clip_sample_range": 2.0, "timestep_spacing": "trailing"},
+        # not clipped: how far latents reach is the codec's business
+        "init_args": {"beta_schedule": "squaredcos_cap_v2", "clip_sample": False, "timestep_spacing": "trailing"},
     }
 
     def __init__(

@@ -85,9 +85,8 @@ def test_diffusion_with_the_right_prediction_gives_back_the_data(x_0, settings, 
     torch.testing.assert_close(sample(objective, x_0), x_0, rtol=0, atol=1e-3)
 
 
-def test_the_default_diffusion_reaches_twice_the_standard_deviation_and_no_further(x_0):
-    torch.testing.assert_close(sample(PerfectDiffusion("token"), 1.9 * x_0), 1.9 * x_0, rtol=0, atol=1e-3)
-    assert sample(PerfectDiffusion("token"), 4 * x_0).abs().max() <= 2 + 1e-3
+def test_the_default_diffusion_reaches_as_far_as_the_data_do(x_0):
+    torch.testing.assert_close(sample(PerfectDiffusion("token"), 4 * x_0), 4 * x_0, rtol=0, atol=4e-3)
 
 
 @pytest.mark.parametrize("objective", [FlowMatching, Diffusion])
