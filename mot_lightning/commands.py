@@ -46,25 +46,31 @@ def run(
     """
     quiet()
     keep_freed_memory()
-    folder = run_folder.choose(Path(str(config.get("runs", "runs"))), str(config.get("experiment", "default")))
-    cli = instantiate(config, allow, folder)
-    cli.model.config = config
-    if checkpoint is not None:
-        _check_weights(cli.model, checkpoint, path)
-    if command == "generate":
-        if not isinstance(cli.model, MoTModule):
-            raise ConfigError(f"--ckpt_path {path} is of a codec, wanted a model's")
-        from mot_lightning.generation.command import run_generate
+    made = False
+    while not made:
+        folder = run_folder.choose(Path(str(config.get("runs", "runs"))), str(config.get("experiment", "default")))
+        cli = instantiate(config, allow, folder)
+        cli.model.config = config
+        if checkpoint is not None:
+            _check_weights(cli.model, checkpoint, path)
+        if command == "generate":
+            if not isinstance(cli.model, MoTModule):
+                raise ConfigError(f"--ckpt_path {path} is of a codec, wanted a model's")
+            from mot_lightning.generation.command import run_generate
 
-        run_generate(cli.model, checkpoint, path, options)
-        return
-    _check_data(cli, command)
-    if cli.trainer.is_global_zero:
-        run_folder.create(folder, config)
+            run_generate(cli.model, checkpoint, path, options)
+            return
+        _check_attention(cli, command)
+        _check_data(cli, command)
+        # another run may have been faster: then the next number
+        made = not cli.trainer.is_global_zero or run_folder.create(folder, config)
     if command == "fit":
         _fit(cli, checkpoint, path, folder)
     else:
         getattr(cli.trainer, command)(cli.model, cli.datamodule, ckpt_path=path, weights_only=True, verbose=False)
+        if command == "validate":  # a test has its table
+            for name, value in cli.trainer.callback_metrics.items():
+                print(f"{name:<32} {float(value):8.4f}")
 
 
 def _fit(cli: MoTCLI, checkpoint: dict[str, Any] | None, path: Path | None, folder: Path) -> None:
@@ -88,6 +94,14 @@ def _fit(cli: MoTCLI, checkpoint: dict[str, Any] | None, path: Path | None, fold
         cli.trainer.save_checkpoint(last)
         cli.trainer.validate(cli.model, cli.datamodule, verbose=False)
     cli.trainer.test(cli.model, cli.datamodule, verbose=False)
+
+
+def _check_attention(cli: MoTCLI, command: str) -> None:
+    """Flex attention has no backward pass on the CPU: refused before anything is made."""
+    device = cli.trainer.strategy.root_device.type
+    settings = getattr(getattr(cli.model, "model", None), "backbone", None)
+    if command == "fit" and settings is not None and settings.settings.attention == "flex" and device == "cpu":
+        raise ConfigError("model.backbone.attention is flex, wanted auto, sdpa or block_list to train on the CPU")
 
 
 def _check_data(cli: MoTCLI, command: str) -> None:

@@ -68,10 +68,16 @@ class Optimization:
     ema: float = 0.99
 
     def __post_init__(self) -> None:
-        if self.learning_rate <= 0:
-            raise ValueError(f"optimization.learning_rate is {self.learning_rate}, wanted above 0")
-        if not 0 <= self.ema < 1:
-            raise ValueError(f"optimization.ema is {self.ema}, wanted a decay from 0 to below 1")
+        for name, wanted, fits in (  # what is no number fits nowhere
+            ("learning_rate", "a number above 0", 0 < self.learning_rate < math.inf),
+            ("betas", "two shares from 0 to below 1", all(0 <= beta < 1 for beta in self.betas)),
+            ("weight_decay", "a number of 0 or more", 0 <= self.weight_decay < math.inf),
+            ("warmup", "0 or more", self.warmup >= 0),
+            ("final", "a share from 0 to 1", 0 <= self.final <= 1),
+            ("ema", "a decay from 0 to below 1", 0 <= self.ema < 1),
+        ):
+            if not fits:
+                raise ValueError(f"optimization.{name} is {getattr(self, name)}, wanted {wanted}")
 
     def share(self, step: int, steps: int) -> float:
         """Learning rate of a step as a share of the peak."""
@@ -116,8 +122,8 @@ class MoTModule(LightningModule):
         self.seed, self.optimization, self.reduction = seed, optimization, reduction
         modalities = {name: modalities[name] for name in sorted(modalities)}
         for name, modality in modalities.items():
-            if modality.weight < 0:
-                raise ValueError(f"model.modalities.{name}.weight is {modality.weight}, wanted 0 or more")
+            if not 0 <= modality.weight < math.inf:
+                raise ValueError(f"model.modalities.{name}.weight is {modality.weight}, wanted a number of 0 or more")
         codecs = {name: modality.codec for name, modality in modalities.items()}
         self.codecs = nn.ModuleDict(codecs)  # type: ignore[assignment]
         tokens = {

@@ -27,17 +27,20 @@ def choose(root: Path, experiment: str) -> Path:
     return chosen
 
 
-def create(folder: Path, config: dict[str, Any]) -> None:
-    """Make the folder, with the whole config in it.
+def create(folder: Path, config: dict[str, Any]) -> bool:
+    """Make the folder, with the whole config in it; whether it was not there yet.
 
     Raises:
-        ConfigError: it exists already, or cannot be made.
+        ConfigError: it cannot be made.
     """
     try:
         folder.mkdir(parents=True)
+    except FileExistsError:
+        return False
     except OSError as error:
         raise ConfigError(f"run folder {folder} cannot be made: {error.strerror}") from None
     (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+    return True
 
 
 def loggers(folder: Path) -> list[Logger]:

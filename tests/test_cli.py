@@ -1,6 +1,7 @@
 """The command line as a user meets it: configs merge, objectives swap by one flag, bad input is one line and exit 2."""
 
 import json
+import re
 import struct
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import yaml
 from PIL import Image
 from test_resume import TINY, run
 
+from mot_lightning import run_folder
 from mot_lightning.cli import main
 from mot_lightning.codecs import Bytes
 from mot_lightning.config import ConfigError
@@ -119,6 +121,12 @@ def test_help_is_short(capsys):
         (["fit", "--data.speech_root=/nowhere"], ["speech_root", "/nowhere"]),
         (["fit", "--data=Digitz"], ["Digitz", "did you mean Digits?"]),
         (["fit", "--trainer.max_steps=0"], ["max_steps", "0"]),
+        (["fit", "--model.backbone.attention=flex"], ["attention is flex", "block_list"]),
+        (["fit", "--model.optimization.learning_rate=.nan"], ["learning_rate is nan", "above 0"]),
+        (["fit", "--model.optimization.betas=[2,3]"], ["betas", "below 1"]),
+        (["fit", "--model.optimization.warmup=-1"], ["warmup is -1"]),
+        (["fit", "--model.modalities.image.weight=.inf"], ["image.weight is inf"]),
+        (["fit", "--report.guidance=.nan"], ["guidance is nan"]),
         (["fit", "--trainer.accelerator=quantum"], ["quantum"]),
         (["fit", "--config=conf/transfusio.yaml"], ["transfusio", "did you mean conf/transfusion.yaml?"]),
         (["fit", "--experiment=a/b"], ["a/b"]),
@@ -290,3 +298,22 @@ def test_a_class_of_the_users_own_works_once_its_package_is_allowed(capsys, tmp_
     mine = "--model.modalities.image.objective=my_objective.SlowFlow"
     assert "--allow my_objective" in refusal(capsys, tmp_path, "fit", mine)
     assert run(tmp_path, "fit", *TINY, mine, "--allow=my_objective", "--trainer.max_steps=2") == 0
+
+
+def test_a_run_that_another_overtook_takes_the_next_number(tmp_path, monkeypatch):
+    create = run_folder.create
+
+    def overtaken(folder, config):
+        if folder.name == "0":
+            folder.mkdir(parents=True, exist_ok=True)  # the other run's
+        return create(folder, config)
+
+    monkeypatch.setattr(run_folder, "create", overtaken)
+    assert run(tmp_path, "fit", *TINY, "--trainer.max_steps=1") == 0
+    assert not [*(tmp_path / "default/0").iterdir()]
+    assert (tmp_path / "default/1/metrics.json").is_file()
+
+
+def test_validate_prints_its_losses(trained, tmp_path, capsys):
+    assert run(tmp_path, "validate", f"--ckpt_path={trained / 'checkpoints/last.ckpt'}") == 0
+    assert re.search(r"^val/image/loss +\d+\.\d+$", capsys.readouterr().out, re.MULTILINE)

@@ -36,12 +36,13 @@ class GradientNorms(Callback):
     def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
         step = trainer.global_step + 1  # the trainer has not counted this one yet
         if step == 1 or step % self.every_n_steps == 0 or step == trainer.max_steps:
-            norms = {name: _whole(norm) for name, norm in gradient_norms(pl_module.model).items()}
-            row = {f"train/{name}/grad_norm": norm for name, norm in norms.items() if norm}
+            norms = gradient_norms(pl_module.model)
+            numbers = torch.stack([_whole(norm) for norm in norms.values()]).tolist()  # the device is asked once
+            row = {f"train/{name}/grad_norm": norm for name, norm in zip(norms, numbers, strict=True) if norm}
             for logger in trainer.loggers:
                 logger.log_metrics(row, step)
 
 
-def _whole(norm: Tensor) -> float:
-    """The number, where each rank may hold a slice."""
-    return float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)
+def _whole(norm: Tensor) -> Tensor:
+    """The norm, where each rank may hold a slice."""
+    return norm.full_tensor() if hasattr(norm, "full_tensor") else norm

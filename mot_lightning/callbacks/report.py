@@ -1,6 +1,7 @@
 """The report: after a test, every task is judged, metrics.json is written and the table is printed."""
 
 import json
+import math
 import resource
 import time
 from pathlib import Path
@@ -23,8 +24,8 @@ class Report(Callback):
     """
 
     def __init__(self, guidance: float = 2.0, seed: int = 0, prompts: int | None = None) -> None:
-        if guidance < 0:
-            raise ValueError(f"report.guidance is {guidance}, wanted 0 or more")
+        if not 0 <= guidance < math.inf:
+            raise ValueError(f"report.guidance is {guidance}, wanted a number of 0 or more")
         if prompts is not None and prompts < 0:
             raise ValueError(f"report.prompts is {prompts}, wanted 0 or more, or null for all")
         self.guidance, self.seed, self.prompts = guidance, seed, prompts

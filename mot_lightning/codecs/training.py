@@ -127,7 +127,8 @@ def train(codec: Autoencoder, images: Tensor) -> None:
 
 def train_once(codec: Autoencoder, images: Tensor) -> None:
     """Train a codec's network, or take it from the cache: a folder of diffusers for each codec and set of images."""
-    key = fingerprint({**codec.identity({}), "images": images})[:16]
+    recipe = {"batch": BATCH, "learning_rate": LEARNING_RATE}
+    key = fingerprint({**codec.identity({}), "images": images, "recipe": recipe})[:16]
     folder = Path(os.environ.get(CACHE) or "~/.cache/mot_lightning").expanduser() / f"{type(codec).__name__}-{key}"
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)

@@ -168,8 +168,11 @@ def run_generate(
     samples = options["num_samples"]
     numbers = [k for _ in prompts for k in range(samples)]  # whatever else is in the file, sample k is the same
     asked = [document for document in segments for _ in range(samples)]
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise ConfigError(f"--out {folder} cannot be made: {error.strerror}") from None
     made = generate(module.average, asked, settings, numbers, Stream(module.codecs) if len(asked) == 1 else None)
-    folder.mkdir(parents=True)
     given = [prompt for prompt in prompts for _ in range(samples)]
     documents = [
         _write(module, folder, number, prompt, decode(module.codecs, document))
@@ -198,6 +201,9 @@ def _settings(module: MoTModule, options: dict[str, Any]) -> GenerationSettings:
     settings = GenerationSettings(**taken, guidance=GUIDANCE if scale is None else scale)
     grammar = module.model.grammar
     by_name = {name: settings.scale(name, grammar.causal[name]) for name in grammar.names}
+    if scale not in (None, 1) and all(own == 1 for own in by_name.values()):
+        names = ", ".join(grammar.names)
+        raise ConfigError(f"--guidance is {scale}, wanted MODALITY={scale}, one of {names}: none is made as a whole")
     if scale is None:  # nobody asked: only where it can be
         by_name = {name: own if module.guides(name) else 1.0 for name, own in by_name.items()}
         if not any(map(module.guides, by_name)):

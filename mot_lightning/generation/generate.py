@@ -3,6 +3,7 @@
 Knows documents and contexts; each modality's objective samples its own segments.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -62,8 +63,8 @@ class GenerationSettings:
                 raise ValueError(f"{name} is {getattr(self, name)}, wanted {wanted}")
         by_name = self.guidance if isinstance(self.guidance, Mapping) else {"": self.guidance}
         for name, scale in by_name.items():
-            if scale < 0:
-                raise ValueError(f"guidance{name and f' of {name}'} is {scale}, wanted 0 or more")
+            if not 0 <= scale < math.inf:
+                raise ValueError(f"guidance{name and f' of {name}'} is {scale}, wanted a number of 0 or more")
 
     def scale(self, name: str, causal: bool) -> float:
         """The guidance scale of one modality."""
