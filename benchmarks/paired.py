@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from mot_lightning.backbone.block_list import flash, flash_backward
 from mot_lightning.memory import keep_freed_memory
 
 
@@ -45,31 +44,15 @@ def ratio(a: Callable[[], Any], b: Callable[[], Any], budget: float = 4.0) -> fl
     return statistics.median(pairs)
 
 
-def _product(q: Tensor, k: Tensor, causal: bool) -> int:
-    """FLOPs of one matrix product between queries and the keys that they see."""
-    b, h, n, e = q.shape
-    return 2 * b * h * e * (n * (n + 1) // 2 if causal else n * k.shape[2])
-
-
-# the CPU's flash kernels, which PyTorch's counter does not know: two products forward, five backward
-
-
-def _forward(q: Tensor, k: Tensor, v: Tensor, dropout: float = 0.0, causal: bool = False, **_: Any) -> int:
-    return 2 * _product(q, k, causal)
-
-
-def _backward(grad: Tensor, q: Tensor, k: Tensor, v: Tensor, out: Tensor, total: Tensor, *others: Any, **_: Any) -> int:
-    return 5 * _product(q, k, others[1])
-
-
-ATTENTION = {flash._overloadpacket: _forward, flash_backward._overloadpacket: _backward}
-for count in ATTENTION.values():
-    count._get_raw = True  # type: ignore[attr-defined]  # tensors in place of their shapes
+def _added_product(total: torch.Size, a: torch.Size, b: torch.Size, **_: Any) -> int:
+    batch, n, m = a
+    return 2 * batch * n * m * b[-1]
 
 
 def flops(run: Callable[[], Any]) -> int:
     """Floating-point operations of all matrix products and attentions in one run."""
-    with FlopCounterMode(display=False, custom_mapping=ATTENTION) as counter:
+    # the counter does not know the product that adds in place
+    with FlopCounterMode(display=False, custom_mapping={torch.ops.aten.baddbmm_: _added_product}) as counter:
         run()
     return counter.get_total_flops()
 

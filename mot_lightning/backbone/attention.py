@@ -48,9 +48,9 @@ class PackedAttention:
 
 Backend = Literal["auto", "sdpa", "block_list", "flex"]
 
-# On the CPU a block list pays for each of its calls, and a mask for all that it hides: they cross at about this many
-# tokens of the longest document (forward and backward, float32, one thread, dim 128)
-LONG_DOCUMENT = 256
+# On the CPU a block list pays for each of its blocks, and a mask for all that it hides: from this many tokens of the
+# longest document on, the first is the faster (forward and backward, float32, one and two threads, dim 128, 4 heads)
+LONG_DOCUMENT = 128
 
 
 def joined(backend: Backend, layout: Layout, dtype: torch.dtype) -> Attend:

@@ -50,7 +50,7 @@ class Block(nn.Module):
         experts: Mapping[tuple[str, ...], Experts],
     ) -> None:
         super().__init__()
-        self.number, self.heads = number, [settings.heads, settings.key_heads]
+        self.number, self.heads = number, (settings.heads, settings.key_heads)
         self.compile_towers = settings.compile
         self.towers = nn.ModuleList(  # type: ignore[assignment]
             TowerLayer(tower, conditioned, settings, experts.get(tower)) for tower in towers
@@ -68,8 +68,7 @@ class Block(nn.Module):
         towers = [self.towers[i] for i in places.live]
         modulations = [tower.modulation(places.counts, conditions) for tower in towers]
         qkv = torch.cat([project(tower, x, m) for tower, x, m in zip(towers, xs, modulations, strict=True)])
-        qk, v = qkv.split([sum(self.heads), self.heads[1]], dim=1)
-        q, k = self._turn(qk, towers, places)
+        q, k, v = self._turn(qkv, towers, places)
         gathered = attend(self.number, q, k, v).split(places.sizes)
         if self.compile_towers:
             gathered = [seen.clone() for seen in gathered]
@@ -78,18 +77,14 @@ class Block(nn.Module):
         parts = zip(ends, towers, xs, gathered, modulations, strict=True)
         return [end(tower, x, seen, modulation) for end, tower, x, seen, modulation in parts]
 
-    def _turn(self, qk: Tensor, towers: list[TowerLayer], places: Places) -> list[Tensor]:
-        """QK-norm and rotation of (N, h + kv_heads, e): queries and keys."""
+    def _turn(self, qkv: Tensor, towers: list[TowerLayer], places: Places) -> tuple[Tensor, ...]:
+        """QK-norm and rotation of queries and keys, out of (N, h + 2 kv_heads, e)."""
         own = [tower.qk_norm() for tower in towers if tower.qk_norm]
-        cos, sin = places.cos, places.sin
-        if not own:
-            return [rotate(x, cos[:, None], sin[:, None]) for x in qk.split(self.heads, dim=1)]
-        gains = torch.stack(own)  # (towers, 2, e)
-        if self.heads[0] == self.heads[1]:  # queries and keys at once
-            both = norm_and_rotate(qk.unflatten(1, (2, -1)), gains, cos, sin, places.sizes)  # (N, 2, h, e)
-            return list(both.unbind(1))
-        parts = zip(qk.split(self.heads, dim=1), gains.split(1, dim=1), strict=True)
-        return [norm_and_rotate(x[:, None], gain, cos, sin, places.sizes)[:, 0] for x, gain in parts]
+        if own:
+            return norm_and_rotate(qkv, self.heads, torch.stack(own), places.cos, places.sin, places.sizes)
+        q, k, v = qkv.split([*self.heads, self.heads[1]], dim=1)
+        cos, sin = places.cos[:, None], places.sin[:, None]
+        return rotate(q, cos, sin), rotate(k, cos, sin), v
 
 
 @cache

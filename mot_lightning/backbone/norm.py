@@ -5,6 +5,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 EPS = 1e-6
 
@@ -15,14 +16,14 @@ class RMSNorm(nn.Module):
         self.gain = nn.Parameter(torch.ones(dim))
 
     def forward(self, x: Tensor) -> Tensor:
-        return rms_norm(x) * self.gain
+        return rms_norm(x, self.gain)
 
 
-def rms_norm(x: Tensor) -> Tensor:
-    """x (..., d) over the root mean square of its last axis."""
+def rms_norm(x: Tensor, gain: Tensor | None = None) -> Tensor:
+    """x (..., d) over the root mean square of its last axis, times a gain (d,)."""
     if x.is_cuda or torch.compiler.is_compiling():
-        return F.rms_norm(x, x.shape[-1:], eps=EPS)  # one kernel there; a dozen passes over memory on the CPU
-    return _RMSNorm.apply(x)
+        return F.rms_norm(x, x.shape[-1:], gain, EPS)  # one kernel there; a dozen passes over memory on the CPU
+    return _RMSNorm.apply(x, gain)
 
 
 def inverse_rms(x: Tensor) -> Tensor:
@@ -35,14 +36,20 @@ class _RMSNorm(torch.autograd.Function):
     """The same in half the passes, forward and backward."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, gain: Tensor | None) -> Tensor:
         scale = inverse_rms(x)
         unit = x * scale  # (..., d)
-        ctx.save_for_backward(unit, scale)
-        return unit
+        ctx.save_for_backward(unit, scale, gain)
+        return unit if gain is None else unit * gain
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        unit, scale = ctx.saved_tensors
-        along = (grad * unit).mean(-1, keepdim=True)  # (..., 1): what would only change the norm
-        return torch.addcmul(grad, unit, along, value=-1).mul_(scale)
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None]:
+        unit, scale, gain = ctx.saved_tensors
+        along, d_gain = grad * unit, None
+        if gain is None:
+            share = along.sum(-1, keepdim=True)  # (..., 1): what would only change the norm
+        else:
+            d_gain, share = along.flatten(0, -2).sum(0), (along @ gain)[..., None]
+            grad = grad * gain
+        return torch.addcmul(grad, unit, share.div_(-unit.shape[-1])).mul_(scale), d_gain

@@ -10,49 +10,78 @@ from torch.autograd.function import once_differentiable
 from mot_lightning.backbone.norm import inverse_rms, rms_norm
 from mot_lightning.backbone.rope import rotate
 
+Heads = tuple[int, int]  # of queries, and of keys and of values
 
-def norm_and_rotate(x: Tensor, gains: Tensor, cos: Tensor, sin: Tensor, sizes: Sequence[int]) -> Tensor:
-    """x (N, g, h, e), RMS-normalised, times its tower's gains, turned by the angles that `rope` made (N, e).
+
+def norm_and_rotate(
+    qkv: Tensor, heads: Heads, gains: Tensor, cos: Tensor, sin: Tensor, sizes: Sequence[int]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries and keys, RMS-normalised, times their tower's gains, turned by the angles that `rope` made (N, e).
 
     Args:
-        gains: (towers, g, e).
-        sizes: tokens of each tower, in the order of x.
+        qkv: (N, h + 2 kv_heads, e).
+        heads: h and kv_heads.
+        gains: (towers, 2, e) of queries and keys.
+        sizes: tokens of each tower, in the order of qkv.
+
+    Returns:
+        Queries (N, h, e), keys and values (N, kv_heads, e).
     """
-    gain = torch.cat([own.expand(n, -1, -1) for own, n in zip(gains, sizes, strict=True)])[:, :, None]  # (N, g, 1, e)
+    gain = torch.cat([own.expand(n, -1, -1) for own, n in zip(gains, sizes, strict=True)])[:, :, None]  # (N, 2, 1, e)
     cos, sin = cos[:, None, None], sin[:, None, None]  # (N, 1, 1, e)
-    if x.is_cuda:
-        return rotate(rms_norm(x) * gain, cos, sin)
-    return _NormAndRotate.apply(x, gains, gain, cos, sin, sizes)
+    if qkv.is_cuda:
+        groups = zip(_groups(qkv, heads), _gains(gain, heads), strict=True)
+        turned = torch.cat([rotate(rms_norm(x) * own, cos, sin).flatten(1, 2) for x, own in groups], dim=1)
+        return turned[:, : heads[0]], turned[:, heads[0] :], qkv[:, sum(heads) :]
+    return _NormAndRotate.apply(qkv, gains, gain, cos, sin, heads, sizes)
 
 
 class _NormAndRotate(torch.autograd.Function):
-    """The same in half the passes over memory: the gains ride on the angles, and nothing is remembered twice."""
+    """The same in half the passes over memory: the gains ride on the angles, and no gradient is joined from parts."""
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, gains: Tensor, gain: Tensor, cos: Tensor, sin: Tensor, sizes: Sequence[int]
-    ) -> Tensor:
-        scale = inverse_rms(x)  # (N, g, h, 1)
-        unit = x * scale
-        ctx.save_for_backward(unit, scale, gains, gain, cos, sin)
-        ctx.sizes = sizes
-        return rotate(unit, cos * gain, sin * gain.roll(gain.shape[-1] // 2, dims=-1))  # (N, g, h, e)
+        ctx: Any, qkv: Tensor, gains: Tensor, gain: Tensor, cos: Tensor, sin: Tensor, heads: Heads, sizes: Sequence[int]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        turned = qkv.new_empty(len(qkv), sum(heads), qkv.shape[-1])
+        half, kept = qkv.shape[-1] // 2, []
+        for x, own, out in zip(_groups(qkv, heads), _gains(gain, heads), _groups(turned, heads), strict=True):
+            scale = inverse_rms(x)  # (N, g, h, 1)
+            unit = x * scale
+            torch.addcmul(unit * (cos * own), unit.roll(half, dims=-1), sin * own.roll(half, dims=-1), out=out)
+            kept += [unit, scale]
+        ctx.save_for_backward(gain, cos, sin, *kept)
+        ctx.heads, ctx.sizes = heads, list(sizes)
+        return turned[:, : heads[0]], turned[:, heads[0] :], qkv[:, sum(heads) :].contiguous()
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        unit, scale, gains, gain, cos, sin = ctx.saved_tensors
-        half = unit.shape[-1] // 2
-        d_y = (grad * sin).roll(half, dims=-1).addcmul_(grad, cos)  # of the normalised, before it was turned
-        along = d_y * unit
-        parts = along.split(list(ctx.sizes))
-        # tokens first, then heads: faster than both at once
-        d_gains = torch.stack([part.flatten(1).sum(0).view(part.shape[1:]).sum(1) for part in parts])  # (towers, g, e)
-        share = torch.cat([_products(part, own) for part, own in zip(parts, gains, strict=True)])  # (N, g, h, 1)
-        d_x = d_y.mul_(gain).addcmul_(unit, share.div_(-unit.shape[-1])).mul_(scale)  # as in _RMSNorm
-        return d_x, d_gains, None, None, None, None
+    def backward(ctx: Any, d_q: Tensor, d_k: Tensor, d_v: Tensor) -> tuple[Tensor | None, ...]:
+        gain, cos, sin, *kept = ctx.saved_tensors
+        n, e = len(gain), gain.shape[-1]
+        d_qkv = d_v.new_empty(n, sum(ctx.heads) + ctx.heads[1], e)
+        d_turned = gain.new_empty(n, sum(ctx.heads), e)  # half precision adds up in full
+        d_qkv[:, sum(ctx.heads) :].copy_(d_v)
+        for grad, out in zip((d_q, d_k), d_turned.split(ctx.heads, dim=1), strict=True):  # before they were turned
+            torch.addcmul((grad * sin[:, 0]).roll(e // 2, dims=-1), grad, cos[:, 0], out=out)
+        groups = (_groups(d_turned, ctx.heads), _gains(gain, ctx.heads), kept[::2], kept[1::2])
+        d_gains = []
+        for d_y, own, unit, scale, out in zip(*groups, _groups(d_qkv, ctx.heads), strict=True):
+            along = d_y * unit
+            # tokens first, then heads: faster than both at once
+            sums = [x.flatten(1).sum(0).view(x.shape[1:]).sum(1) for x in along.split(ctx.sizes)]
+            d_gains.append(torch.stack(sums))  # (towers, g, e)
+            share = (along.mul_(own) @ own.new_ones(e))[..., None]  # as in _RMSNorm
+            torch.mul(d_y.mul_(own).addcmul_(unit, share.div_(-e)), scale, out=out)
+        return d_qkv, torch.cat(d_gains, dim=1), None, None, None, None, None
 
 
-def _products(x: Tensor, gains: Tensor) -> Tensor:
-    """x (n, g, h, e) times gains (g, e), summed over e: (n, g, h, 1)."""
-    return torch.stack([own @ gain for own, gain in zip(x.unbind(1), gains, strict=True)], dim=1)[..., None]
+def _groups(x: Tensor, heads: Heads) -> list[Tensor]:
+    """Queries and keys of x (N, h + kv_heads, ...), views (N, g, h, ...): both at once where they are as many."""
+    x = x[:, : sum(heads)]
+    return [x.unflatten(1, (2, -1))] if heads[0] == heads[1] else [part[:, None] for part in x.split(heads, dim=1)]
+
+
+def _gains(x: Tensor, heads: Heads) -> list[Tensor]:
+    """Of those groups, from x (n, 2, ...)."""
+    return [x] if heads[0] == heads[1] else list(x.split(1, dim=1))

@@ -9,7 +9,7 @@ from conftest import TOKENS, make_document, make_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mot_lightning.backbone import PackedAttention, joined
+from mot_lightning.backbone import PackedAttention, block_list, joined
 from mot_lightning.backbone.block_list import BlockListAttention
 from mot_lightning.backbone.flex import TILE, FlexAttention, block_mask
 from mot_lightning.backbone.mask import attention_mask
@@ -102,6 +102,20 @@ def test_a_backend_is_the_definition_forward_and_backward(backend, key_heads, ki
     tensors, grad = drawn(layout, seed, key_heads)
     attend = joined(backend, layout, torch.float64)
     found = results(lambda *qkv: attend(0, *qkv), tensors, grad)
+    torch.testing.assert_close(found, results(lambda *qkv: by_definition(layout, *qkv), tensors, grad), **EXACT)
+
+
+@pytest.mark.parametrize(("queries", "kept"), [(3, 0), (3, 7), (1, 99)])
+@settings(random_layouts, max_examples=50)
+@given(kinds, seeds)
+def test_block_list_is_the_definition_however_it_cuts_and_whatever_it_computes_again(queries, kept, kinds, seed):
+    layout = layout_of(kinds, seed)
+    tensors, grad = drawn(layout, seed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(block_list, "QUERIES", queries)
+        patch.setattr(block_list, "KEPT", kept)
+        attend = BlockListAttention(layout)
+        found = results(lambda *qkv: attend(0, *qkv), tensors, grad)
     torch.testing.assert_close(found, results(lambda *qkv: by_definition(layout, *qkv), tensors, grad), **EXACT)
 
 

@@ -42,7 +42,7 @@ def one_by_one(mixture, x, chosen, gates):
     out = torch.zeros_like(x)
     for i, e in chosen.nonzero().tolist():
         expert = SwiGLU(DIM, HIDDEN)
-        expert.gate_up.weight.data = mixture.experts.gate_up[e].t()
+        expert.gate.weight.data, expert.up.weight.data = mixture.experts.gate_up[e].t().chunk(2)
         expert.down.weight.data = mixture.experts.down[e].t()
         out[i] += gates[i, e] * expert(x[i])
     return out
