@@ -71,8 +71,8 @@ class _NormAndRotate(torch.autograd.Function):
             # tokens first, then heads: faster than both at once
             sums = [x.flatten(1).sum(0).view(x.shape[1:]).sum(1) for x in along.split(ctx.sizes)]
             d_gains.append(torch.stack(sums))  # (towers, g, e)
-            share = (along.mul_(own) @ own.new_ones(e))[..., None]  # as in _RMSNorm
-            torch.mul(d_y.mul_(own).addcmul_(unit, share.div_(-e)), scale, out=out)
+            share = (along.mul_(own) @ along.new_ones(e)).div_(e)[..., None]  # (N, g, h, 1): what only changes the norm
+            torch.mul(d_y.mul_(own).sub_(unit * share), scale, out=out)
         return d_qkv, torch.cat(d_gains, dim=1), None, None, None, None, None
 
 
