@@ -14,7 +14,7 @@ from mot_lightning.backbone.attention import Attend
 from mot_lightning.backbone.moe import Experts, MixtureOfExperts
 from mot_lightning.backbone.rope import rotate
 from mot_lightning.backbone.settings import BackboneSettings
-from mot_lightning.backbone.tower import Condition, TowerLayer
+from mot_lightning.backbone.tower import Condition, TowerLayer, cat_rows
 from mot_lightning.backbone.turn import norm_and_rotate
 
 
@@ -67,7 +67,7 @@ class Block(nn.Module):
             xs = [x.clone() for x in xs]  # a view's place in its storage would be compiled in
         towers = [self.towers[i] for i in places.live]
         modulations = [tower.modulation(places.counts, conditions) for tower in towers]
-        qkv = torch.cat([project(tower, x, m) for tower, x, m in zip(towers, xs, modulations, strict=True)])
+        qkv = cat_rows([project(tower, x, m) for tower, x, m in zip(towers, xs, modulations, strict=True)])
         qk, v = qkv.split([sum(self.heads), self.heads[1]], dim=1)
         q, k = self._turn(qk, towers, places)
         gathered = attend(self.number, q, k, v).split(places.sizes)

@@ -22,7 +22,7 @@ def rms_norm(x: Tensor) -> Tensor:
     """x (..., d) over the root mean square of its last axis."""
     if x.is_cuda or torch.compiler.is_compiling():
         return F.rms_norm(x, x.shape[-1:], eps=EPS)  # one kernel there; a dozen passes over memory on the CPU
-    return _RMSNorm.apply(x)
+    return _RMSNorm.apply(x) if torch.is_grad_enabled() else x * inverse_rms(x)
 
 
 def inverse_rms(x: Tensor) -> Tensor:

@@ -18,11 +18,20 @@ def norm_and_rotate(x: Tensor, gains: Tensor, cos: Tensor, sin: Tensor, sizes: S
         gains: (towers, g, e).
         sizes: tokens of each tower, in the order of x.
     """
-    gain = torch.cat([own.expand(n, -1, -1) for own, n in zip(gains, sizes, strict=True)])[:, :, None]  # (N, g, 1, e)
+    gain = gains  # (N, g, e), or of one row where all tokens have the same
+    if len(sizes) > 1:
+        gain = torch.cat([own.expand(n, -1, -1) for own, n in zip(gains, sizes, strict=True)])
+    gain = gain[:, :, None]  # (N, g, 1, e)
     cos, sin = cos[:, None, None], sin[:, None, None]  # (N, 1, 1, e)
     if x.is_cuda:
         return rotate(rms_norm(x) * gain, cos, sin)
+    if not torch.is_grad_enabled():
+        return _turned(x * inverse_rms(x), gain, cos, sin)
     return _NormAndRotate.apply(x, gains, gain, cos, sin, sizes)
+
+
+def _turned(unit: Tensor, gain: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    return rotate(unit, cos * gain, sin * gain.roll(gain.shape[-1] // 2, dims=-1))  # (N, g, h, e)
 
 
 class _NormAndRotate(torch.autograd.Function):
@@ -36,7 +45,7 @@ class _NormAndRotate(torch.autograd.Function):
         unit = x * scale
         ctx.save_for_backward(unit, scale, gains, gain, cos, sin)
         ctx.sizes = sizes
-        return rotate(unit, cos * gain, sin * gain.roll(gain.shape[-1] // 2, dims=-1))  # (N, g, h, e)
+        return _turned(unit, gain, cos, sin)
 
     @staticmethod
     @once_differentiable

@@ -4,12 +4,18 @@ Knows the backbone and places; nothing of what tokens mean or who chooses them.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from mot_lightning.backbone import Backbone, Condition
+from mot_lightning.backbone.tower import cat_rows
+
+# Sequences of different lengths share one call of the attention under a mask, or have one for each length. A call
+# costs about what so many tokens do under a mask that hides nothing
+WORTH_A_CALL = 16
 
 
 class Context:
@@ -60,33 +66,20 @@ class Context:
             counts: (r,) how many of its tokens each sequence means; none means all.
         """
         r, n, _ = x.shape
-        start, longest = int(self.lengths.min()), int(self.lengths.max())
-        end = longest + n
-        self._reserve(end)
+        self._reserve(int(self.lengths.max()) + n)
         place = self.lengths[:, None] + torch.arange(n)  # (r, n)
-        mask = None
-        if start < longest or counts is not None or (causal and n > 1):
+        reach = place  # the last key that each token sees
+        if not causal:
             meant = torch.full_like(self.lengths, n) if counts is None else counts.cpu()
-            reach = place if causal else (self.lengths + meant.clamp(min=1) - 1)[:, None].expand(r, n)
-            unseen = (torch.arange(end) > reach[..., None]).to(x.device)
-            # additive, so that no layer has to convert it
-            mask = x.new_zeros(unseen.shape).masked_fill_(unseen, -torch.inf)[:, None]  # (r, 1, n, end)
-        place = place.to(x.device)
-        rows = torch.arange(r, device=x.device)[:, None]
+            reach = (self.lengths + meant.clamp(min=1) - 1)[:, None].expand(r, n)
+        parts = [self._part(rows, place[rows], reach[rows], x) for rows in self._rows(n)]
 
         def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            for cached, new in zip(self.cache[layer], (k, v), strict=True):  # (r, kv_heads, capacity, e)
-                new = new.view(r, n, *new.shape[1:])
-                if start == longest:  # beyond the lengths: no trace until they move
-                    cached[:, :, start:end] = new.transpose(1, 2)
-                else:
-                    cached[rows, :, place] = new
-            keys, values = self.cache[layer, ..., :end, :]
-            queries = q.view(r, n, *q.shape[1:]).transpose(1, 2)  # (r, h, n, e)
-            shared = keys.shape[1] != queries.shape[1]
-            out = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask, enable_gqa=shared)
-            return out.transpose(1, 2).flatten(0, 1)  # (r n, h, e)
+            q, k, v = (y.view(r, n, *y.shape[1:]).transpose(1, 2) for y in (q, k, v))  # (r, h, n, e)
+            seen = [_attend(self.cache[layer], part, q, k, v) for part in parts]
+            return cat_rows(seen).flatten(0, 1)  # (r n, h, e)
 
+        place = place.to(x.device)
         per_modality = [r * n if name == modality else 0 for name in self.backbone.modalities]
         segment = torch.arange(r, device=x.device).repeat_interleave(n)
         # a modality of no rows still passes its tower, conditioned on nothing
@@ -115,6 +108,23 @@ class Context:
     def speaking(self, modality: str, causal: bool) -> "Voice":
         return Voice(self, modality, causal)
 
+    def _rows(self, n: int) -> list[slice]:
+        """Neighbouring sequences that n tokens each are attended to for at once: all, or those of one length."""
+        lengths = self.lengths.tolist()
+        ends = [i for i in range(1, len(lengths)) if lengths[i] != lengths[i - 1]]
+        runs = [slice(start, end) for start, end in zip([0, *ends], [*ends, len(lengths)], strict=True)]
+        return runs if len(lengths) * n >= WORTH_A_CALL * len(runs) else [slice(0, len(lengths))]
+
+    def _part(self, rows: slice, place: Tensor, reach: Tensor, x: Tensor) -> "_Part":
+        start, end = int(place.min()), int(place.max()) + 1
+        aligned = bool((place[:, 0] == start).all())
+        mask = None
+        if int(reach.min()) < end - 1:
+            hidden = (torch.arange(end) > reach[..., None]).to(x.device)
+            # additive, so that no layer has to convert it
+            mask = x.new_zeros(hidden.shape).masked_fill_(hidden, -torch.inf)[:, None]  # (r, 1, n, end)
+        return _Part(rows, slice(start, end) if aligned else place.to(x.device), end, mask)
+
     def _reserve(self, length: int) -> None:
         """Room for so many tokens; it doubles, so that growing by one seldom copies."""
         capacity = self.cache.shape[4]
@@ -125,6 +135,29 @@ class Context:
         """The same room in both."""
         for one, two in ((self, other), (other, self)):
             one.cache = F.pad(one.cache, (0, 0, 0, max(0, two.cache.shape[4] - one.cache.shape[4])))
+
+
+class _Part(NamedTuple):
+    """Some of the sequences, in one call of the attention."""
+
+    rows: slice
+    slots: slice | Tensor  # of the cache, where the new keys and values go; (r, n) where not all go to the same
+    end: int  # of the keys that are seen
+    mask: Tensor | None  # (r, 1, n, end)
+
+
+def _attend(cache: Tensor, part: _Part, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """One layer's attention of a part's tokens (r, h, n, e), whose keys and values go to the cache: (r, n, h, e)."""
+    rows, slots, end, mask = part
+    for cached, new in zip(cache[:, rows], (k[rows], v[rows]), strict=True):  # (r, kv_heads, capacity, e)
+        if isinstance(slots, slice):  # beyond the lengths: no trace until they move
+            cached[:, :, slots] = new
+        else:
+            cached[torch.arange(len(slots), device=slots.device)[:, None], :, slots] = new.transpose(1, 2)
+    keys, values = cache[:, rows, :, :end]
+    shared = keys.shape[1] != q.shape[1]
+    out = F.scaled_dot_product_attention(q[rows], keys, values, attn_mask=mask, enable_gqa=shared)
+    return out.transpose(1, 2)  # (r, n, h, e)
 
 
 class Voice:

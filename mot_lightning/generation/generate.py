@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mot_lightning.generation.context import Context
-from mot_lightning.generation.layout import by_input
+from mot_lightning.generation.layout import by_use
 from mot_lightning.model import MixtureOfTransformers
 from mot_lightning.objectives.base import Request, generator_for
 from mot_lightning.sequence import Grammar, Segment
@@ -127,7 +127,7 @@ def generate(
     device = next(model.parameters()).device
     numbers = range(len(prompts)) if samples is None else samples
     generators = [generator_for(settings.seed, number, device=device) for number in numbers]
-    with by_input(model):
+    with by_use(model):
         return _continue(model, prompts, generators, settings, progress)
 
 

@@ -7,7 +7,7 @@ from conftest import TOKENS, make_document, make_model
 from properties import assert_a_sample_does_not_depend_on_its_batch, assert_same_segments, hidden_states
 
 from mot_lightning.generation import GenerationSettings, generate
-from mot_lightning.generation.layout import by_input
+from mot_lightning.generation.layout import by_use
 from mot_lightning.sequence import Segment
 
 NAMES = ("text", "image", "speech")
@@ -135,7 +135,7 @@ def test_guidance_of_one_is_none_and_of_zero_forgets_the_prompt(image):
 def test_weights_lie_as_they_did_once_it_is_done():
     model = quick()
     before = [(p.data_ptr(), p.stride(), p.clone()) for p in model.parameters()]
-    with by_input(model):
+    with by_use(model):
         assert any(p.stride() != stride for p, (_, stride, _) in zip(model.parameters(), before, strict=True))
         assert all(torch.equal(p, values) for p, (*_, values) in zip(model.parameters(), before, strict=True))
     generate(model, prompts(), GenerationSettings(NAMES, max_length=2))
