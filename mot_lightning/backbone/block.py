@@ -68,9 +68,9 @@ class Block(nn.Module):
         towers = [self.towers[i] for i in places.live]
         modulations = [tower.modulation(places.counts, conditions) for tower in towers]
         qkv = cat_rows([project(tower, x, m) for tower, x, m in zip(towers, xs, modulations, strict=True)])
-        qk, v = qkv.split([sum(self.heads), self.heads[1]], dim=1)
+        qk, v = qkv.split_with_sizes([sum(self.heads), self.heads[1]], dim=1)
         q, k = self._turn(qk, towers, places)
-        gathered = attend(self.number, q, k, v).split(places.sizes)
+        gathered = attend(self.number, q, k, v).split_with_sizes(places.sizes)
         if self.compile_towers:
             gathered = [seen.clone() for seen in gathered]
         # experts ask the device for their loads: nothing that one graph could hold
@@ -84,9 +84,9 @@ class Block(nn.Module):
         cos, sin = places.cos, places.sin
         if not own:
             return [rotate(x, cos[:, None], sin[:, None]) for x in qk.split(self.heads, dim=1)]
-        gains = torch.stack(own)  # (towers, 2, e)
+        gains = torch.stack(own) if len(own) > 1 else own[0][None]  # (towers, 2, e)
         if self.heads[0] == self.heads[1]:  # queries and keys at once
-            both = norm_and_rotate(qk.unflatten(1, (2, -1)), gains, cos, sin, places.sizes)  # (N, 2, h, e)
+            both = norm_and_rotate(qk.view(len(qk), 2, -1, qk.shape[-1]), gains, cos, sin, places.sizes)  # (N, 2, h, e)
             return list(both.unbind(1))
         parts = zip(qk.split(self.heads, dim=1), gains.split(1, dim=1), strict=True)
         return [norm_and_rotate(x[:, None], gain, cos, sin, places.sizes)[:, 0] for x, gain in parts]

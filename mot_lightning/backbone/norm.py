@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 EPS = 1e-6
+EPSILON = torch.tensor(EPS)
 
 
 class RMSNorm(nn.Module):
@@ -27,8 +28,9 @@ def rms_norm(x: Tensor) -> Tensor:
 
 def inverse_rms(x: Tensor) -> Tensor:
     """What x (..., d) is multiplied by, (..., 1)."""
-    size = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-    return size.square_().div_(x.shape[-1]).add_(EPS).rsqrt_()
+    square = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_()
+    # a number of Python's would be made a tensor, and converted, each time
+    return torch.add(EPSILON, square, alpha=1 / x.shape[-1]).rsqrt_()
 
 
 class _RMSNorm(torch.autograd.Function):

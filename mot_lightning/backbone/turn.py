@@ -22,16 +22,10 @@ def norm_and_rotate(x: Tensor, gains: Tensor, cos: Tensor, sin: Tensor, sizes: S
     if len(sizes) > 1:
         gain = torch.cat([own.expand(n, -1, -1) for own, n in zip(gains, sizes, strict=True)])
     gain = gain[:, :, None]  # (N, g, 1, e)
-    cos, sin = cos[:, None, None], sin[:, None, None]  # (N, 1, 1, e)
-    if x.is_cuda:
+    cos, sin = (angle.view(len(angle), 1, 1, -1) for angle in (cos, sin))  # (N, 1, 1, e)
+    if x.is_cuda or not torch.is_grad_enabled():
         return rotate(rms_norm(x) * gain, cos, sin)
-    if not torch.is_grad_enabled():
-        return _turned(x * inverse_rms(x), gain, cos, sin)
     return _NormAndRotate.apply(x, gains, gain, cos, sin, sizes)
-
-
-def _turned(unit: Tensor, gain: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    return rotate(unit, cos * gain, sin * gain.roll(gain.shape[-1] // 2, dims=-1))  # (N, g, h, e)
 
 
 class _NormAndRotate(torch.autograd.Function):
@@ -45,7 +39,7 @@ class _NormAndRotate(torch.autograd.Function):
         unit = x * scale
         ctx.save_for_backward(unit, scale, gains, gain, cos, sin)
         ctx.sizes = sizes
-        return _turned(unit, gain, cos, sin)
+        return rotate(unit, cos * gain, sin * gain.roll(gain.shape[-1] // 2, dims=-1))  # (N, g, h, e)
 
     @staticmethod
     @once_differentiable

@@ -4,14 +4,12 @@ Knows the backbone and places; nothing of what tokens mean or who chooses them.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from mot_lightning.backbone import Backbone, Condition
-from mot_lightning.backbone.tower import cat_rows
 
 # Sequences of different lengths share one call of the attention under a mask, or have one for each length. A call
 # costs about what so many tokens do under a mask that hides nothing
@@ -72,12 +70,13 @@ class Context:
         if not causal:
             meant = torch.full_like(self.lengths, n) if counts is None else counts.cpu()
             reach = (self.lengths + meant.clamp(min=1) - 1)[:, None].expand(r, n)
-        parts = [self._part(rows, place[rows], reach[rows], x) for rows in self._rows(n)]
+        parts = [_Part(self.cache[:, :, rows], rows, place[rows], reach[rows], x) for rows in self._rows(n)]
 
         def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             q, k, v = (y.view(r, n, *y.shape[1:]).transpose(1, 2) for y in (q, k, v))  # (r, h, n, e)
-            seen = [_attend(self.cache[layer], part, q, k, v) for part in parts]
-            return cat_rows(seen).flatten(0, 1)  # (r n, h, e)
+            if len(parts) == 1:
+                return parts[0].attend(layer, q, k, v)
+            return torch.cat([part.attend(layer, q[part.rows], k[part.rows], v[part.rows]) for part in parts])
 
         place = place.to(x.device)
         per_modality = [r * n if name == modality else 0 for name in self.backbone.modalities]
@@ -115,16 +114,6 @@ class Context:
         runs = [slice(start, end) for start, end in zip([0, *ends], [*ends, len(lengths)], strict=True)]
         return runs if len(lengths) * n >= WORTH_A_CALL * len(runs) else [slice(0, len(lengths))]
 
-    def _part(self, rows: slice, place: Tensor, reach: Tensor, x: Tensor) -> "_Part":
-        start, end = int(place.min()), int(place.max()) + 1
-        aligned = bool((place[:, 0] == start).all())
-        mask = None
-        if int(reach.min()) < end - 1:
-            hidden = (torch.arange(end) > reach[..., None]).to(x.device)
-            # additive, so that no layer has to convert it
-            mask = x.new_zeros(hidden.shape).masked_fill_(hidden, -torch.inf)[:, None]  # (r, 1, n, end)
-        return _Part(rows, slice(start, end) if aligned else place.to(x.device), end, mask)
-
     def _reserve(self, length: int) -> None:
         """Room for so many tokens; it doubles, so that growing by one seldom copies."""
         capacity = self.cache.shape[4]
@@ -137,27 +126,39 @@ class Context:
             one.cache = F.pad(one.cache, (0, 0, 0, max(0, two.cache.shape[4] - one.cache.shape[4])))
 
 
-class _Part(NamedTuple):
-    """Some of the sequences, in one call of the attention."""
+class _Part:
+    """Some of the sequences, which one call of the attention for each layer serves.
 
-    rows: slice
-    slots: slice | Tensor  # of the cache, where the new keys and values go; (r, n) where not all go to the same
-    end: int  # of the keys that are seen
-    mask: Tensor | None  # (r, 1, n, end)
+    Args:
+        cache: of these sequences, (depth, 2, r, kv_heads, capacity, e).
+        place: (r, n) slots of the tokens, beyond the lengths: no trace until they move.
+        reach: (r, n) the last slot that each token sees.
+    """
 
+    def __init__(self, cache: Tensor, rows: slice, place: Tensor, reach: Tensor, x: Tensor) -> None:
+        self.rows, self.mask = rows, None
+        start, end = int(place.min()), int(place.max()) + 1
+        self.seen = cache[..., :end, :].unbind()
+        self.new, self.place = cache.unbind(), place.to(x.device)
+        self.aligned = end - start == place.shape[1]
+        if self.aligned:
+            self.new = cache[..., start:end, :].unbind()
+        if int(reach.min()) < end - 1:
+            hidden = (torch.arange(end) > reach[..., None]).to(x.device)
+            # additive, so that no layer has to convert it
+            self.mask = x.new_zeros(hidden.shape).masked_fill_(hidden, -torch.inf)[:, None]  # (r, 1, n, end)
 
-def _attend(cache: Tensor, part: _Part, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """One layer's attention of a part's tokens (r, h, n, e), whose keys and values go to the cache: (r, n, h, e)."""
-    rows, slots, end, mask = part
-    for cached, new in zip(cache[:, rows], (k[rows], v[rows]), strict=True):  # (r, kv_heads, capacity, e)
-        if isinstance(slots, slice):  # beyond the lengths: no trace until they move
-            cached[:, :, slots] = new
-        else:
-            cached[torch.arange(len(slots), device=slots.device)[:, None], :, slots] = new.transpose(1, 2)
-    keys, values = cache[:, rows, :, :end]
-    shared = keys.shape[1] != q.shape[1]
-    out = F.scaled_dot_product_attention(q[rows], keys, values, attn_mask=mask, enable_gqa=shared)
-    return out.transpose(1, 2)  # (r, n, h, e)
+    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Keeps k and v (r, kv_heads, n, e) and gives what q (r, h, n, e) gathered, (r n, h, e)."""
+        for new, x in zip(self.new[layer].unbind(), (k, v), strict=True):
+            if self.aligned:
+                new.copy_(x)
+            else:
+                new[torch.arange(len(x), device=x.device)[:, None], :, self.place] = x.transpose(1, 2)
+        keys, values = self.seen[layer].unbind()
+        shared = keys.shape[1] != q.shape[1]
+        out = F.scaled_dot_product_attention(q, keys, values, attn_mask=self.mask, enable_gqa=shared)
+        return out.transpose(1, 2).flatten(0, 1)
 
 
 class Voice:

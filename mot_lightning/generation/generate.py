@@ -103,7 +103,7 @@ class Choice(NamedTuple):
 Progress = Callable[[int, str, int | None], Any]
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def generate(
     model: MixtureOfTransformers,
     prompts: Sequence[Sequence[Segment]],

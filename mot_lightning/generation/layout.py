@@ -38,14 +38,14 @@ class _Copies:
 
     def __init__(self, layer: nn.Linear) -> None:
         self.weight, self.bias = layer.weight, layer.bias
+        self.wide = layer.out_features >= layer.in_features
         self.columns: Tensor | None = None
         self.blocks: Tensor | None = None
         self.saved = {"columns": 0, "blocks": 0}
 
     def __call__(self, x: Tensor) -> Tensor:
         rows = x.numel() // x.shape[-1]
-        outputs, inputs = self.weight.shape
-        if rows == 1 and outputs >= inputs:
+        if rows == 1 and self.wide:
             if self.columns is None and self._pays("columns", rows):
                 self.columns = self.weight.t().contiguous().t()
             return F.linear(x, self.weight if self.columns is None else self.columns, self.bias)
