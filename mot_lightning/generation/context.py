@@ -60,7 +60,7 @@ class Context:
 
         Args:
             causal: whether the tokens see each other only backwards.
-            condition: (r, d), for a modality with adaptive norms.
+            condition: (r, d), or (1, d) where all have the same, for a modality with adaptive norms.
             counts: (r,) how many of its tokens each sequence means; none means all.
         """
         r, n, _ = x.shape
@@ -80,12 +80,13 @@ class Context:
 
         place = place.to(x.device)
         per_modality = [r * n if name == modality else 0 for name in self.backbone.modalities]
-        segment = torch.arange(r, device=x.device).repeat_interleave(n)
         # a modality of no rows still passes its tower, conditioned on nothing
-        nothing = Condition(x.new_zeros(0, x.shape[-1]), segment[:0])
+        nothing = Condition(x.new_empty(0, x.shape[-1]), place.new_empty(0))
         conditions = {name: nothing for name in self.backbone.modalities}
         if condition is not None:
-            conditions[modality] = Condition(condition, segment, n)
+            length = r * n // len(condition)
+            segment = torch.arange(len(condition), device=x.device).repeat_interleave(length)
+            conditions[modality] = Condition(condition, segment, length)
         hidden = self.backbone(x.flatten(0, 1), per_modality, place.flatten(), attend, conditions)
         return hidden.view(r, n, -1)  # (r, n, d)
 

@@ -103,7 +103,6 @@ class Choice(NamedTuple):
 Progress = Callable[[int, str, int | None], Any]
 
 
-@torch.inference_mode()
 def generate(
     model: MixtureOfTransformers,
     prompts: Sequence[Sequence[Segment]],
@@ -127,8 +126,10 @@ def generate(
     device = next(model.parameters()).device
     numbers = range(len(prompts)) if samples is None else samples
     generators = [generator_for(settings.seed, number, device=device) for number in numbers]
-    with by_use(model):
-        return _continue(model, prompts, generators, settings, progress)
+    with torch.inference_mode(), by_use(model):
+        written = _continue(model, prompts, generators, settings, progress)
+    # whoever gets the tokens may learn from them
+    return [[segment._replace(tokens=segment.tokens.clone()) for segment in document] for document in written]
 
 
 def _continue(
