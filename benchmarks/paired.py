@@ -1,7 +1,10 @@
 """How two things are compared on a noisy machine: run in turns, in one process, and only their ratio is quoted."""
 
+import argparse
 import json
+import platform
 import statistics
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,10 +18,41 @@ from mot_lightning.backbone.block_list import flash, flash_backward
 from mot_lightning.memory import keep_freed_memory
 
 
-def prepare(threads: int) -> None:
-    """As the command line does before a run."""
-    torch.set_num_threads(threads)
+def begin(description: str | None, **options: dict[str, Any]) -> argparse.Namespace:
+    """Read the options that every benchmark has, and its own, and get ready as the command line does before a run.
+
+    Args:
+        description: what the benchmark says of itself.
+        options: of this benchmark alone, by name: arguments of `add_argument`.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, help="file for the figures")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--quick", action="store_true", help="fewer and smaller cases: to see that it runs")
+    for name, own in options.items():
+        parser.add_argument(f"--{name}", **own)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
     keep_freed_memory()
+    print(*machine().values(), sep=", ", end="\n\n", flush=True)
+    return arguments
+
+
+def machine() -> dict[str, str | int]:
+    """What the figures were measured on, and of what."""
+    cpu = platform.processor() or platform.machine()
+    if (info := Path("/proc/cpuinfo")).exists():
+        names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if "model name" in line]
+        cpu = f"{names[0]}, {len(names)} cores" if names else cpu
+    git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=7"]
+    found: dict[str, str | int] = {
+        "cpu": cpu,
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "date": time.strftime("%Y-%m-%d"),
+        "commit": subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip() or "unknown",
+    }
+    return found | ({"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {})
 
 
 def seconds(run: Callable[[], Any]) -> float:
@@ -51,7 +85,7 @@ def _product(q: Tensor, k: Tensor, causal: bool) -> int:
     return 2 * b * h * e * (n * (n + 1) // 2 if causal else n * k.shape[2])
 
 
-# the CPU's flash kernels, which PyTorch's counter does not know: two products forward, five backward
+# the CPU's own kernels, which PyTorch's counter does not know. Flash attention has two products forward, five backward
 
 
 def _forward(q: Tensor, k: Tensor, v: Tensor, dropout: float = 0.0, causal: bool = False, **_: Any) -> int:
@@ -62,14 +96,22 @@ def _backward(grad: Tensor, q: Tensor, k: Tensor, v: Tensor, out: Tensor, total:
     return 5 * _product(q, k, others[1])
 
 
-ATTENTION = {flash._overloadpacket: _forward, flash_backward._overloadpacket: _backward}
-for count in ATTENTION.values():
+def _linear(x: Tensor, weight: Tensor, *_: Any, **__: Any) -> int:
+    return 2 * x.numel() * weight.shape[0]
+
+
+KERNELS = {
+    flash._overloadpacket: _forward,
+    flash_backward._overloadpacket: _backward,
+    torch.ops.mkldnn._linear_pointwise: _linear,
+}
+for count in KERNELS.values():
     count._get_raw = True  # type: ignore[attr-defined]  # tensors in place of their shapes
 
 
 def flops(run: Callable[[], Any]) -> int:
     """Floating-point operations of all matrix products and attentions in one run."""
-    with FlopCounterMode(display=False, custom_mapping=ATTENTION) as counter:
+    with FlopCounterMode(display=False, custom_mapping=KERNELS) as counter:
         run()
     return counter.get_total_flops()
 
@@ -85,7 +127,8 @@ def training_step(module: torch.nn.Module, forward: Callable[[], Tensor]) -> Cal
 
 
 def write(figures: dict[str, float], path: Path | None) -> None:
+    """The figures as JSON, and the machine that they were measured on, if there is a path."""
     if path:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(figures, indent=2) + "\n")
+        path.write_text(json.dumps({**figures, "machine": machine()}, indent=2) + "\n")
         print(f"\nfigures: {path}")

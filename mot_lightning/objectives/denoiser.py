@@ -84,7 +84,7 @@ class Denoiser(Objective):
         return None
 
     def for_scheduler(self, prediction: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
-        """What the scheduler integrates, from the network's prediction at x_t (r, n, latent_dim) and one time t (1,)."""
+        """What the scheduler integrates, from a prediction at x_t (r, n, latent_dim) and one time t (1,)."""
         return prediction
 
     def embed(self, part: Part, generator: torch.Generator) -> View:
