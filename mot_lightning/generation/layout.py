@@ -59,4 +59,4 @@ class _Copies:
     def _pays(self, order: str, rows: int) -> bool:
         """A copy costs about what it saves over COPY rows; up to FEW of them only wait for the weight, however many."""
         self.saved[order] += max(FEW, rows)
-        return self.saved[order] >= COPY
+        return self.saved[order] > COPY

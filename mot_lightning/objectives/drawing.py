@@ -21,7 +21,7 @@ def draw(logits: Tensor, how: Request, seen: Tensor | None = None) -> Tensor:
         logits = penalised(logits, seen, how.repetition_penalty)
     if how.temperature == 0:
         return logits.argmax(-1)
-    logits = truncated(logits / how.temperature, how.top_k, how.top_p, how.min_p)
+    logits = truncated(logits / how.temperature if how.temperature != 1 else logits, how.top_k, how.top_p, how.min_p)
     # a race of exponential clocks is won in proportion to their rates
     clocks = torch.empty_like(logits)
     for own, generator in zip(clocks, how.generators, strict=True):
