@@ -86,7 +86,7 @@ class Block(nn.Module):
             return [rotate(x, cos[:, None], sin[:, None]) for x in qk.split(self.heads, dim=1)]
         gains = torch.stack(own) if len(own) > 1 else own[0][None]  # (towers, 2, e)
         if self.heads[0] == self.heads[1]:  # queries and keys at once
-            both = norm_and_rotate(qk.view(len(qk), 2, -1, qk.shape[-1]), gains, cos, sin, places.sizes)  # (N, 2, h, e)
+            both = norm_and_rotate(qk.unflatten(1, (2, -1)), gains, cos, sin, places.sizes)  # (N, 2, h, e)
             return list(both.unbind(1))
         parts = zip(qk.split(self.heads, dim=1), gains.split(1, dim=1), strict=True)
         return [norm_and_rotate(x[:, None], gain, cos, sin, places.sizes)[:, 0] for x, gain in parts]

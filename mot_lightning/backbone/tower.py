@@ -128,7 +128,7 @@ class TowerLayer(nn.Module):
     def project(self, x: Tensor, modulation: list[Modulation]) -> Tensor:
         """What enters the global attention: heads of queries, of keys and of values (n, h + 2 kv_heads, e)."""
         x = _norm(x, self.attention_norm, modulation, "attention") if self.pre else x
-        return self.qkv(x).view(len(x), -1, self.head_dim)
+        return self.qkv(x).unflatten(-1, (-1, self.head_dim))
 
     def forward(self, x: Tensor, gathered: Tensor, modulation: list[Modulation]) -> Tensor:
         """What follows the global attention: W_O, residual, feed-forward, residual (MoT, eq. 1 and 3)."""

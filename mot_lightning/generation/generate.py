@@ -55,6 +55,7 @@ class GenerationSettings:
             ("max_segments", "at least 1", self.max_segments >= 1),
             ("max_length", "at least 1", self.max_length >= 1),
             ("temperature", "0 or more", self.temperature >= 0),
+            ("seed", "0 or more", self.seed >= 0),
             ("top_k", "0 (all) or more", self.top_k >= 0),
             ("top_p", "a share above 0, up to 1", 0 < self.top_p <= 1),
             ("min_p", "a share from 0 to 1", 0 <= self.min_p <= 1),
