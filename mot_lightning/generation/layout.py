@@ -38,7 +38,7 @@ class _Copies:
 
     def __init__(self, layer: nn.Linear) -> None:
         self.weight, self.bias = layer.weight, layer.bias
-        self.wide = layer.out_features >= layer.in_features
+        self.wide = layer.out_features > layer.in_features
         self.columns: Tensor | None = None
         self.blocks: Tensor | None = None
         self.saved = {"columns": 0, "blocks": 0}
