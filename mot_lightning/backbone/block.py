@@ -70,7 +70,7 @@ class Block(nn.Module):
         qkv = cat_rows([project(tower, x, m) for tower, x, m in zip(towers, xs, modulations, strict=True)])
         qk, v = qkv.split_with_sizes([sum(self.heads), self.heads[1]], dim=1)
         q, k = self._turn(qk, towers, places)
-        gathered = attend(self.number, q, k, v).split_with_sizes(places.sizes)
+        gathered = list(attend(self.number, q, k, v).split_with_sizes(places.sizes))
         if self.compile_towers:
             gathered = [seen.clone() for seen in gathered]
         # experts ask the device for their loads: nothing that one graph could hold

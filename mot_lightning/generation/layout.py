@@ -16,7 +16,7 @@ def by_use(model: nn.Module) -> Iterator[None]:
     kernels = torch.backends.mkldnn.is_available() and not torch.is_autocast_enabled("cpu")
     layers = [module for module in model.modules() if isinstance(module, nn.Linear) and kernels and _plain(module)]
     for layer in layers:
-        layer.forward = _Copies(layer)  # type: ignore[method-assign]
+        layer.forward = _Copies(layer)  # type: ignore[method-assign, assignment]
     try:
         yield
     finally:
