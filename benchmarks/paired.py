@@ -7,6 +7,7 @@ import statistics
 import subprocess
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,9 @@ def begin(description: str | None, **options: dict[str, Any]) -> argparse.Namesp
     return arguments
 
 
+@cache
 def machine() -> dict[str, str | int]:
-    """What the figures were measured on, and of what."""
+    """What the figures are measured on, and of what: as it was when the run began."""
     cpu = platform.processor() or platform.machine()
     if (info := Path("/proc/cpuinfo")).exists():
         names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if "model name" in line]

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from mot_lightning.backbone import Backbone, Condition
 
-# Sequences of different lengths share one call of the attention under a mask, or have one for each length. A call
-# costs about what so many tokens do under a mask that hides nothing
+# From so many tokens of each on, sequences of different lengths have a call of the attention each, and need no mask for
+# where they end; fewer share one call under a mask
 WORTH_A_CALL = 16
 
 
@@ -128,7 +128,7 @@ class Context:
 
 
 class _Part:
-    """Some of the sequences, which one call of the attention for each layer serves.
+    """Some of the sequences, all of whose tokens one call of the attention serves in each layer.
 
     Args:
         cache: of these sequences, (depth, 2, r, kv_heads, capacity, e).
@@ -137,13 +137,17 @@ class _Part:
     """
 
     def __init__(self, cache: Tensor, rows: slice, place: Tensor, reach: Tensor, x: Tensor) -> None:
-        self.rows, self.mask = rows, None
         start, end = int(place.min()), int(place.max()) + 1
-        self.seen = cache[..., :end, :].unbind()
-        self.new, self.place = cache.unbind(), place.to(x.device)
-        self.aligned = end - start == place.shape[1]
-        if self.aligned:
-            self.new = cache[..., start:end, :].unbind()
+        self.rows, self.seen, self.new = (
+            rows,
+            cache[..., :end, :].unbind(),
+            cache[..., start:end, :].unbind(),
+        )  # by layer
+        self.index: tuple[Tensor, slice, Tensor] | None = None
+        self.mask: Tensor | None = None
+        if end - start > place.shape[1]:  # not all begin at one slot
+            sequence = torch.arange(len(place), device=x.device)[:, None]
+            self.new, self.index = cache.unbind(), (sequence, slice(None), place.to(x.device))
         if int(reach.min()) < end - 1:
             hidden = (torch.arange(end) > reach[..., None]).to(x.device)
             # additive, so that no layer has to convert it
@@ -152,14 +156,14 @@ class _Part:
     def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Keeps k and v (r, kv_heads, n, e) and gives what q (r, h, n, e) gathered, (r n, h, e)."""
         for new, x in zip(self.new[layer].unbind(), (k, v), strict=True):
-            if self.aligned:
+            if self.index is None:
                 new.copy_(x)
             else:
-                new[torch.arange(len(x), device=x.device)[:, None], :, self.place] = x.transpose(1, 2)
+                new[self.index] = x.transpose(1, 2)
         keys, values = self.seen[layer].unbind()
         shared = keys.shape[1] != q.shape[1]
         out = F.scaled_dot_product_attention(q, keys, values, attn_mask=self.mask, enable_gqa=shared)
-        return out.transpose(1, 2).flatten(0, 1)
+        return out.transpose(1, 2).flatten(0, 1)  # (r n, h, e)
 
 
 class Voice:
