@@ -6,16 +6,13 @@ Every figure is a ratio of two things that take turns in one process; the noise 
 Forward and backward of the backbone alone, float32, on documents of random tokens.
 """
 
-import argparse
-import platform
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import torch
 from boolean_mask import BooleanMaskMoT
-from paired import flops, prepare, ratio, training_step, write
+from paired import begin, flops, ratio, training_step, write
 from torch import Tensor
 
 from mot_lightning.backbone import Backbone, BackboneSettings
@@ -168,12 +165,7 @@ def saved_bytes_per_token(model: Backbone, batch: InterleavedBatch) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path, help="file for the figures")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--quick", action="store_true", help="fewer and smaller cases: to see that it runs")
-    arguments = parser.parse_args()
-    prepare(arguments.threads)
+    arguments = begin(__doc__)
     budget, dims = (0.2, (64,)) if arguments.quick else (6.0, (256, 512))
     figures: dict[str, float] = {}
 
@@ -182,7 +174,6 @@ def main() -> None:
             print(f"{name:<42} {value:8.3f}", flush=True)
         figures.update(found)
 
-    print(f"{platform.processor() or platform.machine()}, torch {torch.__version__}, {arguments.threads} thread(s)\n")
     probe = backbone(dims[0], 2)
     batch = packed(probe, [512, 512], 512)
     report({"noise_probe": ratio(step(probe, batch), step(probe, batch), budget)})

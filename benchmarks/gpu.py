@@ -7,14 +7,12 @@ that a token passes and 12 times the width for each pair of tokens of which one 
 twice counts twice. The peak is the card's dense bfloat16 one where it is known, and measured in the same run elsewhere.
 """
 
-import argparse
 import statistics
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 from backbone import NAMES, packed, step
-from paired import ratio, seconds, write
+from paired import begin, ratio, seconds, write
 
 from mot_lightning.backbone import Backbone, BackboneSettings
 from mot_lightning.sequence import InterleavedBatch
@@ -53,16 +51,15 @@ def autocast(run: Callable[[], None], device: torch.device) -> Callable[[], None
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dim", type=int, default=2048)
-    parser.add_argument("--depth", type=int, default=24)
-    parser.add_argument("--tokens", type=int, default=32_768, help="in a step")
-    parser.add_argument("--json", type=Path, help="file for the figures")
-    parser.add_argument("--quick", action="store_true", help="a small case, on the CPU too: to see that it runs")
-    arguments = parser.parse_args()
+    arguments = begin(
+        __doc__,
+        dim={"type": int, "default": 2048},
+        depth={"type": int, "default": 24},
+        tokens={"type": int, "default": 32_768, "help": "in a step"},
+    )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device.type == "cpu" and not arguments.quick:
-        parser.error("no CUDA device is here, wanted one (--quick runs anywhere)")
+        raise SystemExit("no CUDA device is here, wanted one (--quick runs anywhere)")
     dim, depth, tokens, document = arguments.dim, arguments.depth, arguments.tokens, DOCUMENT
     if arguments.quick:
         dim, depth, tokens, document = 64, 2, 1024, 256

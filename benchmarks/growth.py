@@ -6,7 +6,6 @@ Tokens: documents of 256 in one batch, and one document of all. Modalities: 1,02
 All sizes take turns in one process, and the median of each is shown.
 """
 
-import argparse
 import statistics
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import torch
 from backbone import saved_bytes_per_token, settings, step
-from paired import prepare, seconds, write
+from paired import begin, seconds, write
 
 from mot_lightning.backbone import Backbone
 from mot_lightning.sequence import Grammar, InterleavedBatch, Segment, Tokens, pack
@@ -53,13 +52,7 @@ def medians(runs: dict[int, Callable[[], None]], rounds: int) -> dict[int, float
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path, help="file for the figures")
-    parser.add_argument("--png", type=Path, default=Path("growth.png"), help="file for the picture")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--quick", action="store_true", help="fewer and smaller cases: to see that it runs")
-    arguments = parser.parse_args()
-    prepare(arguments.threads)
+    arguments = begin(__doc__, png={"type": Path, "default": Path("growth.png"), "help": "file for the picture"})
     dim, rounds = (64, 1) if arguments.quick else (256, 5)
     sizes = [256 * 2**i for i in range(3 if arguments.quick else 7)]
     three = model(dim, 3)

@@ -9,14 +9,11 @@ two with ours: feed-forward networks are 8/3 as wide as the model, rounded down 
 for each image. So the same ratio per FLOP stands beside it.
 """
 
-import argparse
-import platform
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
-from paired import flops, prepare, ratio, write
+from paired import begin, flops, ratio, write
 from torch import Tensor
 from transfusion_pytorch import Transfusion
 
@@ -88,18 +85,12 @@ def ours(dim: int, depth: int, documents: list[Document]) -> Callable[[], None]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path, help="file for the figures")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--quick", action="store_true", help="fewer and smaller cases: to see that it runs")
-    arguments = parser.parse_args()
-    prepare(arguments.threads)
+    arguments = begin(__doc__)
     budget, depth = (0.2, 2) if arguments.quick else (40.0, DEPTH)
     cases = {"uniform_256": (256, uniform(4)), "uniform_512": (512, uniform(2)), "ragged_256": (256, ragged())}
     if arguments.quick:
         cases = {"ragged_64": (64, ragged())}
     figures: dict[str, float] = {}
-    print(f"{platform.processor() or platform.machine()}, torch {torch.__version__}, {arguments.threads} thread(s)\n")
     for case, (dim, documents) in cases.items():
         them, us = theirs(dim, depth, documents), ours(dim, depth, documents)
         spent, own = flops(them), flops(us)

@@ -6,7 +6,6 @@ The model is conf/default.yaml at a small width, so that a step is short and the
 the same forward, backward, clipping, AdamW, schedule and averaging on the same batches, in turns, in one process.
 """
 
-import argparse
 import contextlib
 import io
 import statistics
@@ -17,7 +16,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback
-from paired import prepare, write
+from paired import begin, write
 
 from mot_lightning.cli import settle
 from mot_lightning.commands import quiet
@@ -79,12 +78,7 @@ def by_hand(steps: int, folder: str) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path, help="file for the figures")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--quick", action="store_true", help="fewer and shorter runs: to see that it runs")
-    arguments = parser.parse_args()
-    prepare(arguments.threads)
+    arguments = begin(__doc__)
     quiet()
     steps, rounds = (WARM + 20, 1) if arguments.quick else (WARM + 200, 7)
     pairs = []

@@ -49,6 +49,7 @@ GENERATE_OPTIONS = """  --prompt TEXT_OR_FILE    text, or the path of an image o
                            segment of the same document; without one the model begins by itself
   --prompts FILE           many: a line each; a .jsonl file has a list of texts and paths a line
   --num_samples N          continuations of each prompt (1)
+  --batch_size N           how many are made at once (64): changes memory and time, no sample
   --modalities a,b         the segments to make, in this order; the model chooses when absent
   --lengths.NAME N         tokens of a segment of a modality, where no stop id ends it
   --guidance G             classifier-free guidance scale of images (2); --guidance.NAME G of one modality

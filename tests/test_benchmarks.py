@@ -35,6 +35,7 @@ def test_a_benchmark_runs_and_writes_its_figures(tmp_path, name, keys):
     done = subprocess.run(command, capture_output=True, text=True, timeout=250, cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads((tmp_path / "found.json").read_text())
+    assert set(found.pop("machine")) >= {"cpu", "torch", "threads", "date", "commit"}
     assert set(keys) <= set(found)
     assert all(value > 0 for name, value in found.items() if name != "trainer_overhead_ms")  # a difference, and noisy
     assert name != "growth" or (tmp_path / "growth.png").stat().st_size > 10_000

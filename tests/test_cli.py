@@ -227,7 +227,7 @@ def test_generate_continues_each_prompt_of_a_file_as_it_would_alone(capsys, tmp_
     (tmp_path / "many.jsonl").write_text(json.dumps(["seven", str(tmp_path / "zero.png")]) + '\n["two"]\n[]\n')
     checkpoint = f"--ckpt_path={trained / 'checkpoints/last.ckpt'}"
     asked = [checkpoint, "--num_samples=2", "--modalities=text,image", "--max_length=9"]
-    main(["generate", *asked, f"--prompts={tmp_path / 'many.jsonl'}", f"--out={tmp_path / 'many'}"])
+    main(["generate", *asked, f"--prompts={tmp_path / 'many.jsonl'}", "--batch_size=4", f"--out={tmp_path / 'many'}"])
     main(["generate", *asked, "--prompt=two", f"--out={tmp_path / 'two'}"])
     assert len(list((tmp_path / "many").glob("*_1_image.png"))) == 6 + 2  # and those of the prompt
     for sample in range(2):
@@ -280,6 +280,8 @@ def test_generate_refuses_what_it_cannot_read(capsys, tmp_path, trained):
     assert "temperature" in refusal(capsys, tmp_path, "generate", checkpoint, "--prompt=a", "--temperature=-1")
     for option, words in (
         ("--temperature=hot", "hot"),
+        ("--seed=-3", "--seed is -3, wanted at least 0"),
+        ("--batch_size=0", "--batch_size is 0, wanted at least 1"),
         ("--guidance.text=2", "guidance of text is 2, wanted 1"),
         ("--guidance.video=2", "guidance names 'video'"),
         ("--lengths.image=3", "image: a segment has 3 tokens, wanted 16"),

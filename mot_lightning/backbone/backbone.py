@@ -15,7 +15,7 @@ from mot_lightning.backbone.moe import experts_by_tower
 from mot_lightning.backbone.norm import RMSNorm
 from mot_lightning.backbone.rope import grid_position, rope
 from mot_lightning.backbone.settings import BackboneSettings, group_towers
-from mot_lightning.backbone.tower import Condition
+from mot_lightning.backbone.tower import Condition, cat_rows
 
 
 class Backbone(nn.Module):
@@ -90,7 +90,7 @@ class Backbone(nn.Module):
                 xs = checkpoint(layer, xs, places, attend, conditions, use_reentrant=False)
             else:
                 xs = layer(xs, places, attend, conditions)
-        return torch.cat([self.norms[i](x) for i, x in zip(live, xs, strict=True)])  # (N, d)
+        return cat_rows([self.norms[i](x) for i, x in zip(live, xs, strict=True)])  # (N, d)
 
     def _place(self, position: Tensor, counts: Sequence[int]) -> Tensor:
         """Where a token stands for its rotation: (N,) in the document or, with `rope_2d`, (N, 2) row and column."""

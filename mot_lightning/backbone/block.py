@@ -14,7 +14,7 @@ from mot_lightning.backbone.attention import Attend
 from mot_lightning.backbone.moe import Experts, MixtureOfExperts
 from mot_lightning.backbone.rope import rotate
 from mot_lightning.backbone.settings import BackboneSettings
-from mot_lightning.backbone.tower import Condition, TowerLayer
+from mot_lightning.backbone.tower import Condition, TowerLayer, cat_rows
 from mot_lightning.backbone.turn import norm_and_rotate
 
 
@@ -67,9 +67,9 @@ class Block(nn.Module):
             xs = [x.clone() for x in xs]  # a view's place in its storage would be compiled in
         towers = [self.towers[i] for i in places.live]
         modulations = [tower.modulation(places.counts, conditions) for tower in towers]
-        qkv = torch.cat([project(tower, x, m) for tower, x, m in zip(towers, xs, modulations, strict=True)])
+        qkv = cat_rows([project(tower, x, m) for tower, x, m in zip(towers, xs, modulations, strict=True)])
         q, k, v = self._turn(qkv, towers, places)
-        gathered = attend(self.number, q, k, v).split(places.sizes)
+        gathered = list(attend(self.number, q, k, v).split_with_sizes(places.sizes))
         if self.compile_towers:
             gathered = [seen.clone() for seen in gathered]
         # experts ask the device for their loads: nothing that one graph could hold
@@ -81,8 +81,9 @@ class Block(nn.Module):
         """QK-norm and rotation of queries and keys, out of (N, h + 2 kv_heads, e)."""
         own = [tower.qk_norm() for tower in towers if tower.qk_norm]
         if own:
-            return norm_and_rotate(qkv, self.heads, torch.stack(own), places.cos, places.sin, places.sizes)
-        q, k, v = qkv.split([*self.heads, self.heads[1]], dim=1)
+            gains = torch.stack(own) if len(own) > 1 else own[0][None]  # (towers, 2, e)
+            return norm_and_rotate(qkv, self.heads, gains, places.cos, places.sin, places.sizes)
+        q, k, v = qkv.split_with_sizes([*self.heads, self.heads[1]], dim=1)
         cos, sin = places.cos[:, None], places.sin[:, None]
         return rotate(q, cos, sin), rotate(k, cos, sin), v
 

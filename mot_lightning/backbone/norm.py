@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 EPS = 1e-6
+EPSILON = torch.tensor(EPS)
 
 
 class RMSNorm(nn.Module):
@@ -23,13 +24,17 @@ def rms_norm(x: Tensor, gain: Tensor | None = None) -> Tensor:
     """x (..., d) over the root mean square of its last axis, times a gain (d,)."""
     if x.is_cuda or torch.compiler.is_compiling():
         return F.rms_norm(x, x.shape[-1:], gain, EPS)  # one kernel there; a dozen passes over memory on the CPU
-    return _RMSNorm.apply(x, gain)
+    if torch.is_grad_enabled():
+        return _RMSNorm.apply(x, gain)
+    unit = x * inverse_rms(x)
+    return unit if gain is None else unit * gain
 
 
 def inverse_rms(x: Tensor) -> Tensor:
     """What x (..., d) is multiplied by, (..., 1)."""
-    size = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-    return size.square_().div_(x.shape[-1]).add_(EPS).rsqrt_()
+    square = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_()
+    # a number of Python's would be made a tensor, and converted, each time
+    return torch.add(EPSILON, square, alpha=1 / x.shape[-1]).rsqrt_()
 
 
 class _RMSNorm(torch.autograd.Function):

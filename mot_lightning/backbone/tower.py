@@ -90,7 +90,7 @@ class TowerLayer(nn.Module):
         self.ffn_norm = RMSNorm(dim)
         hidden = settings.hidden
         self.ffn: nn.Module = experts.build(dim, hidden) if experts else SwiGLU(dim, hidden)
-        self.dropout = nn.Dropout(settings.dropout)
+        self.dropout = nn.Dropout(settings.dropout) if settings.dropout else nn.Identity()
         self.adapt = nn.ModuleDict({m: AdaptiveNorm(dim) for m in modalities if m in conditioned})
 
     def tie(self, other: "TowerLayer", parts: list[Part]) -> None:
@@ -142,6 +142,11 @@ class TowerLayer(nn.Module):
         return _add(x, self.dropout(branch), modulation, "ffn")  # (n, d)
 
 
+def cat_rows(parts: list[Tensor]) -> Tensor:
+    """All rows; those of a single part are not copied."""
+    return torch.cat(parts) if len(parts) > 1 else parts[0]
+
+
 Branch = Literal["attention", "ffn"]
 
 
@@ -166,5 +171,4 @@ def _runs(x: Tensor, modulation: list[Modulation]) -> list[Tensor]:
 
 
 def _joined(parts: list[Tensor]) -> Tensor:
-    flat = [part.flatten(0, 1) for part in parts]
-    return torch.cat(flat) if len(flat) > 1 else flat[0]  # (n, d)
+    return cat_rows([part.flatten(0, 1) for part in parts])  # (n, d)

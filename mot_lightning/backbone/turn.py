@@ -27,13 +27,17 @@ def norm_and_rotate(
     Returns:
         Queries (N, h, e), keys and values (N, kv_heads, e).
     """
-    gain = torch.cat([own.expand(n, -1, -1) for own, n in zip(gains, sizes, strict=True)])[:, :, None]  # (N, 2, 1, e)
-    cos, sin = cos[:, None, None], sin[:, None, None]  # (N, 1, 1, e)
-    if qkv.is_cuda:
-        groups = zip(_groups(qkv, heads), _gains(gain, heads), strict=True)
-        turned = torch.cat([rotate(rms_norm(x) * own, cos, sin).flatten(1, 2) for x, own in groups], dim=1)
-        return turned[:, : heads[0]], turned[:, heads[0] :], qkv[:, sum(heads) :]
-    return _NormAndRotate.apply(qkv, gains, gain, cos, sin, heads, sizes)
+    gain = gains  # (N, 2, e), or of one row where all tokens have the same
+    if len(sizes) > 1:
+        gain = torch.cat([own.expand(n, -1, -1) for own, n in zip(gains, sizes, strict=True)])
+    gain = gain[:, :, None]  # (N, 2, 1, e)
+    cos, sin = (angle.view(len(angle), 1, 1, -1) for angle in (cos, sin))  # (N, 1, 1, e)
+    if torch.is_grad_enabled() and not qkv.is_cuda:
+        return _NormAndRotate.apply(qkv, gains, gain, cos, sin, heads, sizes)
+    groups = zip(_groups(qkv, heads), _gains(gain, heads), strict=True)
+    turned = [rotate(rms_norm(x) * own, cos, sin) for x, own in groups]  # (N, g, h, e)
+    q, k = turned[0].unbind(1) if len(turned) == 1 else (x[:, 0] for x in turned)
+    return q, k, qkv[:, sum(heads) :]
 
 
 class _NormAndRotate(torch.autograd.Function):
@@ -58,7 +62,7 @@ class _NormAndRotate(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, d_q: Tensor, d_k: Tensor, d_v: Tensor) -> tuple[Tensor | None, ...]:
         gain, cos, sin, *kept = ctx.saved_tensors
-        n, e = len(gain), gain.shape[-1]
+        n, e = len(d_q), gain.shape[-1]
         d_qkv = d_v.new_empty(n, sum(ctx.heads) + ctx.heads[1], e)
         d_turned = gain.new_empty(n, sum(ctx.heads), e)  # half precision adds up in full
         d_qkv[:, sum(ctx.heads) :].copy_(d_v)

@@ -34,7 +34,8 @@ def evaluate_tasks(module: MoTModule, tasks: Sequence[Task], guidance: float, se
     if guidance != 1:
         runs += [(task, guidance) for task in tasks if task.guided and module.guides(task.target)]
     found: dict[str, Any] = {}
-    with tqdm(total=sum(len(task.prompts) for task, _ in runs), desc="Judging", unit="sample") as bar:
+    total = sum(len(task.prompts) for task, _ in runs)
+    with tqdm(total=total, desc="Judging", unit="sample", disable=not total) as bar:
         for task, scale in runs:
             bar.set_postfix_str(task.title)
             made = run_task(module, task, scale, seed, bar.update)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tqdm import tqdm
 
 from mot_lightning.arguments import Arguments
 from mot_lightning.codecs import Codec
@@ -20,6 +21,7 @@ from mot_lightning.generation.generate import GenerationSettings, generate
 from mot_lightning.generation.media import Document, decode, encode, read_file
 from mot_lightning.generation.page import Piece, as_html, as_markdown, kind
 from mot_lightning.module import MoTModule
+from mot_lightning.sequence import Segment
 
 DEFAULTS = {
     "temperature": 0.5,
@@ -30,6 +32,7 @@ DEFAULTS = {
     "max_segments": 4,
     "max_length": 256,
     "num_samples": 1,
+    "batch_size": 64,
     "seed": 0,
 }
 GUIDANCE = 2.0  # where the model was trained for it and nothing else is asked
@@ -59,8 +62,9 @@ def take_options(arguments: Arguments) -> dict[str, Any]:
         raise ConfigError(f"--lengths is {options['lengths']['']}, wanted --lengths.MODALITY")
     named = arguments.pop("modalities")
     options["modalities"] = tuple(",".join(named).replace(" ", "").split(",")) if named else ()
-    if options["num_samples"] < 1:
-        raise ConfigError(f"--num_samples is {options['num_samples']}, wanted at least 1")
+    for name, least in (("num_samples", 1), ("batch_size", 1), ("seed", 0)):
+        if options[name] < least:
+            raise ConfigError(f"--{name} is {options[name]}, wanted at least {least}")
     return options
 
 
@@ -172,7 +176,13 @@ def run_generate(
         folder.mkdir(parents=True)
     except OSError as error:
         raise ConfigError(f"--out {folder} cannot be made: {error.strerror}") from None
-    made = generate(module.average, asked, settings, numbers, Stream(module.codecs) if len(asked) == 1 else None)
+    stream, size = Stream(module.codecs) if len(asked) == 1 else None, options["batch_size"]
+    made: list[list[Segment]] = []
+    with tqdm(total=len(asked), desc="Generating", unit="sample", disable=stream is not None) as bar:
+        for start in range(0, len(asked), size):
+            batch = slice(start, start + size)
+            made += generate(module.average, asked[batch], settings, numbers[batch], stream)
+            bar.update(len(made) - start)
     given = [prompt for prompt in prompts for _ in range(samples)]
     documents = [
         _write(module, folder, number, prompt, decode(module.codecs, document))

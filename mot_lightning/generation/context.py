@@ -11,6 +11,10 @@ from torch import Tensor
 
 from mot_lightning.backbone import Backbone, Condition
 
+# From so many tokens of each on, sequences of different lengths have a call of the attention each, and need no mask for
+# where they end; fewer share one call under a mask
+WORTH_A_CALL = 16
+
 
 class Context:
     """r sequences of different lengths that grow by one modality at a time.
@@ -56,44 +60,33 @@ class Context:
 
         Args:
             causal: whether the tokens see each other only backwards.
-            condition: (r, d), for a modality with adaptive norms.
+            condition: (r, d), or (1, d) where all have the same, for a modality with adaptive norms.
             counts: (r,) how many of its tokens each sequence means; none means all.
         """
         r, n, _ = x.shape
-        start, longest = int(self.lengths.min()), int(self.lengths.max())
-        end = longest + n
-        self._reserve(end)
+        self._reserve(int(self.lengths.max()) + n)
         place = self.lengths[:, None] + torch.arange(n)  # (r, n)
-        mask = None
-        if start < longest or counts is not None or (causal and n > 1):
+        reach = place  # the last key that each token sees
+        if not causal:
             meant = torch.full_like(self.lengths, n) if counts is None else counts.cpu()
-            reach = place if causal else (self.lengths + meant.clamp(min=1) - 1)[:, None].expand(r, n)
-            unseen = (torch.arange(end) > reach[..., None]).to(x.device)
-            # additive, so that no layer has to convert it
-            mask = x.new_zeros(unseen.shape).masked_fill_(unseen, -torch.inf)[:, None]  # (r, 1, n, end)
-        place = place.to(x.device)
-        rows = torch.arange(r, device=x.device)[:, None]
+            reach = (self.lengths + meant.clamp(min=1) - 1)[:, None].expand(r, n)
+        parts = [_Part(self.cache[:, :, rows], rows, place[rows], reach[rows], x) for rows in self._rows(n)]
 
         def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            for cached, new in zip(self.cache[layer], (k, v), strict=True):  # (r, kv_heads, capacity, e)
-                new = new.view(r, n, *new.shape[1:])
-                if start == longest:  # beyond the lengths: no trace until they move
-                    cached[:, :, start:end] = new.transpose(1, 2)
-                else:
-                    cached[rows, :, place] = new
-            keys, values = self.cache[layer, ..., :end, :]
-            queries = q.view(r, n, *q.shape[1:]).transpose(1, 2)  # (r, h, n, e)
-            shared = keys.shape[1] != queries.shape[1]
-            out = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask, enable_gqa=shared)
-            return out.transpose(1, 2).flatten(0, 1)  # (r n, h, e)
+            q, k, v = (y.view(r, n, *y.shape[1:]).transpose(1, 2) for y in (q, k, v))  # (r, h, n, e)
+            if len(parts) == 1:
+                return parts[0].attend(layer, q, k, v)
+            return torch.cat([part.attend(layer, q[part.rows], k[part.rows], v[part.rows]) for part in parts])
 
+        place = place.to(x.device)
         per_modality = [r * n if name == modality else 0 for name in self.backbone.modalities]
-        segment = torch.arange(r, device=x.device).repeat_interleave(n)
         # a modality of no rows still passes its tower, conditioned on nothing
-        nothing = Condition(x.new_zeros(0, x.shape[-1]), segment[:0])
+        nothing = Condition(x.new_empty(0, x.shape[-1]), place.new_empty(0))
         conditions = {name: nothing for name in self.backbone.modalities}
         if condition is not None:
-            conditions[modality] = Condition(condition, segment, n)
+            length = r * n // len(condition)
+            segment = torch.arange(len(condition), device=x.device).repeat_interleave(length)
+            conditions[modality] = Condition(condition, segment, length)
         hidden = self.backbone(x.flatten(0, 1), per_modality, place.flatten(), attend, conditions)
         return hidden.view(r, n, -1)  # (r, n, d)
 
@@ -115,6 +108,13 @@ class Context:
     def speaking(self, modality: str, causal: bool) -> "Voice":
         return Voice(self, modality, causal)
 
+    def _rows(self, n: int) -> list[slice]:
+        """Neighbouring sequences that n tokens each are attended to for at once: all, or those of one length."""
+        lengths = self.lengths.tolist()
+        ends = [i for i in range(1, len(lengths)) if lengths[i] != lengths[i - 1]]
+        runs = [slice(start, end) for start, end in zip([0, *ends], [*ends, len(lengths)], strict=True)]
+        return runs if len(lengths) * n >= WORTH_A_CALL * len(runs) else [slice(0, len(lengths))]
+
     def _reserve(self, length: int) -> None:
         """Room for so many tokens; it doubles, so that growing by one seldom copies."""
         capacity = self.cache.shape[4]
@@ -125,6 +125,45 @@ class Context:
         """The same room in both."""
         for one, two in ((self, other), (other, self)):
             one.cache = F.pad(one.cache, (0, 0, 0, max(0, two.cache.shape[4] - one.cache.shape[4])))
+
+
+class _Part:
+    """Some of the sequences, all of whose tokens one call of the attention serves in each layer.
+
+    Args:
+        cache: of these sequences, (depth, 2, r, kv_heads, capacity, e).
+        place: (r, n) slots of the tokens, beyond the lengths: no trace until they move.
+        reach: (r, n) the last slot that each token sees.
+    """
+
+    def __init__(self, cache: Tensor, rows: slice, place: Tensor, reach: Tensor, x: Tensor) -> None:
+        start, end = int(place.min()), int(place.max()) + 1
+        self.rows, self.seen, self.new = (
+            rows,
+            cache[..., :end, :].unbind(),
+            cache[..., start:end, :].unbind(),
+        )  # by layer
+        self.index: tuple[Tensor, slice, Tensor] | None = None
+        self.mask: Tensor | None = None
+        if end - start > place.shape[1]:  # not all begin at one slot
+            sequence = torch.arange(len(place), device=x.device)[:, None]
+            self.new, self.index = cache.unbind(), (sequence, slice(None), place.to(x.device))
+        if int(reach.min()) < end - 1:
+            hidden = (torch.arange(end) > reach[..., None]).to(x.device)
+            # additive, so that no layer has to convert it
+            self.mask = x.new_zeros(hidden.shape).masked_fill_(hidden, -torch.inf)[:, None]  # (r, 1, n, end)
+
+    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Keeps k and v (r, kv_heads, n, e) and gives what q (r, h, n, e) gathered, (r n, h, e)."""
+        for new, x in zip(self.new[layer].unbind(), (k, v), strict=True):
+            if self.index is None:
+                new.copy_(x)
+            else:
+                new[self.index] = x.transpose(1, 2)
+        keys, values = self.seen[layer].unbind()
+        shared = keys.shape[1] != q.shape[1]
+        out = F.scaled_dot_product_attention(q, keys, values, attn_mask=self.mask, enable_gqa=shared)
+        return out.transpose(1, 2).flatten(0, 1)  # (r n, h, e)
 
 
 class Voice:

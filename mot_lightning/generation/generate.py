@@ -4,7 +4,8 @@ Knows documents and contexts; each modality's objective samples its own segments
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from mot_lightning.generation.context import Context
-from mot_lightning.generation.layout import by_input
+from mot_lightning.generation.layout import by_use
 from mot_lightning.model import MixtureOfTransformers
 from mot_lightning.objectives.base import Request, generator_for
 from mot_lightning.sequence import Grammar, Segment
@@ -54,6 +55,7 @@ class GenerationSettings:
             ("max_segments", "at least 1", self.max_segments >= 1),
             ("max_length", "at least 1", self.max_length >= 1),
             ("temperature", "0 or more", self.temperature >= 0),
+            ("seed", "0 or more", self.seed >= 0),
             ("top_k", "0 (all) or more", self.top_k >= 0),
             ("top_p", "a share above 0, up to 1", 0 < self.top_p <= 1),
             ("min_p", "a share from 0 to 1", 0 <= self.min_p <= 1),
@@ -103,7 +105,6 @@ class Choice(NamedTuple):
 Progress = Callable[[int, str, int | None], Any]
 
 
-@torch.no_grad()
 def generate(
     model: MixtureOfTransformers,
     prompts: Sequence[Sequence[Segment]],
@@ -127,8 +128,10 @@ def generate(
     device = next(model.parameters()).device
     numbers = range(len(prompts)) if samples is None else samples
     generators = [generator_for(settings.seed, number, device=device) for number in numbers]
-    with by_input(model):
-        return _continue(model, prompts, generators, settings, progress)
+    with torch.inference_mode(), by_use(model):
+        written = _continue(model, prompts, generators, settings, progress)
+    # whoever gets the tokens may learn from them
+    return [[segment._replace(tokens=segment.tokens.clone()) for segment in document] for document in written]
 
 
 def _continue(
@@ -150,16 +153,23 @@ def _continue(
             context, active, chosen = context[going], [active[at] for at in going], [chosen[at] for at in going]
         for choice in sorted({choice for choice in chosen if choice is not None}, key=str):
             mine = [at for at, own in enumerate(chosen) if own == choice]
-            part = context if len(mine) == len(active) else context[mine]
             rows = [active[at] for at in mine]
-            made = _write(model, part, choice, rows, generators, settings, progress, i + 1 < rounds)
+            with _some(context, mine) as part:
+                made = _write(model, part, choice, rows, generators, settings, progress, i + 1 < rounds)
             for row, tokens in zip(rows, made, strict=True):
                 written[row].append(Segment(choice.name, tokens))
-            if part is not context:
-                context[mine] = part
         if not active:
             break
     return written
+
+
+@contextmanager
+def _some(context: Context, rows: list[int]) -> Iterator[Context]:
+    """Some of the sequences, which grow by themselves while it lasts; nothing is copied where they are all."""
+    part = context if len(rows) == len(context.last) else context[rows]
+    yield part
+    if part is not context:
+        context[rows] = part
 
 
 def _control(model: MixtureOfTransformers, context: Context, *ids: int) -> None:
@@ -171,22 +181,23 @@ def _control(model: MixtureOfTransformers, context: Context, *ids: int) -> None:
 def _read_prompts(model: MixtureOfTransformers, prompts: Sequence[Sequence[Segment]]) -> Context:
     grammar = model.grammar
     context = Context(model.backbone, len(prompts), capacity=64 + max(map(grammar.length, prompts)))
-    _control(model, context, grammar.end_of_document)
+    if empty := [row for row, prompt in enumerate(prompts) if not prompt]:
+        with _some(context, empty) as part:
+            _control(model, part, grammar.end_of_document)
     for i in range(max(map(len, prompts))):  # the i-th segments, by modality
+        before = [] if i else [grammar.end_of_document]
         for name in grammar.names:
             mine = [row for row, prompt in enumerate(prompts) if i < len(prompt) and prompt[i].modality == name]
             if mine:
-                part = context if len(mine) == len(prompts) else context[mine]
-                _read(model, part, name, [prompts[row][i].tokens for row in mine])
-                if part is not context:
-                    context[mine] = part
+                with _some(context, mine) as part:
+                    _read(model, part, name, [prompts[row][i].tokens for row in mine], before)
     return context
 
 
-def _read(model: MixtureOfTransformers, context: Context, name: str, segments: list[Tensor]) -> None:
-    """Append one finished segment to each sequence."""
+def _read(model: MixtureOfTransformers, context: Context, name: str, segments: list[Tensor], before: list[int]) -> None:
+    """Append one finished segment to each sequence, and control tokens before it."""
     grammar, device = model.grammar, context.last.device
-    begins = [torch.tensor([grammar.begin_of(name, len(segment))]) for segment in segments]
+    begins = [torch.tensor([*before, grammar.begin_of(name, len(segment))]) for segment in segments]
     end = torch.tensor([grammar.end[name]])
     if name == grammar.control:  # one modality, so all at once
         segments = [torch.cat([begin, own.cpu(), end]) for begin, own in zip(begins, segments, strict=True)]
@@ -250,7 +261,6 @@ def _write(
     grammar, name = model.grammar, choice.name
     causal, scale = grammar.causal[name], settings.scale(name, grammar.causal[name])
     begin = grammar.begin_of(name, choice.length or 0)
-    _control(model, context, begin)
     request = Request(
         [generators[row] for row in rows],
         length=choice.length,
@@ -266,12 +276,14 @@ def _write(
         and (lambda ids: [progress(*told) for told in zip(rows, [name] * len(rows), ids, strict=True)]),
     )
     voices = context
-    if scale != 1:
-        free = Context(model.backbone, len(rows))  # the same segment with nothing before it
-        _control(model, free, grammar.end_of_document, begin)
-        voices = context + free
+    if scale == 1:
+        _control(model, context, begin)
+    else:
+        voices = context + Context(model.backbone, len(rows))  # and the same segment with nothing before it
+        begins = [torch.tensor(ids, device=context.last.device) for ids in ([begin], [grammar.end_of_document, begin])]
+        _append(model, voices, grammar.control, [own for own in begins for _ in rows])
     tokens = model.objectives[name].sample(voices.speaking(name, causal), request)
-    if causal and voices is not context:
+    if voices is not context:
         context[range(len(rows))] = voices[range(len(rows))]
     if more:
         if not causal:

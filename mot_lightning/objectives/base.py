@@ -97,7 +97,10 @@ class Objective(nn.Module, ABC):
 
     @abstractmethod
     def embed_clean(self, tokens: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Embed finished tokens (r, n) or (r, n, latent_dim) as context: (r, n, d), and a condition (r, d) or None."""
+        """Embed finished tokens (r, n) or (r, n, latent_dim) as context: (r, n, d), and a condition or None.
+
+        A condition is (r, d), or (1, d) where all sequences have the same.
+        """
 
     @abstractmethod
     def loss(self, hidden: Tensor, view: View) -> Tensor:

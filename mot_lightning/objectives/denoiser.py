@@ -84,7 +84,7 @@ class Denoiser(Objective):
         return None
 
     def for_scheduler(self, prediction: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
-        """What the scheduler integrates, from the network's prediction at x_t (r, n, latent_dim) and times (r,)."""
+        """What the scheduler integrates, from a prediction at x_t (r, n, latent_dim) and one time t (1,)."""
         return prediction
 
     def embed(self, part: Part, generator: torch.Generator) -> View:
@@ -92,34 +92,35 @@ class Denoiser(Objective):
         noise = torch.randn(part.tokens.shape, generator=generator, device=part.tokens.device)  # (n, latent_dim)
         x_t, target = self.corrupt(part.tokens, noise, t[part.segment][:, None])
         x_t = torch.where(part.loss[part.segment][:, None], x_t, part.tokens)
-        embedding, condition, skip = self._embed(x_t, places(part)[0], t, part.segment)
-        weight = self.weigh(t)
+        time, weight = self.time(t), self.weigh(t)  # (k, d), (k,)
+        embedding, skip = self._embed(x_t, places(part)[0], time, part.segment)
+        condition = time if self.conditions else None
         return View(embedding, target, condition, None if weight is None else weight[part.segment], skip)
 
-    def _embed(self, x_t: Tensor, place: Tensor, t: Tensor, segment: Tensor) -> tuple[Tensor, Tensor | None, Skip]:
-        time = self.time(t)  # (k, d)
+    def _embed(self, x_t: Tensor, place: Tensor, time: Tensor, segment: Tensor) -> tuple[Tensor, Skip]:
         embedding, skip = self.io.enter(x_t, time)  # (n, d)
         if self.place is not None:
             embedding = embedding + self.place(place)
-        return (embedding, time, skip) if self.conditions else (embedding + time[segment], None, skip)
+        return embedding if self.conditions else embedding + time[segment], skip
 
     def _embed_rows(self, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor | None, Skip]:
-        """(r, n, latent_dim) at times (r,) -> (r, n, d), a condition (r, d) or None, and what goes past."""
+        """(r, n, latent_dim) at one time t (1,) -> (r, n, d), a condition (1, d) or None, and what goes past."""
         r, n, _ = x_t.shape
         segment = torch.arange(r, device=x_t.device).repeat_interleave(n)
         place = torch.arange(n, device=x_t.device).repeat(r)
-        embedding, condition, skip = self._embed(x_t.flatten(0, 1), place, t, segment)
-        return embedding.view(r, n, -1), condition, skip
+        time = self.time(t)  # (1, d)
+        embedding, skip = self._embed(x_t.flatten(0, 1), place, time.expand(r, -1), segment)
+        return embedding.view(r, n, -1), time if self.conditions else None, skip
 
     def embed_clean(self, tokens: Tensor) -> tuple[Tensor, Tensor | None]:
-        return self._embed_rows(tokens, tokens.new_zeros(len(tokens)))[:2]
+        return self._embed_rows(tokens, tokens.new_zeros(1))[:2]
 
     def loss(self, hidden: Tensor, view: View) -> Tensor:
         loss = (self.io.leave(hidden, view.skip).float() - view.target).square().mean(-1)  # (t,)
         return loss if view.weight is None else loss * view.weight
 
     def predict(self, context: Context, x_t: Tensor, t: Tensor) -> Tensor:
-        """The network's prediction for noisy latents (r, n, latent_dim) at times (r,), given a context."""
+        """The network's prediction for noisy latents (r, n, latent_dim) at one time t (1,), given a context."""
         embedding, condition, skip = self._embed_rows(x_t, t)
         hidden = context.peek(embedding, condition)  # (r, n, d)
         return self.io.leave(hidden.flatten(0, 1), skip).float().view_as(x_t)  # (r, n, latent_dim)
@@ -135,8 +136,8 @@ class Denoiser(Objective):
         x_t = x_t * scheduler.init_noise_sigma if hasattr(scheduler, "init_noise_sigma") else x_t
         draws = {"generator": list(request.generators)} if takes_generator(scheduler) else {}
         for timestep in scheduler.timesteps:
-            t = (timestep / scheduler.config.num_train_timesteps).to(device).expand(len(x_t))  # (r,)
+            t = (timestep / scheduler.config.num_train_timesteps).to(device)[None]  # (1,)
             seen = scheduler.scale_model_input(x_t, timestep) if hasattr(scheduler, "scale_model_input") else x_t
-            prediction = request.guide(self.predict(context, request.both(seen), request.both(t)))
+            prediction = request.guide(self.predict(context, request.both(seen), t))
             x_t = scheduler.step(self.for_scheduler(prediction, seen, t), timestep, x_t, **draws).prev_sample
         return list(x_t)

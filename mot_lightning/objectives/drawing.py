@@ -21,11 +21,11 @@ def draw(logits: Tensor, how: Request, seen: Tensor | None = None) -> Tensor:
         logits = penalised(logits, seen, how.repetition_penalty)
     if how.temperature == 0:
         return logits.argmax(-1)
-    logits = truncated(logits / how.temperature, how.top_k, how.top_p, how.min_p)
+    logits = truncated(logits / how.temperature if how.temperature != 1 else logits, how.top_k, how.top_p, how.min_p)
     # a race of exponential clocks is won in proportion to their rates
-    clocks = torch.stack(
-        [torch.empty_like(own).exponential_(generator=g) for own, g in zip(logits, how.generators, strict=True)]
-    )
+    clocks = torch.empty_like(logits)
+    for own, generator in zip(clocks, how.generators, strict=True):
+        own.exponential_(generator=generator)
     return (logits - clocks.clamp(min=1e-30).log()).argmax(-1)  # (r, ...)
 
 
@@ -42,15 +42,18 @@ def truncated(logits: Tensor, top_k: int = 0, top_p: float = 1.0, min_p: float =
         top_p: the likeliest that share this much of the probability (nucleus sampling, arXiv 1904.09751).
         min_p: at least this share of the likeliest's probability (arXiv 2407.01082).
     """
-    if not top_k and top_p == 1 and not min_p:
-        return logits
-    ranked = logits.sort(-1, descending=True).values
-    least = ranked[..., [min(top_k or ranked.shape[-1], ranked.shape[-1]) - 1]]  # (..., 1)
-    if top_p < 1:
-        share = ranked.masked_fill(ranked < least, -math.inf).softmax(-1)
-        before = share.cumsum(-1) - share  # of all that are likelier
-        last = (before + 1e-6 < top_p).sum(-1, keepdim=True).clamp(min=1) - 1
-        least = least.maximum(ranked.gather(-1, last))
+    floors = []  # (..., 1) each
     if min_p:
-        least = least.maximum(ranked[..., :1] + math.log(min_p))
-    return logits.masked_fill(logits < least, -math.inf)
+        floors.append(logits.amax(-1, keepdim=True) + math.log(min_p))
+    if top_k or top_p < 1:
+        ranked = logits.sort(-1, descending=True).values
+        least = ranked[..., [min(top_k or ranked.shape[-1], ranked.shape[-1]) - 1]]
+        if top_p < 1:
+            share = ranked.masked_fill(ranked < least, -math.inf).softmax(-1)
+            before = share.cumsum(-1) - share  # of all that are likelier
+            last = (before + 1e-6 < top_p).sum(-1, keepdim=True).clamp(min=1) - 1
+            least = least.maximum(ranked.gather(-1, last))
+        floors.append(least)
+    for least in floors:
+        logits = logits.masked_fill(logits < least, -math.inf)
+    return logits

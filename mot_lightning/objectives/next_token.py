@@ -41,26 +41,31 @@ class NextToken(Ids):
         stop = request.stop
         assert stop is not None, "the grammar gives every modality learned by NextToken a stop id"
         r, device = len(request.generators), context.last.device
-        tokens: list[Tensor] = []
-        running = torch.ones(r, dtype=torch.bool, device=device)
+        written: list[list[int]] = [[] for _ in range(r)]
         seen = torch.zeros(r, stop + 1, dtype=torch.bool, device=device)
+        rows, own = list(range(r)), request  # those that still write, and how
         for _ in range(request.max_length):
             logits = request.guide(self.head(context.last)[:, : stop + 1].float())  # (r, stop + 1)
             # only rows that still write draw, so that no sample depends on how long the others are
-            rows = running.nonzero()[:, 0]
-            own = replace(request, generators=[request.generators[i] for i in rows.tolist()])
-            chosen = torch.full((r,), stop, device=device)
-            chosen[rows] = draw(logits[rows], own, seen[rows])
-            running = running & (chosen != stop)
+            writing = slice(None) if len(rows) == r else rows
+            ids = draw(logits[writing], own, seen[writing])
+            drawn = dict(zip(rows, ids.tolist(), strict=True))  # the one wait for the device in a step
+            rows = [row for row, id in drawn.items() if id != stop]
             if request.progress is not None:
-                request.progress([id if id != stop else None for id in chosen.tolist()])
-            if not running.any():
+                request.progress([drawn[row] if row in rows else None for row in range(r)])
+            if not rows:
                 break
-            tokens.append(torch.where(running, chosen, -1))
-            seen[torch.arange(r, device=device), chosen] = True
-            context.append(request.both(self._embed(chosen)[:, None]), counts=request.both(running.long()))
+            counts = None
+            if len(rows) < r:
+                own = replace(request, generators=[request.generators[row] for row in rows])
+                ids = torch.tensor([drawn.get(row, stop) for row in range(r)], device=device)
+                counts = request.both(torch.tensor([int(row in rows) for row in range(r)], device=device))
+            for row in rows:
+                written[row].append(drawn[row])
+            if request.repetition_penalty != 1:
+                seen.scatter_(1, ids[:, None], True)
+            context.append(request.both(self._embed(ids)[:, None]), counts=counts)
         else:
             if request.progress is not None:
                 request.progress([None] * r)
-        written = torch.stack(tokens, 1) if tokens else context.last.new_empty(r, 0, dtype=torch.long)
-        return [row[row >= 0] for row in written]
+        return [torch.tensor(own, dtype=torch.long, device=device) for own in written]

@@ -98,7 +98,7 @@ def test_clean_segments_are_shown_as_they_are_at_time_zero(objective, time):
     assert (view.condition is None) == (time == "token")
     if condition is not None:
         torch.testing.assert_close(view.condition[0], condition[0])
-        assert (view.condition[1] - condition[1]).abs().max() > 1e-4
+        assert (view.condition[1] - condition[0]).abs().max() > 1e-4
 
 
 @every_denoiser
