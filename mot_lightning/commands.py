@@ -50,7 +50,7 @@ def run(
     while not made:
         folder = run_folder.choose(Path(str(config.get("runs", "runs"))), str(config.get("experiment", "default")))
         cli = instantiate(config, allow, folder)
-        cli.model.config = config
+        cli.model.config = cli.whole(config)
         if checkpoint is not None:
             _check_weights(cli.model, checkpoint, path)
         if command == "generate":

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import jsonargparse
+import yaml
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy
@@ -98,6 +99,25 @@ class MoTCLI(LightningCLI):
         for name, callback in self.callbacks.items():
             parser.add_lightning_class_args(callback, name)
 
+    def whole(self, config: dict[str, Any]) -> dict[str, Any]:
+        """The config with all defaults filled in, so that it means the same when defaults change.
+
+        The trainer's stay as they are: Lightning's defaults go with its version.
+        """
+        found = self.config.as_dict()
+        module, model = self.model, found["model"]
+        specs = [(found["data"], self.datamodule)]
+        if isinstance(module, MoTModule):
+            for name, modality in model["modalities"].items():
+                specs += [(modality["codec"], module.codecs[name])]
+                specs += [(modality["objective"], module.model.objectives[name])]
+        else:
+            specs += [(model["codec"], module.codec)]
+        for spec, made in specs:
+            _fill(spec, made)
+        found = {name: value for name, value in found.items() if name != "seed_everything"}
+        return yaml.safe_load(yaml.safe_dump({**found, "trainer": config["trainer"]}, sort_keys=False))  # plain values
+
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         folder = Path(self._get(self.config_init, "trainer.default_root_dir"))
         theirs = self._get(self.config_init, "trainer.callbacks") or []
@@ -123,6 +143,14 @@ class CodecCLI(MoTCLI):
     """The same for the training of a codec."""
 
     callbacks: ClassVar = {"samples": Reconstructions, "report": CodecReport}
+
+
+def _fill(spec: dict[str, Any], made: Any) -> None:
+    """Write into a class's arguments what it chose where it was given nothing, and mappings that it completed."""
+    for name, value in spec.get("init_args", {}).items():
+        own = getattr(made, name, None)
+        if isinstance(own, dict) or (value is None and isinstance(own, str | int | float | list | tuple)):
+            spec["init_args"][name] = own
 
 
 class HelpCLI(MoTCLI):

@@ -19,6 +19,7 @@ from mot_lightning.codecs import Bytes
 from mot_lightning.config import ConfigError
 from mot_lightning.generation.command import Stream
 from mot_lightning.module import MoTModule
+from mot_lightning.objectives import FlowMatching
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -173,6 +174,21 @@ def test_a_checkpoint_takes_data_settings_and_no_model_settings(capsys, tmp_path
     assert "model" in refusal(capsys, tmp_path, "test", checkpoint, "--model.backbone.dim=8")
     assert run(tmp_path, "validate", checkpoint, "--data.batch_size=3") == 0
     assert "data.batch_size: 4 -> 3" in capsys.readouterr().out
+
+
+def test_a_checkpoint_means_the_same_when_defaults_change(tmp_path, trained, monkeypatch):
+    checkpoint = trained / "checkpoints/last.ckpt"
+    before = torch.load(checkpoint, weights_only=True)["config"]
+    assert before["data"]["init_args"]["row_length"] == 128
+    monkeypatch.setattr(FlowMatching.__init__, "__defaults__", ("token", None, 7, 1.0, "unet", "logit_normal", "x_0"))
+    monkeypatch.setattr(FlowMatching, "default_scheduler", {"class_path": "diffusers.FlowMatchHeunDiscreteScheduler"})
+    objective = MoTModule.from_checkpoint(checkpoint).model.objectives["image"]
+    assert (objective.steps, objective.shift, objective.prediction) == (25, 3.0, "velocity")
+    assert objective.scheduler["class_path"] == "diffusers.FlowMatchEulerDiscreteScheduler"
+    assert run(tmp_path, "fit", f"--ckpt_path={checkpoint}") == 0
+    assert torch.load(tmp_path / "default/0/checkpoints/last.ckpt", weights_only=True)["config"] == {
+        **before, "runs": str(tmp_path)
+    }  # fmt: skip
 
 
 def test_a_run_folder_holds_everything(trained):
