@@ -43,6 +43,7 @@ FIT_SETTINGS = (
 )
 CHECKPOINT_SETTINGS = (
     ("--data.batch_size=64", "data may differ from the run's; model settings may not"),
+    ("--model.modalities.image.codec.name_or_path=DIR", "where a codec's folder lies now"),
     ("--trainer.accelerator=gpu", "and whatever else Lightning's Trainer takes"),
 )
 GENERATE_OPTIONS = """  --prompt TEXT_OR_FILE    text, or the path of an image or a sound; given again, the next

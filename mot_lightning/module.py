@@ -306,17 +306,24 @@ class MoTModule(LightningModule):
         self.eval()
 
     @classmethod
-    def from_checkpoint(cls, path: str | Path, allow: Sequence[str] = ()) -> "MoTModule":
+    def from_checkpoint(
+        cls, path: str | Path, allow: Sequence[str] = (), name_or_path: Mapping[str, str | Path] | None = None
+    ) -> "MoTModule":
         """The module of a checkpoint, codecs and averaged weights included, ready to generate.
 
         Args:
             allow: packages whose classes its config may name, besides our own.
+            name_or_path: where the pretrained codec of a modality lies, if no longer where it was.
 
         Raises:
             ConfigError: the file is missing, damaged, or of something else.
+            ValueError: another codec lies there.
         """
         checkpoint = read_checkpoint(Path(path), "checkpoint")
-        module = build(cls, checkpoint["config"]["model"], allow)
+        settings = checkpoint["config"]["model"]
+        for name, place in (name_or_path or {}).items():
+            settings["modalities"][name]["codec"]["init_args"]["name_or_path"] = str(place)
+        module = build(cls, settings, allow)
         module.restore(checkpoint)
         return module
 
