@@ -38,12 +38,15 @@ def build_config(arguments: Arguments, base: dict[str, Any], from_checkpoint: bo
             or modality.
     """
     layers = [read_yaml(path) for path in arguments.configs]
-    layers += [nested(name, parse_value(value)) for name, value in arguments.settings]
+    for name, text in arguments.settings:
+        if (value := parse_value(text)) == {}:  # merged with what is there
+            raise ConfigError(f"--{name} is {{}}, which changes nothing: wanted a mapping of settings, or null")
+        layers.append(nested(name, value))
     if from_checkpoint:
         for name in (name for layer in layers for name in leaves(layer)):
-            if (part := name.partition(".")[0]) in ("model", "seed") and not MOVED.fullmatch(name):
+            if (first := name.partition(".")[0]) in ("model", "seed") and not MOVED.fullmatch(name):
                 raise ConfigError(
-                    f"the checkpoint settles {part}, which cannot be changed: leave {part} out of flags and configs"
+                    f"the checkpoint settles {first}, which cannot be changed: leave {first} out of flags and configs"
                 )
     config = base
     for layer in layers:
@@ -62,8 +65,8 @@ def build_config(arguments: Arguments, base: dict[str, Any], from_checkpoint: bo
             config = {**config, "model": {}}  # a codec is trained in place of a model
         config = merge(config, layer)
     if from_checkpoint:
-        for part in ("data", "model"):
-            for line in changes(base.get(part), config.get(part), part):
+        for section in ("data", "model"):
+            for line in changes(base.get(section), config.get(section), section):
                 print(line)
     return config
 
@@ -166,7 +169,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def prepare_and_run(arguments: Arguments) -> None:
     if "--help-all" in arguments.flags:
-        from mot_lightning.lightning_cli import print_every_setting
+        from mot_lightning.help_all import print_every_setting
 
         print_every_setting()
         return

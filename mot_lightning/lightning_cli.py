@@ -34,15 +34,10 @@ from mot_lightning.config import ConfigError, class_names, did_you_mean, find_cl
 from mot_lightning.loading import OWN_PACKAGES
 from mot_lightning.module import MoTModule
 from mot_lightning.sharding import FSDP2
+from mot_lightning.wording import one_line
 
 # Lightning's own use of jsonargparse; nobody here can mend it
 os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
-
-
-def own_words(message: str) -> str:
-    """What one of our own classes said of a value, out of all that jsonargparse tells around it; or nothing."""
-    found = re.search(r"(?:- |^)(?P<line>[\w.]+ (?:is|has) \S.*?, wanted .+?)(?: - Expected|$)", message)
-    return found["line"] if found else ""
 
 
 class Parser(LightningArgumentParser):
@@ -61,13 +56,7 @@ class Parser(LightningArgumentParser):
         if unknown:
             name = ".".join([*keys, *filter(None, unknown.group("group", "a", "b"))])
             raise ConfigError(f"there is no setting {name!r}{did_you_mean(name.rpartition('.')[2], self._words())}")
-        if ours := own_words(message):
-            raise ConfigError(ours)
-        wrong = re.search(r"Expected an? (?P<type>.+?)\. Got value: (?P<value>.*)", message)
-        if wrong and keys:
-            kind = re.sub(r"<class '([^']+)'>", r"\1", wrong["type"])
-            raise ConfigError(f"{'.'.join(keys)} is {wrong['value'].split(' - Expected')[0]!r}, wanted {kind}")
-        raise ConfigError(message)
+        raise ConfigError(one_line(message))
 
     def _words(self) -> set[str]:
         """All that a setting may be called."""
@@ -153,15 +142,8 @@ def _fill(spec: dict[str, Any], made: Any) -> None:
             spec["init_args"][name] = own
 
 
-class HelpCLI(MoTCLI):
-    """Prints what there is to set, in place of reading it."""
-
-    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        parser.print_help()
-        raise SystemExit(0)
-
-
-def _start(cli: type[MoTCLI], config: dict[str, Any], module: type[LightningModule] = MoTModule) -> MoTCLI:
+def start(cli: type[MoTCLI], config: dict[str, Any], module: type[LightningModule] = MoTModule) -> MoTCLI:
+    """LightningCLI on a config: it parses and builds, and runs nothing."""
     return cli(
         module,
         LightningDataModule,
@@ -172,11 +154,6 @@ def _start(cli: type[MoTCLI], config: dict[str, Any], module: type[LightningModu
         seed_everything_default=False,
         save_config_callback=None,
     )
-
-
-def print_every_setting() -> None:
-    """All settings with their types and defaults."""
-    _start(HelpCLI, {})
 
 
 def instantiate(config: dict[str, Any], allowed: list[str], folder: Path) -> MoTCLI:
@@ -192,6 +169,6 @@ def instantiate(config: dict[str, Any], allowed: list[str], folder: Path) -> MoT
     config = copy.deepcopy(config)  # jsonargparse writes into what it reads
     config["trainer"] = {**config["trainer"], "default_root_dir": str(folder)}
     try:
-        return _start(CodecCLI, config, CodecModule) if "codec" in config["model"] else _start(MoTCLI, config)
+        return start(CodecCLI, config, CodecModule) if "codec" in config["model"] else start(MoTCLI, config)
     except (ValueError, TypeError, MisconfigurationException) as error:
-        raise ConfigError(own_words(" ".join(str(error).split())) or str(error)) from error
+        raise ConfigError(one_line(str(error))) from error

@@ -13,7 +13,7 @@ import yaml
 from PIL import Image
 from test_resume import TINY, run
 
-from mot_lightning import run_folder
+from mot_lightning import codecs, objectives, run_folder
 from mot_lightning.cli import main
 from mot_lightning.codecs import Bytes
 from mot_lightning.config import ConfigError
@@ -96,6 +96,20 @@ def test_help_is_short(capsys):
         assert 8 < len(capsys.readouterr().out.splitlines()) < 45
 
 
+def test_every_setting_is_listed_with_its_type_and_default(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["fit", "--help-all"])
+    assert not end.value.code
+    said = capsys.readouterr().out
+    for place, classes in (("data", ["Digits"]), ("model.modalities.NAME.codec", codecs.__all__),
+                           ("model.modalities.NAME.objective", objectives.__all__)):  # fmt: skip
+        assert all((f"--{place}={name}\n" in said) is (name not in ("Codec", "Objective")) for name in classes)
+    for name in ("data.speeds", "data.guided", "model.modalities.NAME.codec.patch_size", "model.backbone.dim",
+                 "model.modalities.NAME.objective.prediction_type", "trainer.max_steps"):  # fmt: skip
+        assert f"--{name} " in said
+    assert "{epsilon,v_prediction,sample}" in said
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -110,12 +124,27 @@ def test_help_is_short(capsys):
         (["fit", "--model.modalities.text.objective=MaskedToken"], ["MaskedToken", "text", "number", "NextToken"]),
         (["fit", "--model.modalities.speech.objective=Regression"], ["Regression", "speech", "ids", "NextToken"]),
         (["fit", "--model.modalities.image.objective.prediction=epsilon"], ["prediction", "epsilon", "velocity"]),
-        (["fit", "--model.reduction=mean"], ["reduction", "mean", "segment"]),
+        (["fit", "--model.reduction=mean"], ["model.reduction is mean, wanted token, segment or batch"]),
+        (["fit", "--model.modalities.image.objective.time=x"], ["error: time is x, wanted norm or token"]),
+        (
+            ["fit", "--model.modalities.image.objective.scheduler=3"],
+            ["scheduler is 3, wanted a mapping, a text or null"],
+        ),
+        (["fit", "--model.modalities.image.codec.shape=[1,2]"], ["shape is [1, 2], wanted a list of 3"]),
+        (["fit", "--model.modalities.text.codec=HFTokenizer"], ["codec has no name_or_path, wanted one"]),
+        (["fit", "--data.guided=x"], ["guided is x, wanted a list or null"]),
+        (["fit", "--data.batch_size=x"], ["batch_size is x, wanted a whole number"]),
+        (["fit", "--data.documents={}"], ["--data.documents is {}, which changes nothing"]),
+        (["fit", "--trainer.gradient_clip_val=x"], ["trainer.gradient_clip_val is x, wanted a ", " or null"]),
+        (["fit", "--report.prompts=x"], ["report.prompts is x, wanted a whole number or null"]),
+        (["fit", "--model.backbone.compile=3"], ["compile is 3, wanted true or false"]),
+        (["fit", "--experiment="], ["experiment is None, wanted a plain folder name"]),
+        (["fit", "--experiment=[a]"], ["experiment is ['a'], wanted a plain folder name"]),
         (["fit", "--gradient_norms.every_n_steps=0"], ["gradient_norms.every_n_steps is 0, wanted at least 1"]),
         (["fit", "--model.modalities.image.objective=os.Path"], ["os.Path", "--allow os"]),
         (["fit", "--model.modalities.image.objective.scheduler=diffusers.Nope"], ["diffusers.Nope"]),
         (["fit", "--model.modalities.image.objective.stepz=3"], ["stepz"]),
-        (["fit", "--model.backbone.dim=abc"], ["dim", "abc"]),
+        (["fit", "--model.backbone.dim=abc"], ["model.backbone.dim is abc, wanted a whole number"]),
         (["fit", "--model.backbone.heads=3"], ["heads", "3", "128"]),
         (["fit", "--model.control=image"], ["control", "image"]),
         (["fit", "--data.image_root=/nowhere"], ["image_root", "/nowhere"]),
