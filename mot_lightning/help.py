@@ -48,7 +48,8 @@ CHECKPOINT_SETTINGS = (
 )
 GENERATE_OPTIONS = """  --prompt TEXT_OR_FILE    text, or the path of an image or a sound; given again, the next
                            segment of the same document; without one the model begins by itself
-  --prompts FILE           many: a line each; a .jsonl file has a list of texts and paths a line
+  --prompts FILE           many: a line each; a .jsonl file has a list of texts and paths a line,
+                           where relative paths start from the file's own folder
   --num_samples N          continuations of each prompt (1)
   --modalities a,b         the segments to make, in this order; the model chooses when absent
   --lengths.NAME N         tokens of a segment of a modality, where no stop id ends it

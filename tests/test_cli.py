@@ -269,7 +269,7 @@ def test_generate_continues_text_images_and_sounds_into_files(capsys, tmp_path, 
 
 def test_generate_continues_each_prompt_of_a_file_as_it_would_alone(capsys, tmp_path, trained):
     Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "zero.png")
-    (tmp_path / "many.jsonl").write_text(json.dumps(["seven", str(tmp_path / "zero.png")]) + '\n["two"]\n[]\n')
+    (tmp_path / "many.jsonl").write_text('["seven", "zero.png"]\n["two"]\n[]\n')  # a path beside the file
     checkpoint = f"--ckpt_path={trained / 'checkpoints/last.ckpt'}"
     asked = [checkpoint, "--num_samples=2", "--modalities=text,image", "--max_length=9"]
     main(["generate", *asked, f"--prompts={tmp_path / 'many.jsonl'}", f"--out={tmp_path / 'many'}"])
