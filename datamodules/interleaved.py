@@ -34,7 +34,8 @@ class InterleavedDataModule(LightningDataModule):
 
     Args:
         batch_size: documents in a batch, per process.
-        row_length: slots of a packed row; no document may be longer.
+        row_length: slots of a packed row; no document may be longer. A run may go on with another: how documents are
+            packed changes no loss.
         clean_context: share of bidirectional segments that stand before others and are shown clean, without loss.
         noise_cap: the most noise (of 1) that the rest of them is shown with: Transfusion caps t at 500 of 1000.
         condition_dropout: share of documents cut to one segment alone, for classifier-free guidance.

@@ -290,9 +290,11 @@ class MoTModule(LightningModule):
         if "state_dict" in checkpoint:  # sharded strategies take it out and load it themselves
             check_codecs(self.codecs, checkpoint)
         self._sizes.clear()
-        known = checkpoint.get("trained")  # none, in a checkpoint of an earlier version
-        if known and self.trained is None:  # a run that goes on has data of its own
-            self.trained = Trained(known["row_length"], tuple(known["alone"]))
+        if known := checkpoint.get("trained"):  # none, in a checkpoint of an earlier version
+            before = Trained(known["row_length"], tuple(known["alone"]))
+            self.trained = (
+                before.and_then(self.trained) if self.trained else before
+            )  # data of its own, where it goes on
 
     def guides(self, name: str) -> bool:
         """Whether a modality was learned also without what precedes it, so that guidance means something."""

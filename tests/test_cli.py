@@ -17,6 +17,7 @@ from mot_lightning import codecs, objectives, run_folder
 from mot_lightning.cli import main
 from mot_lightning.codecs import Bytes
 from mot_lightning.config import ConfigError
+from mot_lightning.generation import Trained
 from mot_lightning.generation.command import Stream
 from mot_lightning.module import MoTModule
 from mot_lightning.objectives import FlowMatching
@@ -236,6 +237,23 @@ def test_a_run_folder_holds_everything(trained):
         assert (trained / name).exists()
     endings = {path.suffix for path in (trained / "samples").rglob("*")}
     assert {".png", ".wav", ".txt"} <= endings
+
+
+def test_a_run_that_goes_on_with_other_data_may_be_asked_what_it_learned_before(tmp_path, capsys, trained):
+    arguments = ["--data.row_length=256", "--data.condition_dropout=0", "--trainer.max_steps=7", "--report.prompts=0"]
+    assert run(tmp_path, "fit", f"--ckpt_path={trained / 'checkpoints/last.ckpt'}", *arguments) == 0
+    assert "data.row_length: 128 -> 256" in capsys.readouterr().out
+    checkpoint = torch.load(tmp_path / "default/0/checkpoints/last.ckpt", weights_only=True)
+    assert checkpoint["trained"] == {"row_length": 256, "alone": ["image"]}
+    assert Trained(128, ("a", "c")).and_then(Trained(64, ("b", "c"))) == Trained(128, ("a", "b", "c"))
+
+
+def test_a_test_says_only_what_it_did(tmp_path, capsys, trained):
+    arguments = ["--report.guidance=1", "--report.prompts=1"]
+    assert run(tmp_path, "test", f"--ckpt_path={trained / 'checkpoints/last.ckpt'}", *arguments) == 0
+    folder = tmp_path / "default/0"
+    assert capsys.readouterr().out.splitlines()[-1] == f"figures: {folder / 'metrics.json'}"
+    assert not [name for name in json.loads((folder / "metrics.json").read_text()) if "guid" in name]
 
 
 def test_a_checkpoint_alone_reproduces_its_test_figures(tmp_path, trained):
