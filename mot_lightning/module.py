@@ -101,7 +101,9 @@ class MoTModule(LightningModule):
         seed: of the initial weights and all noise: step, rank and seed settle every draw.
         reduction: what a modality's loss, before its weight, is the mean of. "token" is all its targets, so that a long
             segment counts for more. "segment" takes the mean of each segment first (a control token is one of its
-            own). "batch" divides by the targets of all modalities: a modality counts by its share of the batch.
+            own). "batch" divides by the targets of all modalities: a modality counts by its share of the batch. Batches
+            that `trainer.accumulate_grad_batches` puts together count alike, whatever is in them: where that is not
+            wanted, raise `data.batch_size` or the number of ranks, whose targets are counted together.
     """
 
     codecs: Mapping[str, Codec]
