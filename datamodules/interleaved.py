@@ -16,7 +16,8 @@ from torch.utils.data import DataLoader, Dataset
 from datamodules.sampler import Draw, ResumableSampler
 from mot_lightning.codecs import Codec
 from mot_lightning.evaluation.tasks import Task
-from mot_lightning.sequence import Grammar, InterleavedBatch, Segment, pack
+from mot_lightning.packing import pack
+from mot_lightning.sequence import Grammar, InterleavedBatch, Segment
 
 Split = Literal["train", "val", "test"]
 

@@ -24,8 +24,7 @@ class Codec(nn.Module, ABC):
     vocab_size: int | None = None
     latent_dim: int | None = None
     patch_size: int = 1  # side of the square of positions that a token of a grid holds, channel by channel
-    max_length: int | None = None  # tokens of a segment whose begin token tells how many there are: neither shape nor
-    length_step: int = 1  # stop id ends it, and they are a multiple of this
+    max_length: int | None = None  # tokens of a segment that neither shape nor stop id ends: its begin token tells
     suffixes: ClassVar[tuple[str, ...]]  # file endings; the first is the one it writes
 
     def _apply(self, fn: Any, recurse: bool = True) -> "Codec":

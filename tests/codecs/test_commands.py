@@ -13,7 +13,7 @@ from mot_lightning.codecs import BPE, LogMelUnits, Patches
 from mot_lightning.codecs.training import CACHE
 from mot_lightning.module import Modality, MoTModule
 from mot_lightning.objectives import FlowMatching, NextToken
-from mot_lightning.objectives.base import generator_for
+from mot_lightning.seeds import generator_for
 
 CODEC = ["--config=conf/codec/vq.yaml", "--model.codec.channels=8", "--data.batch_size=4", "--samples.prompts=2"]
 SHORT = ["--trainer.max_steps=6", "--trainer.val_check_interval=3", "--trainer.enable_progress_bar=false"]
