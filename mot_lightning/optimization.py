@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+import torch
 from torch import nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
@@ -54,6 +55,10 @@ class Optimization:
         vectors = [p for p in model.parameters() if p.dim() < 2]
         groups = [{"params": matrices, "weight_decay": self.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
         optimizer = AdamW(groups, lr=self.learning_rate, betas=self.betas, fused=fused)
+        for weight in model.parameters():  # AdamW would wait for a gradient, but all are wanted to load in slices
+            step = torch.zeros((), device=weight.device if fused else "cpu")
+            moments = {name: torch.zeros_like(weight) for name in ("exp_avg", "exp_avg_sq")}
+            optimizer.state[weight] = {"step": step, **moments}
         return optimizer, LambdaLR(optimizer, lambda step: self.share(step, steps))
 
     def average(self, average: nn.Module, model: nn.Module, n: int) -> None:
