@@ -19,7 +19,8 @@ from mot_lightning.backbone import Backbone, BackboneSettings
 from mot_lightning.backbone.attention import joined
 from mot_lightning.backbone.mask import attention_mask
 from mot_lightning.generation import Context
-from mot_lightning.sequence import Grammar, InterleavedBatch, Segment, Tokens, pack
+from mot_lightning.packing import pack
+from mot_lightning.sequence import Grammar, InterleavedBatch, Segment, Tokens
 
 NAMES = ("text", "image", "speech")
 IMAGE = 64  # patches of an image

@@ -16,7 +16,8 @@ from backbone import saved_bytes_per_token, settings, step
 from paired import begin, seconds, write
 
 from mot_lightning.backbone import Backbone
-from mot_lightning.sequence import Grammar, InterleavedBatch, Segment, Tokens, pack
+from mot_lightning.packing import pack
+from mot_lightning.sequence import Grammar, InterleavedBatch, Segment, Tokens
 
 VOCABULARY = Tokens(vocab_size=64)
 

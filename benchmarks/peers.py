@@ -20,8 +20,9 @@ from transfusion_pytorch import Transfusion
 from mot_lightning.backbone import BackboneSettings
 from mot_lightning.model import MixtureOfTransformers
 from mot_lightning.objectives import FlowMatching, NextToken
-from mot_lightning.objectives.base import generator_for
-from mot_lightning.sequence import Segment, Tokens, pack
+from mot_lightning.packing import pack
+from mot_lightning.seeds import generator_for
+from mot_lightning.sequence import Segment, Tokens
 
 SIDE, CHANNELS, VOCABULARY, DEPTH, HEAD = 16, 16, 256, 8, 64
 

@@ -51,7 +51,7 @@ class Digits(InterleavedDataModule):
         self,
         image_root: str | None = None,
         speech_root: str | None = None,
-        documents: dict[str, float] | None = None,
+        documents: dict[str, float] = DOCUMENTS,
         two_images: float = 0.1,
         speeds: tuple[float, ...] = (0.85, 1.0, 1.15),
         batch_size: int = 32,
@@ -67,20 +67,19 @@ class Digits(InterleavedDataModule):
             row_length = 256 if image_root or speech_root else 128
         super().__init__(batch_size, row_length, clean_context, noise_cap, condition_dropout, seed, workers, guided)
         self.image_root, self.speech_root = image_root, speech_root
-        shares = documents or DOCUMENTS
-        for kind, share in shares.items():
+        for kind, share in documents.items():
             names = kind.split("+")
             fits = set(names) <= {"text", "image", "speech"} and len(set(names)) == len(names)
             if not fits or not isinstance(share, int | float) or share < 0:
                 raise ValueError(
                     f"data.documents has {kind}: {share}, wanted text+image+speech, or part of it: a share"
                 )
-        if not sum(shares.values()):
-            raise ValueError("data.documents has no share above 0")
+        if not sum(documents.values()):
+            raise ValueError(f"data.documents is {documents}, wanted a share above 0")
         if not 0 <= two_images <= 1:
             raise ValueError(f"data.two_images is {two_images}, wanted a share from 0 to 1")
-        self.kinds = [tuple(kind.split("+")) for kind in shares]
-        self.shares = np.cumsum(list(shares.values())) / sum(shares.values())  # cumulative
+        self.kinds = [tuple(kind.split("+")) for kind in documents]
+        self.shares = np.cumsum(list(documents.values())) / sum(documents.values())  # cumulative
         if not speeds or min(speeds) < 0.5 or max(speeds) > 2:
             raise ValueError(f"data.speeds is {list(speeds)}, wanted factors from 0.5 to 2")
         self.two_images, self.speeds = two_images, tuple(speeds)

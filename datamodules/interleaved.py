@@ -16,7 +16,8 @@ from torch.utils.data import DataLoader, Dataset
 from datamodules.sampler import Draw, ResumableSampler
 from mot_lightning.codecs import Codec
 from mot_lightning.evaluation.tasks import Task
-from mot_lightning.sequence import Grammar, InterleavedBatch, Segment, pack
+from mot_lightning.packing import pack
+from mot_lightning.sequence import Grammar, InterleavedBatch, Segment
 
 Split = Literal["train", "val", "test"]
 
@@ -34,7 +35,8 @@ class InterleavedDataModule(LightningDataModule):
 
     Args:
         batch_size: documents in a batch, per process.
-        row_length: slots of a packed row; no document may be longer.
+        row_length: slots of a packed row; no document may be longer. A run may go on with another: how documents are
+            packed changes no loss.
         clean_context: share of bidirectional segments that stand before others and are shown clean, without loss.
         noise_cap: the most noise (of 1) that the rest of them is shown with: Transfusion caps t at 500 of 1000.
         condition_dropout: share of documents cut to one segment alone, for classifier-free guidance.

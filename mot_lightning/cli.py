@@ -5,6 +5,7 @@ Knows how a run is put together; what a setting means is known to the class that
 
 import copy
 import inspect
+import re
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
@@ -18,6 +19,7 @@ from mot_lightning.config import (
     default_config,
     did_you_mean,
     find_class,
+    leaves,
     merge,
     nested,
     parse_value,
@@ -25,22 +27,27 @@ from mot_lightning.config import (
 )
 from mot_lightning.help import COMMANDS, USAGE, help_page
 
+MOVED = re.compile(r"model\.modalities\.\w+\.codec\.(init_args\.)?name_or_path")  # weights that a checkpoint knows
+
 
 def build_config(arguments: Arguments, base: dict[str, Any], from_checkpoint: bool) -> dict[str, Any]:
     """The base with every --config and then every --key=value laid over it.
 
     Raises:
-        ConfigError: a model setting beside a checkpoint, or an unknown class or modality.
+        ConfigError: a model setting beside a checkpoint, other than the place of a codec's weights, or an unknown class
+            or modality.
     """
     layers = [read_yaml(path) for path in arguments.configs]
-    layers += [nested(name, parse_value(value)) for name, value in arguments.settings]
+    for name, text in arguments.settings:
+        if (value := parse_value(text)) == {}:  # merged with what is there
+            raise ConfigError(f"--{name} is {{}}, which changes nothing: wanted a mapping of settings, or null")
+        layers.append(nested(name, value))
     if from_checkpoint:
-        for layer in layers:
-            for name in ("model", "seed"):
-                if name in layer:
-                    raise ConfigError(
-                        f"the checkpoint settles {name}, which cannot be changed: leave {name} out of flags and configs"
-                    )
+        for name in (name for layer in layers for name in leaves(layer)):
+            if (first := name.partition(".")[0]) in ("model", "seed") and not MOVED.fullmatch(name):
+                raise ConfigError(
+                    f"the checkpoint settles {first}, which cannot be changed: leave {first} out of flags and configs"
+                )
     config = base
     for layer in layers:
         for name in ("model", "model.modalities"):
@@ -58,8 +65,9 @@ def build_config(arguments: Arguments, base: dict[str, Any], from_checkpoint: bo
             config = {**config, "model": {}}  # a codec is trained in place of a model
         config = merge(config, layer)
     if from_checkpoint:
-        for line in changes(base.get("data"), config.get("data"), "data"):
-            print(line)
+        for section in ("data", "model"):
+            for line in changes(base.get(section), config.get(section), section):
+                print(line)
     return config
 
 
@@ -154,11 +162,14 @@ def main(argv: list[str] | None = None) -> None:
         prepare_and_run(arguments)
     except ConfigError as error:
         fail(str(error))
+    except KeyboardInterrupt:  # before a command could take note of signals
+        print("\nstopped by SIGINT", file=sys.stderr)
+        raise SystemExit(128 + 2) from None
 
 
 def prepare_and_run(arguments: Arguments) -> None:
     if "--help-all" in arguments.flags:
-        from mot_lightning.lightning_cli import print_every_setting
+        from mot_lightning.help_all import print_every_setting
 
         print_every_setting()
         return

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from mot_lightning import run_folder
-from mot_lightning.callbacks import Stopped
+from mot_lightning.callbacks.diverged import Diverged
+from mot_lightning.callbacks.stop import Stopped, stoppable
 from mot_lightning.codecs.base import check_codecs
 from mot_lightning.config import ConfigError
 from mot_lightning.lightning_cli import MoTCLI, instantiate
@@ -25,6 +26,7 @@ def quiet() -> None:
         warnings.filterwarnings("ignore", message=message)
 
 
+@stoppable()
 def run(
     command: str,
     config: dict[str, Any],
@@ -43,14 +45,15 @@ def run(
 
     Raises:
         ConfigError: bad input.
+        SystemExit: a signal stopped it, or a loss is no number any more.
     """
     quiet()
     keep_freed_memory()
     made = False
     while not made:
-        folder = run_folder.choose(Path(str(config.get("runs", "runs"))), str(config.get("experiment", "default")))
+        folder = run_folder.choose(config.get("runs", "runs"), config.get("experiment", "default"))
         cli = instantiate(config, allow, folder)
-        cli.model.config = config
+        cli.model.config = cli.whole(config)
         if checkpoint is not None:
             _check_weights(cli.model, checkpoint, path)
         if command == "generate":
@@ -88,8 +91,13 @@ def _fit(cli: MoTCLI, checkpoint: dict[str, Any] | None, path: Path | None, fold
     try:
         cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=path, weights_only=True)
     except Stopped as stopped:
-        print(f"\n{stopped}; go on with: python -m mot_lightning fit --ckpt_path {last}", file=sys.stderr)
+        on = f"; go on with: python -m mot_lightning fit --ckpt_path {last}" if last.is_file() else ""
+        print(f"\n{stopped}{on}", file=sys.stderr)
         raise SystemExit(128 + stopped.number) from None
+    except Diverged as diverged:
+        kept = f"its last good checkpoint is {last}" if last.is_file() else "it had no checkpoint yet"
+        print(f"\nerror: {diverged}; {kept}", file=sys.stderr)
+        raise SystemExit(1) from None
     if finished:  # Lightning trains nothing, calls no hook
         cli.trainer.save_checkpoint(last)
         cli.trainer.validate(cli.model, cli.datamodule, verbose=False)

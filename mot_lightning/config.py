@@ -147,6 +147,13 @@ def nested(dotted: str, value: Any) -> dict[str, Any]:
     return value
 
 
+def leaves(config: Any, path: str = "") -> list[str]:
+    """The dotted names of all that a config sets."""
+    if isinstance(config, Mapping) and config:
+        return [name for key, value in config.items() for name in leaves(value, f"{path}.{key}".strip("."))]
+    return [path]
+
+
 def changes(old: Any, new: Any, path: str = "") -> list[str]:
     """Lines "a.b: old -> new" for every leaf that differs."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):

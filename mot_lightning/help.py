@@ -43,11 +43,13 @@ FIT_SETTINGS = (
 )
 CHECKPOINT_SETTINGS = (
     ("--data.batch_size=64", "data may differ from the run's; model settings may not"),
+    ("--model.modalities.image.codec.name_or_path=DIR", "where a codec's folder lies now"),
     ("--trainer.accelerator=gpu", "and whatever else Lightning's Trainer takes"),
 )
 GENERATE_OPTIONS = """  --prompt TEXT_OR_FILE    text, or the path of an image or a sound; given again, the next
                            segment of the same document; without one the model begins by itself
-  --prompts FILE           many: a line each; a .jsonl file has a list of texts and paths a line
+  --prompts FILE           many: a line each; a .jsonl file has a list of texts and paths a line,
+                           where relative paths start from the file's own folder
   --num_samples N          continuations of each prompt (1)
   --batch_size N           how many are made at once (64): changes memory and time, no sample
   --modalities a,b         the segments to make, in this order; the model chooses when absent

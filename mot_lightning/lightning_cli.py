@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import jsonargparse
+import yaml
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy
@@ -33,15 +34,10 @@ from mot_lightning.config import ConfigError, class_names, did_you_mean, find_cl
 from mot_lightning.loading import OWN_PACKAGES
 from mot_lightning.module import MoTModule
 from mot_lightning.sharding import FSDP2
+from mot_lightning.wording import one_line
 
 # Lightning's own use of jsonargparse; nobody here can mend it
 os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
-
-
-def own_words(message: str) -> str:
-    """What one of our own classes said of a value, out of all that jsonargparse tells around it; or nothing."""
-    found = re.search(r"(?:- |^)(?P<line>[\w.]+ (?:is|has) \S.*?, wanted .+?)(?: - Expected|$)", message)
-    return found["line"] if found else ""
 
 
 class Parser(LightningArgumentParser):
@@ -60,13 +56,7 @@ class Parser(LightningArgumentParser):
         if unknown:
             name = ".".join([*keys, *filter(None, unknown.group("group", "a", "b"))])
             raise ConfigError(f"there is no setting {name!r}{did_you_mean(name.rpartition('.')[2], self._words())}")
-        if ours := own_words(message):
-            raise ConfigError(ours)
-        wrong = re.search(r"Expected an? (?P<type>.+?)\. Got value: (?P<value>.*)", message)
-        if wrong and keys:
-            kind = re.sub(r"<class '([^']+)'>", r"\1", wrong["type"])
-            raise ConfigError(f"{'.'.join(keys)} is {wrong['value'].split(' - Expected')[0]!r}, wanted {kind}")
-        raise ConfigError(message)
+        raise ConfigError(one_line(message))
 
     def _words(self) -> set[str]:
         """All that a setting may be called."""
@@ -98,6 +88,25 @@ class MoTCLI(LightningCLI):
         for name, callback in self.callbacks.items():
             parser.add_lightning_class_args(callback, name)
 
+    def whole(self, config: dict[str, Any]) -> dict[str, Any]:
+        """The config with all defaults filled in, so that it means the same when defaults change.
+
+        The trainer's stay as they are: Lightning's defaults go with its version.
+        """
+        found = self.config.as_dict()
+        module, model = self.model, found["model"]
+        specs = [(found["data"], self.datamodule)]
+        if isinstance(module, MoTModule):
+            for name, modality in model["modalities"].items():
+                specs += [(modality["codec"], module.codecs[name])]
+                specs += [(modality["objective"], module.model.objectives[name])]
+        else:
+            specs += [(model["codec"], module.codec)]
+        for spec, made in specs:
+            _fill(spec, made)
+        found = {name: value for name, value in found.items() if name != "seed_everything"}
+        return yaml.safe_load(yaml.safe_dump({**found, "trainer": config["trainer"]}, sort_keys=False))  # plain values
+
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         folder = Path(self._get(self.config_init, "trainer.default_root_dir"))
         theirs = self._get(self.config_init, "trainer.callbacks") or []
@@ -125,15 +134,16 @@ class CodecCLI(MoTCLI):
     callbacks: ClassVar = {"samples": Reconstructions, "report": CodecReport}
 
 
-class HelpCLI(MoTCLI):
-    """Prints what there is to set, in place of reading it."""
+def _fill(spec: dict[str, Any], made: Any) -> None:
+    """Write into a class's arguments what it chose where it was given nothing, and mappings that it completed."""
+    for name, value in spec.get("init_args", {}).items():
+        own = getattr(made, name, None)
+        if isinstance(own, dict) or (value is None and isinstance(own, str | int | float | list | tuple)):
+            spec["init_args"][name] = own
 
-    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        parser.print_help()
-        raise SystemExit(0)
 
-
-def _start(cli: type[MoTCLI], config: dict[str, Any], module: type[LightningModule] = MoTModule) -> MoTCLI:
+def start(cli: type[MoTCLI], config: dict[str, Any], module: type[LightningModule] = MoTModule) -> MoTCLI:
+    """LightningCLI on a config: it parses and builds, and runs nothing."""
     return cli(
         module,
         LightningDataModule,
@@ -144,11 +154,6 @@ def _start(cli: type[MoTCLI], config: dict[str, Any], module: type[LightningModu
         seed_everything_default=False,
         save_config_callback=None,
     )
-
-
-def print_every_setting() -> None:
-    """All settings with their types and defaults."""
-    _start(HelpCLI, {})
 
 
 def instantiate(config: dict[str, Any], allowed: list[str], folder: Path) -> MoTCLI:
@@ -164,6 +169,6 @@ def instantiate(config: dict[str, Any], allowed: list[str], folder: Path) -> MoT
     config = copy.deepcopy(config)  # jsonargparse writes into what it reads
     config["trainer"] = {**config["trainer"], "default_root_dir": str(folder)}
     try:
-        return _start(CodecCLI, config, CodecModule) if "codec" in config["model"] else _start(MoTCLI, config)
+        return start(CodecCLI, config, CodecModule) if "codec" in config["model"] else start(MoTCLI, config)
     except (ValueError, TypeError, MisconfigurationException) as error:
-        raise ConfigError(own_words(" ".join(str(error).split())) or str(error)) from error
+        raise ConfigError(one_line(str(error))) from error

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import torch
 
 from mot_lightning.config import ConfigError
+from mot_lightning.wording import one_line
 
 T = TypeVar("T")
 
@@ -51,4 +52,4 @@ def build(kind: type[T], settings: dict[str, Any], allow: Sequence[str] = ()) ->
     try:
         return parser.instantiate_classes(parser.parse_object({"it": copy.deepcopy(settings)})).it
     except (jsonargparse.ArgumentError, ValueError, TypeError) as error:
-        raise ConfigError(" ".join(str(error).split())) from error
+        raise ConfigError(one_line(str(error))) from error

@@ -5,7 +5,8 @@ Knows batches and steps; leaves logging, samples and checkpoints to callbacks, a
 
 import copy
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +15,6 @@ import torch
 import torch.nn.functional as F
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from mot_lightning.backbone import BackboneSettings
 from mot_lightning.backbone.moe import Report, experts_of
@@ -25,7 +25,8 @@ from mot_lightning.generation.media import Document, Prompt, decode, encode, rea
 from mot_lightning.loading import build, read_checkpoint
 from mot_lightning.model import Losses, MixtureOfTransformers, misfit
 from mot_lightning.objectives import Objective
-from mot_lightning.objectives.base import generator_for, mix
+from mot_lightning.optimization import Optimization
+from mot_lightning.seeds import generator_for, mix
 from mot_lightning.sequence import InterleavedBatch, Tokens
 from mot_lightning.sharding import shard, whole
 
@@ -47,46 +48,6 @@ class Modality:
     weight: float = 1.0
 
 
-@dataclass(frozen=True)
-class Optimization:
-    """AdamW with linear warm-up, then a cosine to `final` of the peak at the last step.
-
-    Attributes:
-        learning_rate: at the peak.
-        betas: of AdamW.
-        weight_decay: of matrices; vectors and norms do not decay.
-        warmup: steps.
-        final: learning rate at the last step, as a share of the peak.
-        ema: decay of the averaged weights that are validated, tested and sampled; warms up as (1 + n) / (10 + n).
-    """
-
-    learning_rate: float = 3e-3
-    betas: tuple[float, float] = (0.9, 0.98)
-    weight_decay: float = 0.05
-    warmup: int = 50
-    final: float = 0.05
-    ema: float = 0.99
-
-    def __post_init__(self) -> None:
-        for name, wanted, fits in (  # what is no number fits nowhere
-            ("learning_rate", "a number above 0", 0 < self.learning_rate < math.inf),
-            ("betas", "two shares from 0 to below 1", all(0 <= beta < 1 for beta in self.betas)),
-            ("weight_decay", "a number of 0 or more", 0 <= self.weight_decay < math.inf),
-            ("warmup", "0 or more", self.warmup >= 0),
-            ("final", "a share from 0 to 1", 0 <= self.final <= 1),
-            ("ema", "a decay from 0 to below 1", 0 <= self.ema < 1),
-        ):
-            if not fits:
-                raise ValueError(f"optimization.{name} is {getattr(self, name)}, wanted {wanted}")
-
-    def share(self, step: int, steps: int) -> float:
-        """Learning rate of a step as a share of the peak."""
-        if step < self.warmup:
-            return (step + 1) / self.warmup
-        done = min(1.0, (step - self.warmup) / max(1, steps - self.warmup))
-        return self.final + (1 - self.final) * 0.5 * (1 + math.cos(math.pi * done))
-
-
 class MoTModule(LightningModule):
     """A Mixture-of-Transformers experiment: every modality with its codec, objective and weight.
 
@@ -101,7 +62,9 @@ class MoTModule(LightningModule):
         seed: of the initial weights and all noise: step, rank and seed settle every draw.
         reduction: what a modality's loss, before its weight, is the mean of. "token" is all its targets, so that a long
             segment counts for more. "segment" takes the mean of each segment first (a control token is one of its
-            own). "batch" divides by the targets of all modalities: a modality counts by its share of the batch.
+            own). "batch" divides by the targets of all modalities: a modality counts by its share of the batch. Batches
+            that `trainer.accumulate_grad_batches` puts together count alike, whatever is in them: where that is not
+            wanted, raise `data.batch_size` or the number of ranks, whose targets are counted together.
     """
 
     codecs: Mapping[str, Codec]
@@ -111,7 +74,7 @@ class MoTModule(LightningModule):
         modalities: dict[str, Modality],
         control: str,
         backbone: BackboneSettings = BackboneSettings(),  # noqa: B008 (frozen)
-        optimization: Optimization = Optimization(),
+        optimization: Optimization = Optimization(),  # noqa: B008 (frozen)
         seed: int = 0,
         reduction: Literal["token", "segment", "batch"] = "token",
     ) -> None:
@@ -127,7 +90,7 @@ class MoTModule(LightningModule):
         codecs = {name: modality.codec for name, modality in modalities.items()}
         self.codecs = nn.ModuleDict(codecs)  # type: ignore[assignment]
         tokens = {
-            name: Tokens(c.vocab_size, c.latent_dim, c.length, c.grid, c.patch_size, c.max_length, c.length_step)
+            name: Tokens(c.vocab_size, c.latent_dim, c.length, c.grid, c.patch_size, c.max_length)
             for name, c in codecs.items()
         }
         for name, modality in modalities.items():
@@ -141,6 +104,7 @@ class MoTModule(LightningModule):
         self.trained: Trained | None = None  # known once it is; travels in the checkpoint
         self._present: dict[str, bool] = dict.fromkeys(modalities, False)
         self._sizes: dict[str, Tensor | None] = {}  # asked for once the codecs have learned
+        self._evaluation = ExitStack()  # what holds from its first batch to its last
 
     @property
     def data(self) -> Any:
@@ -236,8 +200,7 @@ class MoTModule(LightningModule):
 
     def follow(self, n: int) -> None:
         """Move the averaged weights towards the trained ones, after n steps."""
-        decay = min(self.optimization.ema, (1 + n) / (10 + n))
-        get_ema_multi_avg_fn(decay)(list(self.average.parameters()), list(self.model.parameters()), n)
+        self.optimization.average(self.average, self.model, n)
 
     def _evaluate(self, batch: InterleavedBatch, batch_idx: int) -> Tensor:
         generator = generator_for(self.seed, VALIDATION + batch_idx, self.global_rank, device=self.device)
@@ -245,11 +208,10 @@ class MoTModule(LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Weights are gathered once: ranks may have different numbers of batches, and nobody waits for the other."""
-        self._gathered = whole(self.average)
-        self._gathered.__enter__()
+        self._evaluation.enter_context(whole(self.average))
 
     def on_validation_epoch_end(self) -> None:
-        self._gathered.__exit__(None, None, None)
+        self._evaluation.close()
 
     def on_test_epoch_start(self) -> None:
         self.on_validation_epoch_start()
@@ -266,16 +228,9 @@ class MoTModule(LightningModule):
     # optimizer
 
     def configure_optimizers(self) -> Any:
-        matrices = [p for p in self.model.parameters() if p.dim() >= 2]
-        vectors = [p for p in self.model.parameters() if p.dim() < 2]
-        settings = self.optimization
-        groups = [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
         # Lightning cannot clip gradients that a fused optimizer unscales itself
         fused = "mixed" not in str(self.trainer.precision)
-        optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=settings.betas, fused=fused)
-        steps = self.trainer.max_steps
-        share: Callable[[int], float] = lambda step: settings.share(step, steps)  # noqa: E731
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, share)
+        optimizer, schedule = self.optimization.build(self.model, self.trainer.max_steps, fused)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     # checkpoints
@@ -290,9 +245,10 @@ class MoTModule(LightningModule):
         if "state_dict" in checkpoint:  # sharded strategies take it out and load it themselves
             check_codecs(self.codecs, checkpoint)
         self._sizes.clear()
-        known = checkpoint.get("trained")  # none, in a checkpoint of an earlier version
-        if known and self.trained is None:  # a run that goes on has data of its own
-            self.trained = Trained(known["row_length"], tuple(known["alone"]))
+        if known := checkpoint.get("trained"):  # none, in a checkpoint of an earlier version
+            before = Trained(known["row_length"], tuple(known["alone"]))
+            # a run that goes on has data of its own
+            self.trained = before.and_then(self.trained) if self.trained else before
 
     def guides(self, name: str) -> bool:
         """Whether a modality was learned also without what precedes it, so that guidance means something."""
@@ -306,17 +262,24 @@ class MoTModule(LightningModule):
         self.eval()
 
     @classmethod
-    def from_checkpoint(cls, path: str | Path, allow: Sequence[str] = ()) -> "MoTModule":
+    def from_checkpoint(
+        cls, path: str | Path, allow: Sequence[str] = (), name_or_path: Mapping[str, str | Path] | None = None
+    ) -> "MoTModule":
         """The module of a checkpoint, codecs and averaged weights included, ready to generate.
 
         Args:
             allow: packages whose classes its config may name, besides our own.
+            name_or_path: where the pretrained codec of a modality lies, if no longer where it was.
 
         Raises:
             ConfigError: the file is missing, damaged, or of something else.
+            ValueError: another codec lies there.
         """
         checkpoint = read_checkpoint(Path(path), "checkpoint")
-        module = build(cls, checkpoint["config"]["model"], allow)
+        settings = checkpoint["config"]["model"]
+        for name, place in (name_or_path or {}).items():
+            settings["modalities"][name]["codec"]["init_args"]["name_or_path"] = str(place)
+        module = build(cls, settings, allow)
         module.restore(checkpoint)
         return module
 

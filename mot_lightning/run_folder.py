@@ -14,13 +14,19 @@ from mot_lightning.config import ConfigError
 CHOSEN = "MOT_LIGHTNING_RUN"  # how processes that one rank launches learn which folder it chose
 
 
-def choose(root: Path, experiment: str) -> Path:
-    """The next free runs/<experiment>/<n>; nothing is created yet."""
+def choose(root: Any, experiment: Any) -> Path:
+    """The next free root/<experiment>/<n>; nothing is created yet.
+
+    Raises:
+        ConfigError: one of the two is no name.
+    """
     if CHOSEN in os.environ and os.environ.get("LOCAL_RANK", "0") != "0":
         return Path(os.environ[CHOSEN])
-    if Path(experiment).name != experiment or experiment in ("", "."):
+    if not isinstance(root, str) or not root:
+        raise ConfigError(f"runs is {root!r}, wanted the name of a folder")
+    if not isinstance(experiment, str) or Path(experiment).name != experiment or experiment in ("", "."):
         raise ConfigError(f"experiment is {experiment!r}, wanted a plain folder name")
-    folder = root / experiment
+    folder = Path(root) / experiment
     taken = [int(p.name) for p in folder.iterdir() if p.name.isdigit()] if folder.is_dir() else []
     chosen = folder / str(max(taken, default=-1) + 1)
     os.environ[CHOSEN] = str(chosen)

@@ -1,5 +1,6 @@
-"""A callback that ends a run at a chosen hook and step, by an exception or a signal."""
+"""A callback that ends a run at a chosen hook and step, by an exception or a signal, or spoils its weights."""
 
+import math
 import os
 import signal
 from typing import Any
@@ -13,6 +14,9 @@ HOOKS = (
     "on_validation_start",
     "on_validation_batch_end",
     "on_validation_end",
+    "on_test_batch_end",
+    "on_test_end",
+    "setup",
 )
 
 
@@ -22,15 +26,18 @@ class FailAt(Callback):
     Args:
         hook: one of HOOKS.
         step: optimizer steps taken by then.
-        how: "exception", "SIGINT" or "SIGTERM".
+        how: "exception", "SIGINT", "SIGTERM", or "nan", which all weights then are.
     """
 
     def __init__(self, hook: str, step: int, how: str = "exception") -> None:
         self.step, self.how = step, how
         setattr(self, hook, self._fail)
 
-    def _fail(self, trainer: Any, *_: Any) -> None:
+    def _fail(self, trainer: Any, pl_module: Any, *_: Any, **__: Any) -> None:
         if trainer.global_step == self.step:
             if self.how == "exception":
                 raise RuntimeError("planned failure")
+            if self.how == "nan":
+                pl_module.model.load_state_dict({n: w * math.nan for n, w in pl_module.model.state_dict().items()})
+                return
             os.kill(os.getpid(), getattr(signal, self.how))

@@ -4,8 +4,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from mot_lightning.generation import Context, generate
-from mot_lightning.objectives.base import generator_for
-from mot_lightning.sequence import assign_rows, pack
+from mot_lightning.packing import assign_rows, pack
+from mot_lightning.seeds import generator_for
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}  # float32 sums in another order
 

@@ -13,12 +13,14 @@ import yaml
 from PIL import Image
 from test_resume import TINY, run
 
-from mot_lightning import run_folder
+from mot_lightning import codecs, objectives, run_folder
 from mot_lightning.cli import main
 from mot_lightning.codecs import Bytes
 from mot_lightning.config import ConfigError
+from mot_lightning.generation import Trained
 from mot_lightning.generation.command import Stream
 from mot_lightning.module import MoTModule
+from mot_lightning.objectives import FlowMatching
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -95,6 +97,20 @@ def test_help_is_short(capsys):
         assert 8 < len(capsys.readouterr().out.splitlines()) < 45
 
 
+def test_every_setting_is_listed_with_its_type_and_default(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["fit", "--help-all"])
+    assert not end.value.code
+    said = capsys.readouterr().out
+    for place, classes in (("data", ["Digits"]), ("model.modalities.NAME.codec", codecs.__all__),
+                           ("model.modalities.NAME.objective", objectives.__all__)):  # fmt: skip
+        assert all((f"--{place}={name}\n" in said) is (name not in ("Codec", "Objective")) for name in classes)
+    for name in ("data.speeds", "data.guided", "model.modalities.NAME.codec.patch_size", "model.backbone.dim",
+                 "model.modalities.NAME.objective.prediction_type", "trainer.max_steps"):  # fmt: skip
+        assert f"--{name} " in said
+    assert "{epsilon,v_prediction,sample}" in said
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -109,12 +125,27 @@ def test_help_is_short(capsys):
         (["fit", "--model.modalities.text.objective=MaskedToken"], ["MaskedToken", "text", "number", "NextToken"]),
         (["fit", "--model.modalities.speech.objective=Regression"], ["Regression", "speech", "ids", "NextToken"]),
         (["fit", "--model.modalities.image.objective.prediction=epsilon"], ["prediction", "epsilon", "velocity"]),
-        (["fit", "--model.reduction=mean"], ["reduction", "mean", "segment"]),
+        (["fit", "--model.reduction=mean"], ["model.reduction is mean, wanted token, segment or batch"]),
+        (["fit", "--model.modalities.image.objective.time=x"], ["error: time is x, wanted norm or token"]),
+        (
+            ["fit", "--model.modalities.image.objective.scheduler=3"],
+            ["scheduler is 3, wanted a mapping, a text or null"],
+        ),
+        (["fit", "--model.modalities.image.codec.shape=[1,2]"], ["shape is [1, 2], wanted a list of 3"]),
+        (["fit", "--model.modalities.text.codec=HFTokenizer"], ["codec has no name_or_path, wanted one"]),
+        (["fit", "--data.guided=x"], ["guided is x, wanted a list or null"]),
+        (["fit", "--data.batch_size=x"], ["batch_size is x, wanted a whole number"]),
+        (["fit", "--data.documents={}"], ["--data.documents is {}, which changes nothing"]),
+        (["fit", "--trainer.gradient_clip_val=x"], ["trainer.gradient_clip_val is x, wanted a ", " or null"]),
+        (["fit", "--report.prompts=x"], ["report.prompts is x, wanted a whole number or null"]),
+        (["fit", "--model.backbone.compile=3"], ["compile is 3, wanted true or false"]),
+        (["fit", "--experiment="], ["experiment is None, wanted a plain folder name"]),
+        (["fit", "--experiment=[a]"], ["experiment is ['a'], wanted a plain folder name"]),
         (["fit", "--gradient_norms.every_n_steps=0"], ["gradient_norms.every_n_steps is 0, wanted at least 1"]),
         (["fit", "--model.modalities.image.objective=os.Path"], ["os.Path", "--allow os"]),
         (["fit", "--model.modalities.image.objective.scheduler=diffusers.Nope"], ["diffusers.Nope"]),
         (["fit", "--model.modalities.image.objective.stepz=3"], ["stepz"]),
-        (["fit", "--model.backbone.dim=abc"], ["dim", "abc"]),
+        (["fit", "--model.backbone.dim=abc"], ["model.backbone.dim is abc, wanted a whole number"]),
         (["fit", "--model.backbone.heads=3"], ["heads", "3", "128"]),
         (["fit", "--model.control=image"], ["control", "image"]),
         (["fit", "--data.image_root=/nowhere"], ["image_root", "/nowhere"]),
@@ -175,6 +206,21 @@ def test_a_checkpoint_takes_data_settings_and_no_model_settings(capsys, tmp_path
     assert "data.batch_size: 4 -> 3" in capsys.readouterr().out
 
 
+def test_a_checkpoint_means_the_same_when_defaults_change(tmp_path, trained, monkeypatch):
+    checkpoint = trained / "checkpoints/last.ckpt"
+    before = torch.load(checkpoint, weights_only=True)["config"]
+    assert before["data"]["init_args"]["row_length"] == 128
+    monkeypatch.setattr(FlowMatching.__init__, "__defaults__", ("token", None, 7, 1.0, "unet", "logit_normal", "x_0"))
+    monkeypatch.setattr(FlowMatching, "default_scheduler", {"class_path": "diffusers.FlowMatchHeunDiscreteScheduler"})
+    objective = MoTModule.from_checkpoint(checkpoint).model.objectives["image"]
+    assert (objective.steps, objective.shift, objective.prediction) == (25, 3.0, "velocity")
+    assert objective.scheduler["class_path"] == "diffusers.FlowMatchEulerDiscreteScheduler"
+    assert run(tmp_path, "fit", f"--ckpt_path={checkpoint}") == 0
+    assert torch.load(tmp_path / "default/0/checkpoints/last.ckpt", weights_only=True)["config"] == {
+        **before, "runs": str(tmp_path)
+    }  # fmt: skip
+
+
 def test_a_run_folder_holds_everything(trained):
     metrics = json.loads((trained / "metrics.json").read_text())
     wanted = {
@@ -191,6 +237,23 @@ def test_a_run_folder_holds_everything(trained):
         assert (trained / name).exists()
     endings = {path.suffix for path in (trained / "samples").rglob("*")}
     assert {".png", ".wav", ".txt"} <= endings
+
+
+def test_a_run_that_goes_on_with_other_data_may_be_asked_what_it_learned_before(tmp_path, capsys, trained):
+    arguments = ["--data.row_length=256", "--data.condition_dropout=0", "--trainer.max_steps=7", "--report.prompts=0"]
+    assert run(tmp_path, "fit", f"--ckpt_path={trained / 'checkpoints/last.ckpt'}", *arguments) == 0
+    assert "data.row_length: 128 -> 256" in capsys.readouterr().out
+    checkpoint = torch.load(tmp_path / "default/0/checkpoints/last.ckpt", weights_only=True)
+    assert checkpoint["trained"] == {"row_length": 256, "alone": ["image"]}
+    assert Trained(128, ("a", "c")).and_then(Trained(64, ("b", "c"))) == Trained(128, ("a", "b", "c"))
+
+
+def test_a_test_says_only_what_it_did(tmp_path, capsys, trained):
+    arguments = ["--report.guidance=1", "--report.prompts=1"]
+    assert run(tmp_path, "test", f"--ckpt_path={trained / 'checkpoints/last.ckpt'}", *arguments) == 0
+    folder = tmp_path / "default/0"
+    assert capsys.readouterr().out.splitlines()[-1] == f"figures: {folder / 'metrics.json'}"
+    assert not [name for name in json.loads((folder / "metrics.json").read_text()) if "guid" in name]
 
 
 def test_a_checkpoint_alone_reproduces_its_test_figures(tmp_path, trained):
@@ -224,7 +287,7 @@ def test_generate_continues_text_images_and_sounds_into_files(capsys, tmp_path, 
 
 def test_generate_continues_each_prompt_of_a_file_as_it_would_alone(capsys, tmp_path, trained):
     Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "zero.png")
-    (tmp_path / "many.jsonl").write_text(json.dumps(["seven", str(tmp_path / "zero.png")]) + '\n["two"]\n[]\n')
+    (tmp_path / "many.jsonl").write_text('["seven", "zero.png"]\n["two"]\n[]\n')  # a path beside the file
     checkpoint = f"--ckpt_path={trained / 'checkpoints/last.ckpt'}"
     asked = [checkpoint, "--num_samples=2", "--modalities=text,image", "--max_length=9"]
     main(["generate", *asked, f"--prompts={tmp_path / 'many.jsonl'}", "--batch_size=4", f"--out={tmp_path / 'many'}"])

@@ -23,8 +23,8 @@ from properties import (
 
 from mot_lightning.model import MixtureOfTransformers
 from mot_lightning.objectives import Diffusion, FlowMatching, NextToken
-from mot_lightning.objectives.base import generator_for
-from mot_lightning.sequence import pack
+from mot_lightning.packing import pack
+from mot_lightning.seeds import generator_for
 
 NAMES = ("text", "image", "speech")
 TOWERS = {

@@ -6,7 +6,7 @@ import pytest
 import torch
 from test_resume import TINY, run, weights
 
-from mot_lightning.module import Optimization
+from mot_lightning.optimization import Optimization
 
 
 def test_an_absent_modality_moves_nothing_of_its_own(tmp_path):

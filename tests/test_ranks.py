@@ -10,6 +10,13 @@ import pytest
 import torch
 from test_resume import TINY, rows, run, weights
 
+from datamodules.sampler import ResumableSampler
+from mot_lightning.arguments import split_arguments
+from mot_lightning.cli import build_config, settle
+from mot_lightning.config import default_config, read_yaml
+from mot_lightning.lightning_cli import instantiate
+from mot_lightning.seeds import generator_for
+
 ROOT = Path(__file__).resolve().parents[1]
 # noise is seeded by rank, so what is compared has none: text and speech, no dropout
 QUIET = [*TINY, "--model.modalities.image=null", "--model.backbone.dropout=0", "--trainer.max_steps=3"]
@@ -42,6 +49,63 @@ def test_two_ranks_equal_one_with_the_same_global_batch(tmp_path, strategy, docu
                 assert float(a[name]) == pytest.approx(float(b[name]), rel=1e-4)
     ours, theirs = weights(one), weights(two)
     assert ours.keys() == theirs.keys()
+    for name in ours:
+        torch.testing.assert_close(ours[name], theirs[name], rtol=1e-3, atol=1e-4)
+
+
+def learned_by_one_process(arguments: list[str]) -> dict[str, torch.Tensor]:
+    """What two ranks should learn: the losses of both ranks' documents, each with its rank's noise, over all counts."""
+    config = settle(build_config(split_arguments(["fit", *arguments]), read_yaml(default_config()), False), [])
+    cli = instantiate(config, [], Path("nowhere"))
+    module, data = cli.model, cli.datamodule
+    data.setup("fit")
+    for name, codec in module.codecs.items():
+        codec.fit(data.media(name, "train"))
+    data.connect(dict(module.codecs), module.model.grammar)
+    steps, documents = cli.trainer.max_steps, data.documents("train")
+    draws = [iter(ResumableSampler(len(documents), data.seed, 0, rank, 2)) for rank in range(2)]
+    optimizer, schedule = module.optimization.build(module.model, steps, fused=True)
+    for step in range(steps):
+        batches = [documents.together([documents[next(own)] for _ in range(data.batch_size)]) for own in draws]
+        seen = [
+            module.sums(module.model(batch, generator_for(module.seed, step, rank)), batch)
+            for rank, batch in enumerate(batches)
+        ]
+        optimizer.zero_grad()
+        module.weighted(seen[0] + seen[1]).backward()
+        torch.nn.utils.clip_grad_norm_(module.model.parameters(), cli.trainer.gradient_clip_val)
+        optimizer.step()
+        schedule.step()
+    return module.state_dict()
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("reduction", ["segment", "batch"])
+def test_two_ranks_share_every_reduction_and_each_draws_noise_of_its_own(tmp_path, reduction):
+    """One rank with the same batch would draw other noise: what is compared is a process that draws both ranks'."""
+    arguments = [
+        *TINY, "--model.backbone.dropout=0", "--trainer.max_steps=3", f"--model.reduction={reduction}",
+        "--model.modalities.speech.objective=MaskedToken",
+    ]  # fmt: skip
+    expected = learned_by_one_process(arguments)
+    run_two_ranks(tmp_path / "two", "ddp", *arguments)
+    found = weights(tmp_path / "two/default/0")
+    for name in (name for name in found if name.startswith("model.")):
+        torch.testing.assert_close(found[name], expected[name], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.timeout(300)
+def test_a_tower_in_slices_that_saw_nothing_yet_goes_on_as_a_whole_one(tmp_path):
+    first = {kind: float(kind == "text") for kind in KINDS}
+    more = [f"--data.documents={json.dumps(ALONE)}", "--trainer.max_steps=5"]
+    last = "default/0/checkpoints/last.ckpt"
+    arguments = [*QUIET, f"--data.documents={json.dumps(first)}"]
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert run(one, "fit", *arguments, "--data.batch_size=4") == 0
+    assert run(one / "more", "fit", f"--ckpt_path={one / last}", *more) == 0
+    run_two_ranks(two, "fsdp2", *arguments, "--data.batch_size=2")
+    run_two_ranks(two / "more", "fsdp2", f"--ckpt_path={two / last}", *more)
+    ours, theirs = (weights(folder / "more/default/0") for folder in (one, two))
     for name in ours:
         torch.testing.assert_close(ours[name], theirs[name], rtol=1e-3, atol=1e-4)
 

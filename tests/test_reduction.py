@@ -13,8 +13,9 @@ from mot_lightning.codecs import Bytes, Patches
 from mot_lightning.model import Losses
 from mot_lightning.module import Modality, MoTModule
 from mot_lightning.objectives import FlowMatching, NextToken
-from mot_lightning.objectives.base import generator_for
-from mot_lightning.sequence import Segment, pack
+from mot_lightning.packing import pack
+from mot_lightning.seeds import generator_for
+from mot_lightning.sequence import Segment
 
 every_reduction = pytest.mark.parametrize("reduction", ["token", "segment", "batch"])
 

@@ -8,7 +8,8 @@ from conftest import TOKENS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mot_lightning.sequence import Grammar, Segment, Tokens, assign_rows, pack
+from mot_lightning.packing import assign_rows, pack
+from mot_lightning.sequence import Grammar, Segment, Tokens
 
 CAUSAL = {"text": True, "image": False, "speech": True}
 GROUPS = ("image", "speech", "text")
@@ -216,18 +217,18 @@ def test_control_ids_lie_above_all_content_and_do_not_depend_on_the_declaration(
     assert (other.begin, other.end, other.end_of_document) == (rules.begin, rules.end, rules.end_of_document)
 
 
-SIZED = {**TOKENS, "image": Tokens(latent_dim=3, max_length=12, length_step=4)}
+SIZED = {**TOKENS, "image": Tokens(latent_dim=3, max_length=3)}
 
 
 def test_where_nothing_fixes_a_length_the_begin_token_tells_it():
     rules = grammar(SIZED)
-    document = [Segment("image", torch.zeros(n, 3)) for n in (8, 4, 12)]
+    document = [Segment("image", torch.zeros(n, 3)) for n in (2, 1, 3)]
     found = {slot: token for slot, (name, token) in by_slot(pack([document], rules, 64)).items() if name == "text"}
-    begins = [found[slot] for slot in (1, 11, 17)]
-    assert begins == [rules.begin_of("image", n) for n in (8, 4, 12)]
+    begins = [found[slot] for slot in (1, 5, 8)]
+    assert begins == [rules.begin_of("image", n) for n in (2, 1, 3)]
     assert len({*begins, *rules.begin.values(), *rules.end.values()}) == 3 + 6 - 1  # the least has the usual id
     batch = pack([document], rules, 64)
-    assert [asked(batch, "text")[slot][0] for slot in (0, 10, 16)] == begins  # foretold where the segment is
+    assert [asked(batch, "text")[slot][0] for slot in (0, 4, 7)] == begins  # foretold where the segment is
 
 
 def test_ids_of_lengths_lie_above_all_others_and_move_none():
@@ -260,10 +261,9 @@ def test_ids_made_as_a_whole_and_latents_in_any_order_end_by_their_length(kind, 
 @pytest.mark.parametrize(
     ("kind", "length", "message"),
     [
-        (Tokens(latent_dim=3, max_length=12, length_step=4), 6, "6 tokens, wanted a multiple of 4 up to 12"),
-        (Tokens(latent_dim=3, max_length=12, length_step=4), 16, "16 tokens, wanted a multiple of 4 up to 12"),
+        (Tokens(latent_dim=3, max_length=12), 16, "16 tokens, wanted 1 to 12"),
         (Tokens(latent_dim=3, max_length=12), 0, "0 tokens, wanted 1 to 12"),
-        (Tokens(latent_dim=3, max_length=3, length_step=4), 4, "max_length is 3, wanted at least length_step 4"),
+        (Tokens(latent_dim=3, max_length=0), 4, "max_length is 0, wanted at least 1"),
     ],
 )
 def test_a_length_that_no_begin_token_tells_is_refused(kind, length, message):

@@ -1,6 +1,6 @@
 """What happens beside the steps: one file each."""
 
-from mot_lightning.callbacks.checkpoint import AtomicCheckpointIO, Checkpoints, StopOnSignal, Stopped
+from mot_lightning.callbacks.checkpoint import AtomicCheckpointIO, Checkpoints
 from mot_lightning.callbacks.codec import CodecReport, Reconstructions
 from mot_lightning.callbacks.experts import ExpertUtilisation
 from mot_lightning.callbacks.gradient_norms import GradientNorms
@@ -9,6 +9,7 @@ from mot_lightning.callbacks.progress import StepProgress
 from mot_lightning.callbacks.report import Report
 from mot_lightning.callbacks.resume import ExactResume
 from mot_lightning.callbacks.samples import SampleLogger
+from mot_lightning.callbacks.stop import StopOnSignal
 
 __all__ = [
     "AtomicCheckpointIO",
@@ -23,5 +24,4 @@ __all__ = [
     "SampleLogger",
     "StepProgress",
     "StopOnSignal",
-    "Stopped",
 ]

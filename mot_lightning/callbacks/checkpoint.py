@@ -2,21 +2,15 @@
 
 import os
 import shutil
-import signal
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.callbacks import ModelCheckpoint
 
-
-class Stopped(Exception):
-    """A signal asked the run to stop; `last.ckpt` is written."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(f"stopped by {signal.Signals(number).name}")
-        self.number = number
+from mot_lightning.callbacks.diverged import Diverged, check_weights
+from mot_lightning.callbacks.stop import Stopped
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -39,7 +33,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 class Checkpoints(ModelCheckpoint):
     """`checkpoints/best.ckpt` by validation loss and `checkpoints/last.ckpt`, in the run's folder.
 
-    `last.ckpt` is written after each validation, and when an exception ends the run.
+    `last.ckpt` is written after each validation, and when an exception ends the run; never with weights that are none.
     """
 
     def __init__(self) -> None:
@@ -68,53 +62,17 @@ class Checkpoints(ModelCheckpoint):
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         self._write_last(trainer)
 
+    def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+        check_weights(pl_module, trainer.global_step)
+
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
+        if isinstance(exception, Diverged):
+            return
         # one rank that fails alone must not wait for the others to save with it
-        together = trainer.world_size == 1 or isinstance(exception, Stopped)
+        together = trainer.world_size == 1 or (isinstance(exception, Stopped) and exception.together)
         if trainer.state.fn == "fit" and trainer.optimizers and together:
             self._write_last(trainer)
 
     def _write_last(self, trainer: Any) -> None:
         assert self.dirpath is not None
         trainer.save_checkpoint(Path(self.dirpath) / "last.ckpt")
-
-
-class StopOnSignal(Callback):
-    """SIGINT and SIGTERM end the run after the step at hand, so that the checkpoint is whole; a second one at once."""
-
-    signals = (signal.SIGINT, signal.SIGTERM)
-
-    def __init__(self) -> None:
-        self.received = 0
-        self.previous: dict[int, Any] = {}
-
-    def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
-        self.previous = {number: signal.signal(number, self._receive) for number in self.signals}
-
-    def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
-        for number, handler in self.previous.items():
-            signal.signal(number, handler)
-        self.previous = {}
-
-    def _receive(self, number: int, frame: Any) -> None:
-        if self.received:
-            raise KeyboardInterrupt
-        self.received = number  # never communicate inside a handler: another rank may be mid-step
-
-    def _stop_if_asked(self, trainer: Any) -> None:
-        number = self.received
-        if trainer.world_size > 1:  # all ranks or none
-            device = trainer.strategy.root_device
-            number = int(trainer.strategy.reduce(torch.tensor(float(number), device=device), reduce_op="max"))
-        if number:
-            raise Stopped(number)
-
-    def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
-        self._stop_if_asked(trainer)
-
-    def on_validation_batch_end(self, trainer: Any, *_: Any) -> None:
-        if trainer.world_size == 1:  # ranks may have different numbers of batches to agree after
-            self._stop_if_asked(trainer)
-
-    def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
-        self._stop_if_asked(trainer)

@@ -8,7 +8,7 @@ import torch
 from lightning.pytorch import Callback
 from torch import Tensor
 
-from mot_lightning.callbacks.report import Report
+from mot_lightning.callbacks.report import Report, where
 from mot_lightning.codecs.training import CodecModule
 
 
@@ -73,4 +73,4 @@ class CodecReport(Report):
         (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
         width = max(map(len, metrics))
         print("\n" + "\n".join(f"{name:<{width}}  {value:,.4g}" for name, value in metrics.items()))
-        print(f"codec: {folder / 'codec'}   figures: {folder / 'metrics.json'}   samples: {folder / 'samples'}")
+        print(where(codec=folder / "codec", figures=folder / "metrics.json", samples=folder / "samples"))

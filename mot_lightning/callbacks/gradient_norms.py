@@ -37,12 +37,12 @@ class GradientNorms(Callback):
         step = trainer.global_step + 1  # the trainer has not counted this one yet
         if step == 1 or step % self.every_n_steps == 0 or step == trainer.max_steps:
             norms = gradient_norms(pl_module.model)
-            numbers = torch.stack([_whole(norm) for norm in norms.values()]).tolist()  # the device is asked once
+            numbers = torch.stack([whole_norm(norm) for norm in norms.values()]).tolist()  # the device is asked once
             row = {f"train/{name}/grad_norm": norm for name, norm in zip(norms, numbers, strict=True) if norm}
             for logger in trainer.loggers:
                 logger.log_metrics(row, step)
 
 
-def _whole(norm: Tensor) -> Tensor:
+def whole_norm(norm: Tensor) -> Tensor:
     """The norm, where each rank may hold a slice."""
     return norm.full_tensor() if hasattr(norm, "full_tensor") else norm

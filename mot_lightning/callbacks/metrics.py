@@ -9,6 +9,7 @@ import torch
 from lightning.pytorch import Callback
 from torch import Tensor
 
+from mot_lightning.callbacks.diverged import check_losses
 from mot_lightning.module import MoTModule
 
 
@@ -49,6 +50,7 @@ class ModalityMetrics(Callback):
             rate = trainer.optimizers[0].param_groups[0]["lr"]
             row = quantities(pl_module, self._reduced(trainer, outputs["sums"]), "train")
             self._write(trainer, {**row, "train/learning_rate": rate})
+            check_losses(row, step)
             for bar in [trainer.progress_bar_callback] if trainer.progress_bar_callback else []:
                 bar.show({"loss": row["train/loss"]})  # the rest stands in metrics.csv
 
@@ -72,6 +74,8 @@ class ModalityMetrics(Callback):
             self._write(trainer, row)
             for logger in trainer.loggers:
                 logger.save()
+        if trainer.state.fn == "fit":
+            check_losses(row, trainer.global_step)
 
     def on_test_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         pl_module.log_dict(quantities(pl_module, self._reduced(trainer, self.total), "test"), logger=False)

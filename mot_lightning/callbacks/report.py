@@ -78,4 +78,9 @@ class Report(Callback):
         folder = Path(trainer.default_root_dir)
         (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
         print("\n" + table(metrics, pl_module.modalities, tasks))
-        print(f"figures: {folder / 'metrics.json'}   samples: {folder / 'samples'}   losses: {folder / 'metrics.csv'}")
+        print(where(figures=folder / "metrics.json", samples=folder / "samples", losses=folder / "metrics.csv"))
+
+
+def where(**paths: Path) -> str:
+    """What there is to look at, by name."""
+    return "   ".join(f"{name}: {path}" for name, path in paths.items() if path.exists())

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from mot_lightning.codecs.outside import fingerprint
 
+PLACE = "name_or_path"  # the argument that says where weights from outside lie
+
 
 class Codec(nn.Module, ABC):
     """Raw media <-> tokens, on the host: ids `(n,)` when `vocab_size` is set, else latents `(n, latent_dim)`.
@@ -22,8 +24,7 @@ class Codec(nn.Module, ABC):
     vocab_size: int | None = None
     latent_dim: int | None = None
     patch_size: int = 1  # side of the square of positions that a token of a grid holds, channel by channel
-    max_length: int | None = None  # tokens of a segment whose begin token tells how many there are: neither shape nor
-    length_step: int = 1  # stop id ends it, and they are a multiple of this
+    max_length: int | None = None  # tokens of a segment that neither shape nor stop id ends: its begin token tells
     suffixes: ClassVar[tuple[str, ...]]  # file endings; the first is the one it writes
 
     def _apply(self, fn: Any, recurse: bool = True) -> "Codec":
@@ -46,8 +47,12 @@ class Codec(nn.Module, ABC):
         return ""
 
     def identity(self, learned: Mapping[str, Any]) -> dict[str, Any]:
-        """What settles every token: class, arguments, and a hash of all weights, given those learned (a state_dict)."""
-        own = {name: getattr(self, name) for name in inspect.signature(type(self)).parameters if hasattr(self, name)}
+        """What settles every token: class, arguments, and a hash of all weights, given those learned (a state_dict).
+
+        Weights from outside count by their hash, wherever they lie.
+        """
+        names = [name for name in inspect.signature(type(self)).parameters if name != PLACE]
+        own = {name: getattr(self, name) for name in names if hasattr(self, name)}
         return {
             "class": f"{type(self).__module__}.{type(self).__qualname__}",
             "arguments": {name: list(value) if isinstance(value, tuple) else value for name, value in own.items()},
@@ -103,7 +108,8 @@ def check_codecs(codecs: Mapping[str, Codec], checkpoint: Mapping[str, Any]) -> 
         stem = f"codecs.{name}."
         learned = {k.removeprefix(stem): v for k, v in checkpoint["state_dict"].items() if k.startswith(stem)}
         has = codec.identity(learned)
-        had = checkpoint.get("codecs", {}).get(name, has)  # none, in a checkpoint of an earlier version
+        had = dict(checkpoint.get("codecs", {}).get(name, has))  # none, in a checkpoint of an earlier version
+        had["arguments"] = {k: v for k, v in had["arguments"].items() if k != PLACE}  # neither had those
         for what in has:
             if had[what] != has[what]:
                 raise ValueError(f"codec of {name!r}: its {what} is {has[what]}, wanted the checkpoint's {had[what]}")

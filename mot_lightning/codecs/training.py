@@ -17,7 +17,7 @@ from tqdm import tqdm
 from mot_lightning.codecs.autoencoder import Autoencoder
 from mot_lightning.codecs.base import Codec
 from mot_lightning.codecs.outside import fingerprint
-from mot_lightning.objectives.base import generator_for
+from mot_lightning.seeds import generator_for
 
 BATCH, LEARNING_RATE = 64, 5e-3
 SOME = 2048  # training images that stand for all, where a codec looks at many at once

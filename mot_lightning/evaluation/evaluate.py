@@ -54,7 +54,9 @@ def evaluate_tasks(module: MoTModule, tasks: Sequence[Task], guidance: float, se
     for name, objective in module.model.objectives.items():
         if hasattr(objective, "steps"):
             found[f"test/{name}/steps"] = objective.steps
-            found[f"test/{name}/guidance"] = guidance
+    for task, scale in runs:
+        if scale != 1:
+            found[f"test/{task.target}/guidance"] = scale
     return found
 
 

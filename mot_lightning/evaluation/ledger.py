@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mot_lightning.backbone.moe import MixtureOfExperts, experts_of
 from mot_lightning.model import MixtureOfTransformers
-from mot_lightning.objectives.base import generator_for
+from mot_lightning.seeds import generator_for
 from mot_lightning.sequence import InterleavedBatch, Part
 
 

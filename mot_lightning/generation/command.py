@@ -49,6 +49,7 @@ def take_options(arguments: Arguments) -> dict[str, Any]:
     if words and files:
         raise ConfigError("--prompt and --prompts are both given, wanted one of them")
     options["prompts"] = read_prompts(Path(files[-1])) if files else [list(words)]
+    options["beside"] = Path(files[-1]).parent if files else Path()
     for name, default in DEFAULTS.items():
         options[name] = _number(name, (arguments.pop(name) or [str(default)])[-1], isinstance(default, int))
     for name, whole in (("guidance", False), ("lengths", True)):
@@ -103,13 +104,16 @@ def read_prompts(path: Path) -> list[list[str]]:
     return prompts
 
 
-def read_piece(module: MoTModule, words: str) -> tuple[str, Any]:
+def read_piece(module: MoTModule, words: str, folder: Path) -> tuple[str, Any]:
     """(modality, media) of part of a prompt: a file is read by the codec that can, other words are text.
+
+    Args:
+        folder: that a relative path starts from.
 
     Raises:
         ValueError: a file that no codec can read, or a path that does not exist.
     """
-    path = Path(words)
+    path = folder / words
     files = {name: codec for name, codec in module.codecs.items() if name != module.model.grammar.control}
     endings = {ending for codec in files.values() for ending in codec.suffixes}
     try:
@@ -156,7 +160,7 @@ def run_generate(
     assert path is not None
     module.restore(checkpoint)
     try:
-        prompts = [[read_piece(module, words) for words in prompt] for prompt in options["prompts"]]
+        prompts = [[read_piece(module, words, options["beside"]) for words in prompt] for prompt in options["prompts"]]
         segments = [encode(module.codecs, prompt) for prompt in prompts]
         settings = _settings(module, options)
         settings.check(module.model.grammar)

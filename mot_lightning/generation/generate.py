@@ -15,7 +15,8 @@ from torch import Tensor
 from mot_lightning.generation.context import Context
 from mot_lightning.generation.layout import by_use
 from mot_lightning.model import MixtureOfTransformers
-from mot_lightning.objectives.base import Request, generator_for
+from mot_lightning.objectives.base import Request
+from mot_lightning.seeds import generator_for
 from mot_lightning.sequence import Grammar, Segment
 
 

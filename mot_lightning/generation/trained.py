@@ -18,6 +18,10 @@ class Trained(NamedTuple):
     row_length: int
     alone: tuple[str, ...]
 
+    def and_then(self, later: "Trained") -> "Trained":
+        """The bounds of a run that went on with other data: what it had learned, it still may be asked."""
+        return Trained(max(self.row_length, later.row_length), tuple(sorted({*self.alone, *later.alone})))
+
     def check(self, grammar: Grammar, prompts: Sequence[Sequence[Segment]], settings: GenerationSettings) -> None:
         """Raises ValueError where a prompt is longer than any document was, or guidance has nothing to stand on."""
         for number, prompt in enumerate(prompts):

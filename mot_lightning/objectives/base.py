@@ -118,22 +118,3 @@ def places(part: Part) -> tuple[Tensor, Tensor]:
     sizes = torch.zeros(len(part.loss), dtype=torch.long, device=ones.device).index_add(0, part.segment, ones)
     first = sizes.cumsum(0) - sizes
     return torch.arange(len(ones), device=ones.device) - first[part.segment], sizes
-
-
-def generator_for(*numbers: int, device: torch.device | str = "cpu") -> torch.Generator:
-    """A generator seeded by a tuple of numbers: (seed, step, rank) in training, (seed, sample) in generation.
-
-    Noise that is a pure function of where it is needed makes resumed runs equal to uninterrupted ones.
-    """
-    return torch.Generator(device).manual_seed(mix(*numbers))
-
-
-def mix(*numbers: int) -> int:
-    """A 63-bit seed from several numbers (splitmix64 finaliser over a running sum)."""
-    state = 0
-    for number in numbers:
-        state = (state + number + 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
-        state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
-        state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
-        state ^= state >> 31
-    return state >> 1

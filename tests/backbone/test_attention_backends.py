@@ -13,8 +13,9 @@ from mot_lightning.backbone import PackedAttention, block_list, joined
 from mot_lightning.backbone.block_list import BlockListAttention
 from mot_lightning.backbone.flex import TILE, FlexAttention, block_mask
 from mot_lightning.backbone.mask import attention_mask
-from mot_lightning.objectives.base import generator_for
-from mot_lightning.sequence import Grammar, Segment, Tokens, pack
+from mot_lightning.packing import pack
+from mot_lightning.seeds import generator_for
+from mot_lightning.sequence import Grammar, Segment, Tokens
 
 GRAMMAR = Grammar(TOKENS, {"text": True, "image": False, "speech": True}, "text", ("image", "speech", "text"))
 EXACT = {"rtol": 1e-10, "atol": 1e-10}

@@ -11,7 +11,7 @@ from torch._dynamo.testing import CompileCounterWithBackend
 
 from mot_lightning.backbone import block
 from mot_lightning.backbone.tower import TowerLayer
-from mot_lightning.sequence import pack
+from mot_lightning.packing import pack
 
 NAMES = ("text", "image", "speech")
 

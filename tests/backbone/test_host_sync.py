@@ -10,7 +10,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mot_lightning.backbone.flex import FlexAttention
-from mot_lightning.sequence import pack
+from mot_lightning.packing import pack
 
 aten = torch.ops.aten
 # what a host has to wait for: a number, or a shape that depends on numbers

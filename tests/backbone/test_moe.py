@@ -19,7 +19,7 @@ from mot_lightning.backbone import Experts
 from mot_lightning.backbone.feed_forward import SwiGLU
 from mot_lightning.backbone.moe import experts_by_tower, experts_of
 from mot_lightning.evaluation.ledger import costs
-from mot_lightning.sequence import pack
+from mot_lightning.packing import pack
 
 DIM, HIDDEN = 16, 24
 ALL = {"all": ["text", "image", "speech"]}

@@ -24,7 +24,7 @@ from mot_lightning.backbone import BackboneSettings
 from mot_lightning.backbone.rope import grid_position, rope, rotate
 from mot_lightning.backbone.settings import PARTS
 from mot_lightning.evaluation.ledger import total_parameters
-from mot_lightning.sequence import pack
+from mot_lightning.packing import pack
 
 NAMES = ("text", "image", "speech")
 VARIANTS = {

@@ -13,7 +13,7 @@ from mot_lightning.codecs import BPE, LogMelUnits, Patches
 from mot_lightning.codecs.training import CACHE
 from mot_lightning.module import Modality, MoTModule
 from mot_lightning.objectives import FlowMatching, NextToken
-from mot_lightning.objectives.base import generator_for
+from mot_lightning.seeds import generator_for
 
 CODEC = ["--config=conf/codec/vq.yaml", "--model.codec.channels=8", "--data.batch_size=4", "--samples.prompts=2"]
 SHORT = ["--trainer.max_steps=6", "--trainer.val_check_interval=3", "--trainer.enable_progress_bar=false"]
@@ -65,14 +65,15 @@ def test_codecs_that_learn_travel_in_the_checkpoint(tmp_path):
     assert again["test/image/perplexity"] == pytest.approx(metrics["test/image/perplexity"])
 
 
-def test_another_network_in_a_pretrained_codecs_folder_is_refused(tmp_path, capsys):
-    def network(seed):
-        torch.manual_seed(seed)
-        blocks = {"down_block_types": ("DownEncoderBlock2D",), "up_block_types": ("UpDecoderBlock2D",)}
-        sizes = {"in_channels": 1, "out_channels": 1, "block_out_channels": (8,), "norm_num_groups": 4}
-        return diffusers.AutoencoderKL(**blocks, **sizes, latent_channels=2)
+def network(seed):
+    torch.manual_seed(seed)
+    blocks = {"down_block_types": ("DownEncoderBlock2D",), "up_block_types": ("UpDecoderBlock2D",)}
+    sizes = {"in_channels": 1, "out_channels": 1, "block_out_channels": (8,), "norm_num_groups": 4}
+    return diffusers.AutoencoderKL(**blocks, **sizes, latent_channels=2)
 
-    folder = tmp_path / "vae"
+
+def test_a_pretrained_codec_is_known_by_its_weights_wherever_they_lie(tmp_path, capsys):
+    folder, moved = tmp_path / "vae", tmp_path / "elsewhere"
     network(0).save_pretrained(folder)
     vae = f"{{class_path: VAE, init_args: {{name_or_path: {folder}, latent_patch_size: 2}}}}"
     assert run(tmp_path, "fit", *TINY, f"--model.modalities.image.codec={vae}") == 0
@@ -82,6 +83,18 @@ def test_another_network_in_a_pretrained_codecs_folder_is_refused(tmp_path, caps
     assert saved["codecs"]["image"]["arguments"]["latent_patch_size"] == 2
     assert not any("held" in name for name in saved["state_dict"])
     assert run(tmp_path, "validate", f"--ckpt_path={last}") == 0
+    folder.rename(moved)
+    capsys.readouterr()
+    assert run(tmp_path, "validate", f"--ckpt_path={last}") == 2
+    assert f"name_or_path is '{folder}'" in capsys.readouterr().err
+    place = f"--model.modalities.image.codec.name_or_path={moved}"
+    assert run(tmp_path, "validate", f"--ckpt_path={last}", place) == 0
+    assert f"image.codec.name_or_path: {folder} -> {moved}" in capsys.readouterr().out
+    assert run(tmp_path, "fit", f"--ckpt_path={last}", place) == 0
+    again = tmp_path / "default/3/checkpoints/last.ckpt"
+    assert run(tmp_path, "validate", f"--ckpt_path={again}") == 0  # it knows the new place
+    ((made,),) = MoTModule.from_checkpoint(last, name_or_path={"image": moved}).generate([""], modalities=("image",))
+    assert made[1].shape == (1, 8, 8)
     network(1).save_pretrained(folder)
     capsys.readouterr()
     assert run(tmp_path, "validate", f"--ckpt_path={last}") == 2

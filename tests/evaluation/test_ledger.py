@@ -6,7 +6,7 @@ from conftest import TOKENS, make_document, make_model
 from properties import linear_flops
 
 from mot_lightning.evaluation.ledger import costs, total_parameters
-from mot_lightning.sequence import pack
+from mot_lightning.packing import pack
 
 DIM, DEPTH, FFN = 32, 2, 64  # of the small models
 LAYER = 4 * DIM**2 + 3 * DIM * FFN  # weights of one layer's matrices

@@ -8,7 +8,7 @@ from properties import assert_a_sample_does_not_depend_on_its_batch, hidden_stat
 from mot_lightning.generation import GenerationSettings, generate
 from mot_lightning.sequence import Segment, Tokens
 
-SIZED = {**TOKENS, "image": Tokens(latent_dim=3, max_length=12, length_step=4)}
+SIZED = {**TOKENS, "image": Tokens(latent_dim=3, max_length=3)}
 
 
 @pytest.fixture
@@ -21,10 +21,10 @@ def model():
 def test_the_model_chooses_lengths_and_each_is_one_that_it_knows(model):
     written = generate(model, [[]] * 40, GenerationSettings(("image", "image")))
     lengths = {len(segment.tokens) for document in written for segment in document}
-    assert lengths == {4, 8, 12}
+    assert lengths == {1, 2, 3}
     free = generate(model, [[]] * 40, GenerationSettings(max_segments=3, max_length=3))
     images = [s for document in free for s in document if s.modality == "image"]
-    assert {len(segment.tokens) for segment in images} <= {4, 8, 12}
+    assert {len(segment.tokens) for segment in images} <= {1, 2, 3}
     assert images
 
 
@@ -40,9 +40,9 @@ def test_the_likeliest_length_is_that_of_a_packed_forward(model):
 
 def test_a_length_may_be_given(model):
     for modalities in (("image", "text"), ()):
-        settings = GenerationSettings(modalities, max_segments=3, max_length=3, lengths={"image": 8})
+        settings = GenerationSettings(modalities, max_segments=3, max_length=3, lengths={"image": 2})
         for document in generate(model, [[]] * 20, settings):
-            assert all(len(s.tokens) == 8 for s in document if s.modality == "image")
+            assert all(len(s.tokens) == 2 for s in document if s.modality == "image")
 
 
 @pytest.mark.parametrize("modalities", [("image", "text"), ()])
@@ -65,7 +65,7 @@ def test_without_any_length_one_must_be_given():
 @pytest.mark.parametrize(
     ("lengths", "message"),
     [
-        ({"image": 5}, "image: a segment has 5 tokens, wanted a multiple of 4 up to 12"),
+        ({"image": 5}, "image: a segment has 5 tokens, wanted 1 to 3"),
         ({"image": 0}, "lengths has image: 0, wanted at least 1"),
         ({"text": 5}, "lengths has text: 5, wanted none, as a stop id ends it"),
         ({"video": 5}, "lengths names 'video'"),

@@ -10,7 +10,7 @@ from mot_lightning.backbone import BackboneSettings
 from mot_lightning.codecs import Bytes, LogMelUnits, Patches
 from mot_lightning.module import Modality, MoTModule
 from mot_lightning.objectives import FlowMatching, NextToken
-from mot_lightning.objectives.base import generator_for
+from mot_lightning.seeds import generator_for
 from mot_lightning.sequence import Segment
 
 SAMPLES, AT_ONCE = 200, 25

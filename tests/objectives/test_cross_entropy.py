@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mot_lightning.objectives import MaskedToken, NextToken
-from mot_lightning.objectives.base import generator_for
+from mot_lightning.seeds import generator_for
 from mot_lightning.sequence import Tokens
 
 ROWS, VOCAB, DIM = 60, 1000, 16

@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mot_lightning.objectives.base import Request, generator_for
+from mot_lightning.objectives.base import Request
 from mot_lightning.objectives.drawing import draw, penalised, truncated
+from mot_lightning.seeds import generator_for
 
 LOGITS = 3 * torch.randn(50, 40, generator=torch.Generator().manual_seed(0))
 

@@ -21,9 +21,10 @@ from mot_lightning.generation import GenerationSettings, generate
 from mot_lightning.model import MixtureOfTransformers
 from mot_lightning.module import Modality, MoTModule
 from mot_lightning.objectives import Diffusion, FlowMatching, MaskedToken, NextToken, Objective, Regression
-from mot_lightning.objectives.base import generator_for
 from mot_lightning.objectives.denoiser import Denoiser
-from mot_lightning.sequence import Segment, Tokens, pack
+from mot_lightning.packing import pack
+from mot_lightning.seeds import generator_for
+from mot_lightning.sequence import Segment, Tokens
 
 TEXT = Tokens(vocab_size=20)
 KINDS = {

@@ -7,8 +7,10 @@ from conftest import SMALL
 from mot_lightning.generation import Context
 from mot_lightning.model import MixtureOfTransformers
 from mot_lightning.objectives import MaskedToken, NextToken
-from mot_lightning.objectives.base import Request, View, generator_for
-from mot_lightning.sequence import Segment, Tokens, pack
+from mot_lightning.objectives.base import Request, View
+from mot_lightning.packing import pack
+from mot_lightning.seeds import generator_for
+from mot_lightning.sequence import Segment, Tokens
 
 CODES = Tokens(vocab_size=5, length=8)
 both = pytest.mark.parametrize("schedule", ["cosine", "linear"])

@@ -8,8 +8,10 @@ from mot_lightning.evaluation.ledger import costs, total_parameters
 from mot_lightning.generation import GenerationSettings, generate
 from mot_lightning.model import MixtureOfTransformers
 from mot_lightning.objectives import NextToken
-from mot_lightning.objectives.base import Request, generator_for
-from mot_lightning.sequence import Segment, Tokens, pack
+from mot_lightning.objectives.base import Request
+from mot_lightning.packing import pack
+from mot_lightning.seeds import generator_for
+from mot_lightning.sequence import Segment, Tokens
 
 PROBABILITIES = torch.tensor([0.1, 0.4, 0.05, 0.3, 0.15])
 ALL = slice(0, 5)

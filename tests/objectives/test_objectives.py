@@ -10,9 +10,10 @@ from properties import total_loss
 
 from mot_lightning.model import MixtureOfTransformers
 from mot_lightning.objectives import Diffusion, FlowMatching, NextToken
-from mot_lightning.objectives.base import generator_for, mix
 from mot_lightning.objectives.scheduler import make_scheduler
-from mot_lightning.sequence import Segment, pack
+from mot_lightning.packing import pack
+from mot_lightning.seeds import generator_for, mix
+from mot_lightning.sequence import Segment
 
 DENOISERS = [(FlowMatching, "norm"), (FlowMatching, "token"), (Diffusion, "norm"), (Diffusion, "token")]
 every_denoiser = pytest.mark.parametrize(("objective", "time"), DENOISERS)

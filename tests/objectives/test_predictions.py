@@ -7,11 +7,13 @@ from conftest import SMALL, TOKENS
 
 from mot_lightning.model import MixtureOfTransformers
 from mot_lightning.objectives import Diffusion, FlowMatching, NextToken
-from mot_lightning.objectives.base import View, generator_for
+from mot_lightning.objectives.base import View
 from mot_lightning.objectives.flow_matching import EARLIEST
 from mot_lightning.objectives.latent_io import UNetIO
 from mot_lightning.objectives.scheduler import make_scheduler
-from mot_lightning.sequence import Segment, Tokens, pack
+from mot_lightning.packing import pack
+from mot_lightning.seeds import generator_for
+from mot_lightning.sequence import Segment, Tokens
 
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
 T = torch.arange(0, 1000, 37) / 1000

@@ -6,7 +6,8 @@ from conftest import TOKENS, make_model
 
 from mot_lightning.generation import Context
 from mot_lightning.objectives import Diffusion, FlowMatching
-from mot_lightning.objectives.base import Request, generator_for
+from mot_lightning.objectives.base import Request
+from mot_lightning.seeds import generator_for
 
 
 class PerfectFlow(FlowMatching):

@@ -1,0 +1,67 @@
+"""What ends a run before its end: a signal, or a loss that is no number."""
+
+import json
+
+import pytest
+import torch
+from test_resume import TINY, rows, run
+
+
+def failing(hook, step, how):
+    """Options that let a run fail."""
+    callback = [{"class_path": "failing.FailAt", "init_args": {"hook": hook, "step": step, "how": how}}]
+    return ["--allow=failing", f"--trainer.callbacks={json.dumps(callback)}"]
+
+
+@pytest.fixture(scope="module")
+def last(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained")
+    assert run(folder, "fit", *TINY) == 0
+    return folder / "default/0/checkpoints/last.ckpt"
+
+
+@pytest.mark.parametrize(("how", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+@pytest.mark.parametrize(
+    ("command", "hook"),
+    [("test", "on_test_batch_end"), ("test", "on_test_end"), ("validate", "on_validation_batch_end"), ("fit", "setup")],
+)
+def test_where_nothing_is_to_be_finished_a_signal_ends_a_command_at_once(
+    tmp_path, capsys, last, command, hook, how, code
+):
+    options = TINY if command == "fit" else [f"--ckpt_path={last}"]
+    assert run(tmp_path, command, *options, *failing(hook, 0, how)) == code
+    said = capsys.readouterr().err
+    assert said.endswith(f"\nstopped by {how}\n")
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("every", "step", "said"),
+    [
+        (1, 4, "train/image/loss is nan, train/speech/loss is nan, train/text/loss is nan at step 5"),
+        (8, 4, "val/image/loss is nan, val/speech/loss is nan, val/text/loss is nan at step 6"),
+        (1, 0, "nan at step 1, wanted a number; it had no checkpoint yet"),
+    ],
+)
+def test_a_loss_that_is_no_number_ends_a_run_and_spoils_no_checkpoint(tmp_path, capsys, every, step, said):
+    options = ["--trainer.max_steps=9", f"--metrics.every_n_steps={every}"]
+    assert run(tmp_path, "fit", *TINY, *options, *failing("on_train_batch_start", step, "nan")) == 1
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert said in line
+    kept = tmp_path / "default/0/checkpoints/last.ckpt"
+    assert kept.is_file() == bool(step)
+    if step:
+        assert str(kept) in line
+        found = torch.load(kept, weights_only=True)
+        assert found["global_step"] == 3
+        assert all(weight.isfinite().all() for name, weight in found["state_dict"].items() if "codecs" not in name)
+    assert rows(tmp_path / "default/0")  # what was logged is kept
+
+
+def test_a_signal_that_comes_before_anyone_saw_the_loss_spoils_no_checkpoint(tmp_path, capsys):
+    callbacks = [json.loads(failing(*how)[1].partition("=")[2])[0] for how in (
+        ("on_train_batch_start", 4, "nan"), ("on_train_batch_end", 5, "SIGTERM"))]  # fmt: skip
+    options = ["--metrics.every_n_steps=8", "--allow=failing", f"--trainer.callbacks={json.dumps(callbacks)}"]
+    assert run(tmp_path, "fit", *TINY, *options) == 1
+    assert "the norm of all weights is nan at step 5" in capsys.readouterr().err
+    assert torch.load(tmp_path / "default/0/checkpoints/last.ckpt", weights_only=True)["global_step"] == 3
