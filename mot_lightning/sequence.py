@@ -78,6 +78,7 @@ class Tokens:
     patch_size: int = 1  # side of the square of positions that a token of a grid holds, channel by channel
     max_length: int | None = None  # of a segment whose begin token tells its length
     length_step: int = 1  # such a length is a multiple of it
+    codebook: tuple[int, int] | None = None  # shape of the codec's table of what its ids stand for, where it has one
 
     @property
     def discrete(self) -> bool:
