@@ -13,7 +13,7 @@ import numpy as np
 
 from datamodules import digit_sources
 from datamodules.captions import SPOKEN, WORDS, WRITTEN, caption, named_digit
-from datamodules.digit_sources import Labelled, play
+from datamodules.digit_sources import Labelled, play, turn
 from datamodules.interleaved import InterleavedDataModule, Medium, Split
 from datamodules.judges import ImageJudge, SoundJudge
 from mot_lightning.evaluation.tasks import Reference, Task
@@ -42,6 +42,7 @@ class Digits(InterleavedDataModule):
         documents: share of documents with each set of modalities; order inside a document is random.
         two_images: share of documents with an image that show a second one of the same digit.
         speeds: training sounds are played at one of these, drawn anew each time; pitch goes with it.
+        turns: training images are turned by one of these degrees, drawn anew each time.
         row_length: slots of a packed row; none takes 128, or 256 where a source of one's own has longer media.
         batch_size, clean_context, noise_cap, condition_dropout, seed, workers, guided: as in
             `InterleavedDataModule`.
@@ -54,6 +55,7 @@ class Digits(InterleavedDataModule):
         documents: dict[str, float] = DOCUMENTS,
         two_images: float = 0.1,
         speeds: tuple[float, ...] = (0.85, 1.0, 1.15),
+        turns: tuple[float, ...] = (0.0,),
         batch_size: int = 32,
         row_length: int | None = None,
         clean_context: float = 0.6,
@@ -82,7 +84,9 @@ class Digits(InterleavedDataModule):
         self.shares = np.cumsum(list(documents.values())) / sum(documents.values())  # cumulative
         if not speeds or min(speeds) < 0.5 or max(speeds) > 2:
             raise ValueError(f"data.speeds is {list(speeds)}, wanted factors from 0.5 to 2")
-        self.two_images, self.speeds = two_images, tuple(speeds)
+        if not turns or not max(map(abs, turns)) <= 180:
+            raise ValueError(f"data.turns is {list(turns)}, wanted degrees from -180 to 180")
+        self.two_images, self.speeds, self.turns = two_images, tuple(speeds), tuple(turns)
         self.images: dict[str, Labelled] = {}
         self.sounds: dict[str, Labelled] = {}
 
@@ -127,7 +131,8 @@ class Digits(InterleavedDataModule):
                 document.append(Medium("text", said, ("text", said)))
             elif name == "image":
                 i = shown.pop(0)
-                document.append(Medium("image", images.media[i], ("image", i)))
+                degrees = self.turns[rng.integers(len(self.turns))] if split == "train" else 0.0
+                document.append(Medium("image", partial(turn, images.media[i], degrees), ("image", i, degrees)))
             else:
                 i = int(sounds.of(digit)[rng.integers(len(sounds.of(digit)))])
                 speed = self.speeds[rng.integers(len(self.speeds))] if split == "train" else 1.0

@@ -90,7 +90,15 @@ class MoTModule(LightningModule):
         codecs = {name: modality.codec for name, modality in modalities.items()}
         self.codecs = nn.ModuleDict(codecs)  # type: ignore[assignment]
         tokens = {
-            name: Tokens(c.vocab_size, c.latent_dim, c.length, c.grid, c.patch_size, c.max_length)
+            name: Tokens(
+                c.vocab_size,
+                c.latent_dim,
+                c.length,
+                c.grid,
+                c.patch_size,
+                c.max_length,
+                None if c.codebook is None else (len(c.codebook), c.codebook.shape[1]),
+            )
             for name, c in codecs.items()
         }
         for name, modality in modalities.items():
@@ -120,12 +128,19 @@ class MoTModule(LightningModule):
         if stage == "fit":  # a checkpoint, where there is one, restores what its codecs learned after this
             for name, codec in self.codecs.items():
                 codec.fit(data.media(name, "train"))
+            self.meet()
         # they stay on the host, where no rank could send them to another
         self._ddp_params_and_buffers_to_ignore = [name for name in self.state_dict() if name.startswith("codecs.")]
         self._sizes.clear()
         data.connect(dict(self.codecs), self.model.grammar)
         if stage == "fit":
             self.trained = Trained(data.row_length, data.alone)
+
+    def meet(self) -> None:
+        """Let objectives know what codecs have learned that ids stand for."""
+        for model in (self.model, self.average):
+            for name, objective in model.objectives.items():
+                objective.meet(self.codecs[name].codebook)
 
     def configure_model(self) -> None:
         """Shard both sets of weights where the strategy has a mesh for it."""

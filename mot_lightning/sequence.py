@@ -76,6 +76,7 @@ class Tokens:
     grid: tuple[int, int] | None = None  # rows and columns of a segment, where its tokens lie on one
     patch_size: int = 1  # side of the square of positions that a token of a grid holds, channel by channel
     max_length: int | None = None  # of a segment whose begin token tells its length
+    codebook: tuple[int, int] | None = None  # shape of the codec's table of what its ids stand for, where it has one
 
     @property
     def discrete(self) -> bool:

@@ -112,7 +112,8 @@ def test_a_tower_in_slices_that_saw_nothing_yet_goes_on_as_a_whole_one(tmp_path)
 
 @pytest.mark.timeout(240)
 def test_sharded_weights_are_sampled_judged_saved_and_loaded_as_whole_ones(tmp_path):
-    arguments = [*TINY, "--samples.prompts=1", "--report.prompts=1"]
+    by_codebook = "--model.modalities.speech.objective={class_path: NextToken, init_args: {lookup: codebook}}"
+    arguments = [*TINY, "--samples.prompts=1", "--report.prompts=1", by_codebook]
     run_two_ranks(tmp_path / "two", "fsdp2", *arguments)
     folder = tmp_path / "two/default/0"
     assert (folder / "samples/step_000006/text_to_image.png").is_file()

@@ -42,6 +42,11 @@ class Codec(nn.Module, ABC):
         return None
 
     @property
+    def codebook(self) -> Tensor | None:
+        """What each id stands for, (vocab_size, c), near vectors for what is alike; None where ids are mere names."""
+        return None
+
+    @property
     def outside(self) -> str:
         """Hash of what the codec takes from a folder or a hub, which no checkpoint holds; empty where there is none."""
         return ""

@@ -63,6 +63,10 @@ class HubertUnits(MelCodec):
         self.register_buffer("durations", torch.ones(vocab_size))
 
     @property
+    def codebook(self) -> Tensor:
+        return self.centroids
+
+    @property
     def outside(self) -> str:
         return self.held.hash
 

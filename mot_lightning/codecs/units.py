@@ -55,6 +55,10 @@ class LogMelUnits(MelCodec):
         self.register_buffer("centroids", torch.zeros(vocab_size, frames * n_mels))
         self.register_buffer("cepstra", F.create_dct(CEPSTRA, n_mels, norm="ortho"))
 
+    @property
+    def codebook(self) -> Tensor:
+        return self._cepstra(self.centroids)  # (vocab_size, frames * CEPSTRA)
+
     @torch.no_grad()
     def fit(self, media: Sequence[Tensor]) -> None:
         """Learn the centroids from training waveforms `(n,)`, which must hold at least `vocab_size` units."""

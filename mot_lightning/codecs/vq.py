@@ -47,6 +47,10 @@ class VQ(Autoencoder):
         self.latent_channels = self.hold()
         self.vocab_size = self.held.network.config.num_vq_embeddings
 
+    @property
+    def codebook(self) -> Tensor:
+        return self.held.network.quantize.embedding.weight.detach()  # (vocab_size, c')
+
     def encode(self, media: Tensor) -> Tensor:
         self.check(media)
         return self.ids(media[None])[0]

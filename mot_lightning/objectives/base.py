@@ -91,6 +91,9 @@ class Objective(nn.Module, ABC):
     def build(self, dim: int, tokens: Tokens) -> None:
         """Make the weights for hidden states of `dim` and these tokens."""
 
+    def meet(self, codebook: Tensor | None) -> None:
+        """Learn what the ids of a codec that has been fitted stand for, (v, c). Most objectives ask nothing of it."""
+
     @abstractmethod
     def embed(self, part: Part, generator: torch.Generator) -> View:
         """Embed a batch's tokens. Noise and time are drawn here, from the generator."""

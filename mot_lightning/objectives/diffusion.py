@@ -19,11 +19,13 @@ class Diffusion(Denoiser):
         steps: sampling steps.
         io: how latents enter and leave: "linear" one by one, "unet" through the outer blocks of a U-Net.
         prediction_type: in training and sampling, by diffusers' names: "epsilon" is the noise, "sample" the data x_0,
-            "v_prediction" sqrt(alpha_t) noise - sqrt(1 - alpha_t) x_0 (arXiv 2202.00512, appendix D). Under much noise
-            epsilon weighs an error of x_0 by a vanishing alpha_t / (1 - alpha_t): what the caption decides is
-            learned last.
+            "v_prediction" sqrt(alpha_t) noise - sqrt(1 - alpha_t) x_0 (arXiv 2202.00512, appendix D). For epsilon the
+            network says what sqrt(1 - alpha_t) x_t lacks of the noise, over sqrt(alpha_t): that is v, at epsilon's
+            loss. It would otherwise copy all noise from its input, with an error that x_0 shows 1 / sqrt(alpha_t)
+            times as large (arXiv 2206.00364, section 5).
         min_snr_gamma: clips the weight that errors of x_0 have at little noise: min(SNR, gamma), divided by SNR for
-            epsilon and by SNR + 1 for v (arXiv 2303.09556, section 3.4: 5). None weighs all times alike.
+            epsilon and by SNR + 1 for v (arXiv 2303.09556, section 3.4: 5). None weighs all times alike, and so an
+            error of x_0 by SNR, 1 or SNR + 1, for epsilon, data and v.
     """
 
     alphas_cumprod: Tensor
@@ -72,13 +74,18 @@ class Diffusion(Denoiser):
     def corrupt(self, x_0: Tensor, noise: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         alpha_t = self.alpha(t)  # (n, 1)
         signal, scale = alpha_t.sqrt(), (1 - alpha_t).sqrt()
-        target = {"epsilon": noise, "sample": x_0, "v_prediction": signal * noise - scale * x_0}[self.prediction_type]
+        target = x_0 if self.prediction_type == "sample" else signal * noise - scale * x_0
         return signal * x_0 + scale * noise, target  # (n, latent_dim)
 
     def weigh(self, t: Tensor) -> Tensor | None:
-        if self.min_snr_gamma is None:
-            return None
         alpha_t = self.alpha(t)
+        if self.min_snr_gamma is None:  # epsilon is wrong by sqrt(alpha_t) of what v is wrong by
+            return alpha_t if self.prediction_type == "epsilon" else None
         snr = alpha_t / (1 - alpha_t)
-        unclipped = {"epsilon": snr, "sample": torch.ones(()), "v_prediction": snr + 1}[self.prediction_type]
-        return snr.clamp(max=self.min_snr_gamma) / unclipped  # (k,)
+        return snr.clamp(max=self.min_snr_gamma) / (1 if self.prediction_type == "sample" else snr + 1)  # (k,)
+
+    def for_scheduler(self, prediction: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
+        if self.prediction_type != "epsilon":
+            return prediction
+        alpha_t = self.alpha(t)[:, None, None]
+        return (1 - alpha_t).sqrt() * x_t + alpha_t.sqrt() * prediction  # (r, n, latent_dim)

@@ -1,7 +1,9 @@
-"""What all objectives of ids share: a table that embeds, a head that predicts, and its cross-entropy.
+"""What all objectives of ids share: what embeds them, a head that predicts, and its cross-entropy.
 
 Knows ids and hidden states; which id is asked for, and where, is each objective's own.
 """
+
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -9,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from mot_lightning.objectives.base import Objective
+from mot_lightning.objectives.codebook import CodebookEmbedding
 from mot_lightning.sequence import Tokens
 
 
@@ -25,12 +28,20 @@ class Ids(Objective):
             section 5: 1e-4).
         max_logits: the most logits that exist at once. Beyond it rows go through the head chunk by chunk, each
             recomputed in the backward pass.
+        lookup: what embeds an id: "table" its row of a table, "codebook" a linear map of what it stands for in its
+            codec, as in VAR (arXiv 2404.02905). Ids that stand for nearly the same are then read alike, as they
+            should be where media are too few to learn each id's meaning from. Stop and control ids have a table.
     """
 
     discrete = True
 
     def __init__(
-        self, tie: bool = False, label_smoothing: float = 0.0, z_loss: float = 0.0, max_logits: int = 2**25
+        self,
+        tie: bool = False,
+        label_smoothing: float = 0.0,
+        z_loss: float = 0.0,
+        max_logits: int = 2**25,
+        lookup: Literal["table", "codebook"] = "table",
     ) -> None:
         super().__init__()
         for name, value, wanted, fits in (
@@ -40,16 +51,27 @@ class Ids(Objective):
         ):
             if not fits:
                 raise ValueError(f"{name} is {value}, wanted {wanted}")
+        if lookup not in ("table", "codebook"):
+            raise ValueError(f"lookup is {lookup!r}, wanted 'table' or 'codebook'")
+        if tie and lookup == "codebook":
+            raise ValueError("lookup is 'codebook' and tie is true, wanted one of them: a tied table embeds by itself")
         self.tie, self.label_smoothing, self.z_loss, self.max_logits = tie, label_smoothing, z_loss, max_logits
+        self.lookup = lookup
 
     def build(self, dim: int, tokens: Tokens) -> None:
         assert tokens.vocab_size is not None
         self.tokens = tokens
         self.scale = dim**0.5 if self.tie else 1.0
-        self.embedding = nn.Embedding(tokens.vocab_size, dim)
+        table = self.lookup == "table"
+        self.embedding = nn.Embedding(tokens.vocab_size, dim) if table else CodebookEmbedding(dim, tokens)
         self.head = nn.Linear(dim, tokens.vocab_size, bias=False)
         if self.tie:
-            self.embedding.weight = self.head.weight
+            self.embedding.weight = self.head.weight  # type: ignore[assignment]
+
+    def meet(self, codebook: Tensor | None) -> None:
+        if isinstance(self.embedding, CodebookEmbedding):
+            assert codebook is not None
+            self.embedding.meet(codebook)
 
     def _embed(self, ids: Tensor) -> Tensor:
         return self.embedding(ids) * self.scale if self.tie else self.embedding(ids)  # (..., d)

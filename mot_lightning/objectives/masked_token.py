@@ -28,6 +28,7 @@ class MaskedToken(Ids):
         label_smoothing: share of the target's probability that is spread over all ids, in training.
         z_loss: weight of the squared logarithm of the softmax's normaliser, in training.
         max_logits: the most logits that exist at once in a loss; beyond it the head works chunk by chunk.
+        lookup: what embeds an id: "table" a row of a table, "codebook" what it stands for in its codec (`Ids`).
     """
 
     causal = False
@@ -41,8 +42,9 @@ class MaskedToken(Ids):
         label_smoothing: float = 0.0,
         z_loss: float = 0.0,
         max_logits: int = 2**25,
+        lookup: Literal["table", "codebook"] = "table",
     ) -> None:
-        super().__init__(tie, label_smoothing, z_loss, max_logits)
+        super().__init__(tie, label_smoothing, z_loss, max_logits, lookup)
         if schedule not in ("cosine", "linear"):
             raise ValueError(f"schedule is {schedule!r}, wanted 'cosine' or 'linear'")
         if steps < 1:

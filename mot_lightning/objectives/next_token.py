@@ -19,6 +19,7 @@ class NextToken(Ids):
         label_smoothing: share of the target's probability that is spread over all ids, in training.
         z_loss: weight of the squared logarithm of the softmax's normaliser, in training (PaLM: 1e-4).
         max_logits: the most logits that exist at once; beyond it the head works chunk by chunk.
+        lookup: what embeds an id: "table" a row of a table, "codebook" what it stands for in its codec (`Ids`).
     """
 
     causal = True

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 from digit_files import SPEAKERS, half, idx, real_data, write_fsdd, write_half, write_sound
 
 import datamodules
-from datamodules.digit_sources import SAMPLE_RATE, fsdd, mnist, sklearn_digits, synthesised
+from datamodules.digit_sources import SAMPLE_RATE, fsdd, mnist, sklearn_digits, synthesised, turn
 from mot_lightning.codecs.sound_file import read_sound
 
 SHIPPED = Path(datamodules.__file__).parent / "spoken_digits"
@@ -68,6 +69,19 @@ def test_handwritten_digits_are_grey_images_from_zero_to_one():
         for image in part.media:
             assert image.shape == (1, 8, 8)
             assert 0 <= image.min() < image.max() <= 1
+
+
+def test_turning_moves_ink_around_the_middle_and_keeps_it():
+    image = torch.zeros(1, 8, 8)
+    image[0, 3:5, 5:7] = 1  # right of the middle
+    assert turn(image, 0) is image
+    up, half, back = turn(image, 90), turn(image, 180), turn(turn(image, 20), -20)
+    assert up[0, 1:3, 3:5].min() > 0.8
+    assert half[0, 3:5, 1:3].min() > 0.8
+    for turned in (up, half, back):
+        assert turned.sum() == pytest.approx(4, rel=0.1)
+        assert 0 <= turned.min() <= turned.max() <= 1
+    assert (back - image).abs().mean() < 0.05
 
 
 def test_splits_are_the_same_at_every_start():

@@ -116,18 +116,34 @@ def test_every_document_is_about_one_digit_and_stays_in_its_split(split):
                 words = re.findall(r"\w+", medium.media)
                 assert [word for word in words if word in WORDS] == [WORDS[digit]]
             else:
-                name, i, *speed = medium.key
+                name, i, change = medium.key
                 assert name == medium.modality
-                media = medium.media() if callable(medium.media) else medium.media
-                assert speed in ([], [1.0]) or split == "train"
-                assert media is sources[name].media[i] or speed not in ([], [1.0])
+                unchanged = change == {"speech": 1.0, "image": 0.0}[name]
+                assert unchanged or split == "train"
+                assert (medium.media() is sources[name].media[i]) == unchanged
                 assert sources[name].labels[i] == digit
 
 
 def test_an_image_document_shows_the_item_that_it_starts_from():
     for index, document in composed(digits(), count=500):
-        shown = [medium.key for medium in document if medium.modality == "image"]
+        shown = [medium.key[:2] for medium in document if medium.modality == "image"]
         assert not shown or ("image", index) in shown
+
+
+def test_training_images_are_turned_by_one_of_the_angles_and_no_others_are():
+    for split in ("train", "val"):
+        data = digits(turns=(-10.0, 0.0, 10.0))
+        documents = composed(data, split, count=600)
+        angles = Counter(m.key[2] for _, document in documents for m in document if m.modality == "image")
+        assert set(angles) == ({-10.0, 0.0, 10.0} if split == "train" else {0.0})
+        for count in angles.values() if split == "train" else ():
+            assert_share(count, angles.total(), 1 / 3)
+
+
+@pytest.mark.parametrize("turns", [(), (0.0, 270.0), (float("nan"),)])
+def test_turns_that_are_no_angles_are_refused(turns):
+    with pytest.raises(ValueError, match=r"data.turns is .*, wanted degrees from -180 to 180"):
+        digits(turns=turns)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 1.0])

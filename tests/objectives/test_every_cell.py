@@ -29,9 +29,9 @@ from mot_lightning.sequence import Segment, Tokens
 TEXT = Tokens(vocab_size=20)
 KINDS = {
     "text": Tokens(vocab_size=20),
-    "image codes": Tokens(vocab_size=12, length=9, grid=(3, 3)),
+    "image codes": Tokens(vocab_size=12, length=9, grid=(3, 3), codebook=(12, 4)),
     "image latents": Tokens(latent_dim=4, length=4, grid=(2, 2), patch_size=2),
-    "speech units": Tokens(vocab_size=9),
+    "speech units": Tokens(vocab_size=9, codebook=(9, 5)),
     "speech units of a told length": Tokens(vocab_size=9, max_length=8),
     "speech latents": Tokens(latent_dim=5, length=6),
     "speech latents of a told length": Tokens(latent_dim=5, max_length=8),
@@ -41,8 +41,8 @@ DDPM = {  # noise added at each step mends what an error in the noise does to x_
     "init_args": {"beta_schedule": "squaredcos_cap_v2", "clip_sample_range": 2.0, "timestep_spacing": "trailing"},
 }
 SETTINGS = {
-    NextToken: [{}, {"tie": True}],
-    MaskedToken: [{}, {"schedule": "linear", "tie": True}],
+    NextToken: [{}, {"tie": True}, {"lookup": "codebook"}],
+    MaskedToken: [{}, {"schedule": "linear", "tie": True}, {"lookup": "codebook"}],
     Diffusion: [
         {"prediction_type": "epsilon", "min_snr_gamma": 5.0, "scheduler": DDPM},
         {"prediction_type": "v_prediction", "time": "token"},
@@ -57,7 +57,7 @@ CELLS = [
     for kind, objective in product(KINDS, SETTINGS)
     if objective.fits(KINDS[kind])
     for number, settings in enumerate(SETTINGS[objective])
-    if "io" not in settings or KINDS[kind].grid
+    if ("io" not in settings or KINDS[kind].grid) and ("lookup" not in settings or KINDS[kind].codebook)
 ]
 every_cell = pytest.mark.parametrize(("kind", "objective", "settings"), CELLS)
 
@@ -65,7 +65,9 @@ every_cell = pytest.mark.parametrize(("kind", "objective", "settings"), CELLS)
 def build(kind, objective, settings):
     torch.manual_seed(0)
     tokens = {"text": TEXT, "other": KINDS[kind]}
-    return MixtureOfTransformers({"text": NextToken(), "other": objective(**settings)}, tokens, "text", SMALL)
+    model = MixtureOfTransformers({"text": NextToken(), "other": objective(**settings)}, tokens, "text", SMALL)
+    model.objectives["other"].meet(torch.randn(*KINDS[kind].codebook) if KINDS[kind].codebook else None)
+    return model
 
 
 def documents(kind):

@@ -31,8 +31,9 @@ def test_a_right_prediction_is_one_that_the_scheduler_takes_for_the_data(predict
     x_0, _, x_t, target = noisy(objective)
     scheduler = make_scheduler(objective.scheduler)
     scheduler.set_timesteps(1000)
+    said = objective.for_scheduler(target[:, None], x_t[:, None], T)[:, 0]
     for i, t in enumerate(T[T < 0.9]):
-        found = scheduler.step(target[i], round(1000 * t.item()), x_t[i]).pred_original_sample
+        found = scheduler.step(said[i], round(1000 * t.item()), x_t[i]).pred_original_sample
         torch.testing.assert_close(found, x_0[i], rtol=1e-3, atol=2e-3)
 
 
@@ -46,19 +47,37 @@ def test_min_snr_weighs_the_same_error_of_the_data_alike_whatever_is_predicted(g
         wrong = x_0 + 0.1  # what the network believes, said in its own words
         alpha = objective.alpha(T)[:, None]
         epsilon = (x_t - alpha.sqrt() * wrong) / (1 - alpha).sqrt()
-        said = {
-            "epsilon": epsilon,
-            "sample": wrong,
-            "v_prediction": alpha.sqrt() * epsilon - (1 - alpha).sqrt() * wrong,
-        }
-        losses.append((said[prediction_type] - target).square().mean(-1) * objective.weigh(T))
+        said = wrong if prediction_type == "sample" else alpha.sqrt() * epsilon - (1 - alpha).sqrt() * wrong
+        losses.append((said - target).square().mean(-1) * objective.weigh(T))
     snr = (alpha / (1 - alpha))[:, 0]
     for loss in losses:
         torch.testing.assert_close(loss, snr.clamp(max=gamma) * 0.01, rtol=2e-2, atol=1e-6)
 
 
 def test_without_min_snr_all_times_weigh_alike():
-    assert Diffusion().weigh(T) is None
+    for prediction_type in ("sample", "v_prediction"):
+        assert Diffusion(prediction_type=prediction_type).weigh(T) is None
+
+
+def test_predicting_the_noise_is_scored_by_the_noise_that_follows():
+    objective = Diffusion(prediction_type="epsilon")
+    _, noise, x_t, target = noisy(objective)
+    said = target + 0.1 * torch.randn(target.shape, generator=generator_for(1))
+    followed = objective.for_scheduler(said[:, None], x_t[:, None], T)[:, 0]
+    expected = (followed - noise).square().mean(-1)
+    torch.testing.assert_close((said - target).square().mean(-1) * objective.weigh(T), expected, rtol=1e-3, atol=1e-6)
+
+
+def test_a_network_that_says_nothing_has_found_almost_all_noise_where_there_is_almost_nothing_else():
+    """What it has to copy of its input is an error of the data when divided by what is left of them."""
+    objective = Diffusion(prediction_type="epsilon")
+    x_0, _, x_t, _ = noisy(objective)
+    scheduler = make_scheduler(objective.scheduler)
+    scheduler.set_timesteps(1000)
+    for i in (len(T) - 3, len(T) - 1):
+        said = objective.for_scheduler(torch.zeros(1, 1, 3), x_t[None, None, i], T[i : i + 1])[0, 0]
+        found = scheduler.step(said, round(1000 * T[i].item()), x_t[i]).pred_original_sample
+        assert (found - x_0[i]).abs().max() < 2 * (1 + x_0[i].abs().max())  # and no more, however little is left
 
 
 def test_one_setting_drives_training_and_sampling():

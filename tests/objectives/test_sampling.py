@@ -24,7 +24,7 @@ class PerfectDiffusion(Diffusion):
         alpha_t = self.alphas_cumprod[(t * len(self.alphas_cumprod)).round().long()][:, None, None]
         noise = (x_t - alpha_t.sqrt() * self.x_0) / (1 - alpha_t).sqrt()
         velocity = alpha_t.sqrt() * noise - (1 - alpha_t).sqrt() * self.x_0
-        return {"epsilon": noise, "v_prediction": velocity, "sample": self.x_0}[self.prediction_type]
+        return self.x_0 if self.prediction_type == "sample" else velocity
 
 
 def sample(objective, x_0, seed=0):
