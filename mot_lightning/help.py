@@ -38,6 +38,7 @@ FIT_SETTINGS = (
     ("--data.batch_size=64", "documents in a batch; also image_root, speech_root"),
     ("--trainer.max_steps=3000", "and whatever else Lightning's Trainer takes"),
     ("--report.guidance=3", "classifier-free guidance of the guided figures"),
+    ("--report.temperature=0.3", "of ids that the report's tasks draw: lower is surer, less diverse"),
     ("--seed=1", "of weights, data and noise"),
     ("--experiment=NAME", "the run folder is runs/NAME/0, 1, 2, ..."),
 )

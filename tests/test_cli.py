@@ -138,6 +138,7 @@ def test_every_setting_is_listed_with_its_type_and_default(capsys):
         (["fit", "--data.documents={}"], ["--data.documents is {}, which changes nothing"]),
         (["fit", "--trainer.gradient_clip_val=x"], ["trainer.gradient_clip_val is x, wanted a ", " or null"]),
         (["fit", "--report.prompts=x"], ["report.prompts is x, wanted a whole number or null"]),
+        (["fit", "--report.temperature=-1"], ["report.temperature is -1.0, wanted a number of 0 or more, or null"]),
         (["fit", "--model.backbone.compile=3"], ["compile is 3, wanted true or false"]),
         (["fit", "--experiment="], ["experiment is None, wanted a plain folder name"]),
         (["fit", "--experiment=[a]"], ["experiment is ['a'], wanted a plain folder name"]),

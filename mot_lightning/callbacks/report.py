@@ -21,14 +21,20 @@ class Report(Callback):
         guidance: classifier-free guidance scale of the guided figures.
         seed: of all samples.
         prompts: the most of each task; none takes all, 0 leaves the tasks out.
+        temperature: at which tasks that draw ids draw them; none takes each task's own. Lower ones are surer and show
+            less of what there is: the Frechet distance tells.
     """
 
-    def __init__(self, guidance: float = 2.0, seed: int = 0, prompts: int | None = None) -> None:
+    def __init__(
+        self, guidance: float = 2.0, seed: int = 0, prompts: int | None = None, temperature: float | None = None
+    ) -> None:
         if not 0 <= guidance < math.inf:
             raise ValueError(f"report.guidance is {guidance}, wanted a number of 0 or more")
         if prompts is not None and prompts < 0:
             raise ValueError(f"report.prompts is {prompts}, wanted 0 or more, or null for all")
-        self.guidance, self.seed, self.prompts = guidance, seed, prompts
+        if temperature is not None and not 0 <= temperature < math.inf:
+            raise ValueError(f"report.temperature is {temperature}, wanted a number of 0 or more, or null")
+        self.guidance, self.seed, self.prompts, self.temperature = guidance, seed, prompts, temperature
         self.fit: dict[str, float] = {}
         self.started = 0.0
 
@@ -66,6 +72,8 @@ class Report(Callback):
         tasks = [] if self.prompts == 0 else trainer.datamodule.tasks("test")
         if self.prompts:
             tasks = [task.first(self.prompts) for task in tasks]
+        if self.temperature is not None:
+            tasks = [task.at(self.temperature) for task in tasks]
         losses = {name: value.item() for name, value in trainer.callback_metrics.items() if name.startswith("test/")}
         batch = next(iter(trainer.datamodule.test_dataloader()))
         batch = pl_module.transfer_batch_to_device(batch, pl_module.device, 0)

@@ -73,6 +73,10 @@ class Task:
         kept = [i for _, _, i in sorted(turns)[:n]]
         return replace(self, prompts=[self.prompts[i] for i in kept], labels=[self.labels[i] for i in kept])
 
+    def at(self, temperature: float) -> "Task":
+        """The same task, ids drawn at another temperature; a task that takes the likeliest stays as it is."""
+        return replace(self, temperature=temperature) if self.temperature else self
+
     def caption(self, i: int) -> str:
         """What prompt i asks for: its words, or its label."""
         words = [media for _, media in self.prompts[i] if isinstance(media, str)]

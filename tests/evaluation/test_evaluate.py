@@ -69,6 +69,11 @@ def test_the_first_of_a_task_take_turns_over_its_labels():
     assert len(whole.prompts) == 10
 
 
+def test_a_task_is_drawn_at_another_temperature_where_it_draws():
+    assert task("a", "a", "text", temperature=1.0).at(0.3).temperature == 0.3
+    assert task("a", "a", "text").at(0.3).temperature == 0
+
+
 def test_a_caption_is_the_words_or_else_the_label():
     words = task()
     assert words.caption(2) == "a 2"
