@@ -14,7 +14,8 @@ from properties import (
 
 from mot_lightning.generation import GenerationSettings, generate
 from mot_lightning.generation.layout import by_use
-from mot_lightning.sequence import Segment, pack
+from mot_lightning.packing import pack
+from mot_lightning.sequence import Segment
 
 NAMES = ("text", "image", "speech")
 every_image = pytest.mark.parametrize("image", ["norm", "token", "diffusion"])
