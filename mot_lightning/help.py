@@ -52,7 +52,7 @@ GENERATE_OPTIONS = """  --prompt TEXT_OR_FILE    text, or the path of an image o
   --prompts FILE           many: a line each; a .jsonl file has a list of texts and paths a line,
                            where relative paths start from the file's own folder
   --num_samples N          continuations of each prompt (1)
-  --batch_size N           how many are made at once (64): changes memory and time, no sample
+  --batch_size N           how many are made at once (64): changes memory and time, no sample but for rounding
   --modalities a,b         the segments to make, in this order; the model chooses when absent
   --lengths.NAME N         tokens of a segment of a modality, where no stop id ends it
   --guidance G             classifier-free guidance scale of images (2); --guidance.NAME G of one modality

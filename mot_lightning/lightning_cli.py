@@ -95,7 +95,9 @@ class MoTCLI(LightningCLI):
         """
         found = self.config.as_dict()
         module, model = self.model, found["model"]
-        specs = [(found["data"], self.datamodule)]
+        specs: list[
+            tuple[Any, Any]
+        ] = []  # not the data's: what they choose may follow from what stands beside the checkpoint
         if isinstance(module, MoTModule):
             for name, modality in model["modalities"].items():
                 specs += [(modality["codec"], module.codecs[name])]
@@ -135,10 +137,10 @@ class CodecCLI(MoTCLI):
 
 
 def _fill(spec: dict[str, Any], made: Any) -> None:
-    """Write into a class's arguments what it chose where it was given nothing, and mappings that it completed."""
+    """Write into a class's arguments what it chose where it was given nothing."""
     for name, value in spec.get("init_args", {}).items():
         own = getattr(made, name, None)
-        if isinstance(own, dict) or (value is None and isinstance(own, str | int | float | list | tuple)):
+        if value is None and isinstance(own, str | int | float | list | tuple | dict):
             spec["init_args"][name] = own
 
 

@@ -50,12 +50,12 @@ class Optimization:
         return self.final + (1 - self.final) * 0.5 * (1 + math.cos(math.pi * done))
 
     def build(self, model: nn.Module, steps: int, fused: bool) -> tuple[AdamW, LambdaLR]:
-        """The optimizer of a model, and its schedule over so many steps."""
-        matrices = [p for p in model.parameters() if p.dim() >= 2]
-        vectors = [p for p in model.parameters() if p.dim() < 2]
+        """The optimizer of a model's trained weights, and its schedule over so many steps."""
+        trained = [p for p in model.parameters() if p.requires_grad]
+        matrices, vectors = [p for p in trained if p.dim() >= 2], [p for p in trained if p.dim() < 2]
         groups = [{"params": matrices, "weight_decay": self.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
         optimizer = AdamW(groups, lr=self.learning_rate, betas=self.betas, fused=fused)
-        for weight in model.parameters():  # AdamW would wait for a gradient, but all are wanted to load in slices
+        for weight in trained:  # AdamW would wait for a gradient, but all are wanted to load in slices
             step = torch.zeros((), device=weight.device if fused else "cpu")
             moments = {name: torch.zeros_like(weight) for name in ("exp_avg", "exp_avg_sq")}
             optimizer.state[weight] = {"step": step, **moments}

@@ -39,6 +39,13 @@ def test_the_learning_rate_warms_up_and_falls_to_its_last_share():
     assert all(a >= b for a, b in itertools.pairwise(shares[10:]))
 
 
+def test_weights_that_are_not_trained_have_no_moments():
+    model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Linear(3, 2))
+    model[0].requires_grad_(False)
+    optimizer, _ = Optimization().build(model, 10, fused=False)
+    assert set(optimizer.state) == set(model[1].parameters())
+
+
 def test_a_modality_left_out_leaves_the_rest_to_train_and_be_measured(tmp_path, capsys):
     assert run(tmp_path, "fit", *TINY, "--model.modalities.speech=null", "--report.prompts=2") == 0
     said = capsys.readouterr().out

@@ -62,6 +62,8 @@ def test_a_signal_that_comes_before_anyone_saw_the_loss_spoils_no_checkpoint(tmp
     callbacks = [json.loads(failing(*how)[1].partition("=")[2])[0] for how in (
         ("on_train_batch_start", 4, "nan"), ("on_train_batch_end", 5, "SIGTERM"))]  # fmt: skip
     options = ["--metrics.every_n_steps=8", "--allow=failing", f"--trainer.callbacks={json.dumps(callbacks)}"]
-    assert run(tmp_path, "fit", *TINY, *options) == 1
-    assert "the norm of all weights is nan at step 5" in capsys.readouterr().err
+    assert run(tmp_path, "fit", *TINY, *options) == 143
+    said = capsys.readouterr().err
+    assert "last.ckpt is not written: the norm of all weights is nan at step 5" in said
+    assert "stopped by SIGTERM" in said
     assert torch.load(tmp_path / "default/0/checkpoints/last.ckpt", weights_only=True)["global_step"] == 3

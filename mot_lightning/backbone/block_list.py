@@ -1,7 +1,8 @@
 """Global attention on the CPU without a mask over the batch: block after block of queries, one softmax each.
 
 A bidirectional segment sees its document to its own end, a causal run all that stands before it and itself causally;
-both are cut into blocks of queries. Work grows with what is seen, not with what a row could see.
+both are cut into blocks of queries. Work grows with what is seen, not with what a row could see. So does what the
+backward pass needs: up to KEPT numbers are kept for each token, head and layer.
 """
 
 from dataclasses import dataclass

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 EPS = 1e-6
-EPSILON = torch.tensor(EPS)
+EPSILON = torch.tensor(EPS, dtype=torch.float32, device="cpu")  # whatever defaults hold
 
 
 class RMSNorm(nn.Module):

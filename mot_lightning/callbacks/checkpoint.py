@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,10 @@ class Checkpoints(ModelCheckpoint):
         # one rank that fails alone must not wait for the others to save with it
         together = trainer.world_size == 1 or (isinstance(exception, Stopped) and exception.together)
         if trainer.state.fn == "fit" and trainer.optimizers and together:
-            self._write_last(trainer)
+            try:
+                self._write_last(trainer)
+            except Diverged as diverged:  # beside what ended the run
+                print(f"last.ckpt is not written: {diverged}", file=sys.stderr)
 
     def _write_last(self, trainer: Any) -> None:
         assert self.dirpath is not None

@@ -1,5 +1,6 @@
 """How signals end a run: after the step at hand while it trains, so that its checkpoint is whole, else at once."""
 
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -25,13 +26,21 @@ class Stopped(BaseException):  # as KeyboardInterrupt, so that nobody takes it f
         self.number, self.together = number, together
 
 
+def _stopped(number: int, main: int) -> BaseException:
+    """What a signal raises: in a process that loads data, which inherits the handlers, what Python itself would."""
+    if os.getpid() == main:
+        return Stopped(number)
+    return KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number)
+
+
 @contextmanager
 def stoppable() -> Iterator[None]:
     """Signals end what is within at once, in one line; Lightning alone would say nothing and exit with 1."""
 
     def stop(number: int, frame: Any) -> NoReturn:
-        raise Stopped(number)
+        raise _stopped(number, main)
 
+    main = os.getpid()
     previous = {number: signal.signal(number, stop) for number in SIGNALS}
     try:
         yield
@@ -48,6 +57,7 @@ class StopOnSignal(Callback):
 
     def __init__(self) -> None:
         self.received = 0
+        self.main = os.getpid()
         self.previous: dict[int, Any] = {}
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
@@ -59,8 +69,8 @@ class StopOnSignal(Callback):
         self.previous = {}
 
     def _receive(self, number: int, frame: Any) -> None:
-        if self.received:
-            raise Stopped(number)
+        if self.received or os.getpid() != self.main:
+            raise _stopped(number, self.main)
         self.received = number  # never communicate inside a handler: another rank may be mid-step
 
     def _stop_if_asked(self, trainer: Any) -> None:

@@ -5,7 +5,7 @@ Knows documents and contexts; each modality's objective samples its own segments
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -129,7 +129,9 @@ def generate(
     device = next(model.parameters()).device
     numbers = range(len(prompts)) if samples is None else samples
     generators = [generator_for(settings.seed, number, device=device) for number in numbers]
-    with torch.inference_mode(), by_use(model):
+    # a compiled region would be compiled anew for each layer that reads copies
+    layout = nullcontext() if model.backbone.settings.compile else by_use(model)
+    with torch.inference_mode(), layout:
         written = _continue(model, prompts, generators, settings, progress)
     # whoever gets the tokens may learn from them
     return [[segment._replace(tokens=segment.tokens.clone()) for segment in document] for document in written]

@@ -12,21 +12,26 @@ FEW, COPY = 32, 256
 
 @contextmanager
 def by_use(model: nn.Module) -> Iterator[None]:
-    """On the CPU, linear layers read copies of their weights that lie as each product wants them, while it lasts."""
+    """On the CPU, linear layers read copies of their weights that lie as each product wants them, while it lasts.
+
+    It takes room for up to two copies of each weight.
+    """
     kernels = torch.backends.mkldnn.is_available() and not torch.is_autocast_enabled("cpu")
-    layers = [module for module in model.modules() if isinstance(module, nn.Linear) and kernels and _plain(module)]
+    layers = [module for module in model.modules() if kernels and type(module) is nn.Linear and _plain(module)]
     for layer in layers:
         layer.forward = _Copies(layer)  # type: ignore[method-assign, assignment]
     try:
         yield
     finally:
         for layer in layers:
-            layer.__dict__.pop("forward", None)
+            del layer.forward
 
 
 def _plain(layer: nn.Linear) -> bool:
+    """Whether it is nothing but a product with a whole weight in memory."""
     weight = layer.weight.data
-    return type(weight) is Tensor and weight.device.type == "cpu" and weight.dtype == torch.float32
+    whole = type(weight) is Tensor and weight.device.type == "cpu" and weight.dtype == torch.float32
+    return whole and "forward" not in vars(layer)
 
 
 class _Copies:

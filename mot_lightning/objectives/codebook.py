@@ -24,6 +24,7 @@ class CodebookEmbedding(nn.Module):
         self.register_buffer("codes", torch.zeros(v, c))
         self.project = nn.Linear(c, dim)
         self.others = nn.Embedding(tokens.vocab_size - v, dim) if tokens.vocab_size > v else None
+        self.met = False
 
     @torch.no_grad()
     def meet(self, codebook: Tensor) -> None:
@@ -31,6 +32,11 @@ class CodebookEmbedding(nn.Module):
         self.codes.copy_((codebook - codebook.mean(0)) / codebook.std(0).clamp(min=1e-5))
 
     def forward(self, ids: Tensor) -> Tensor:
+        if not self.met and not (self.codes.is_meta or self.codes.any()):  # asked once: the device has to answer
+            raise RuntimeError(
+                "lookup is 'codebook', wanted its codes before the first ids: call the objective's `meet`"
+            )
+        self.met = True
         v = len(self.codes)
         found = self.project(self.codes[ids.clamp(max=v - 1)])  # (..., d)
         if self.others is None:

@@ -156,6 +156,23 @@ def test_a_linear_layer_answers_the_same_from_copies_of_its_weight_and_then_forg
         torch.testing.assert_close(layer(x) - layer.bias, 2 * (expected - layer.bias), **CLOSE)
 
 
+@torch.no_grad()
+def test_a_layer_that_is_more_than_a_product_stays_what_it_is():
+    class Doubled(torch.nn.Linear):
+        def forward(self, x):
+            return 2 * super().forward(x)
+
+    model, x = torch.nn.Sequential(Doubled(4, 6), torch.nn.Linear(6, 4)), torch.randn(5, 4)
+    expected = model(x)
+    with by_use(model):
+        for _ in range(12):
+            torch.testing.assert_close(model(x), expected, **CLOSE)
+            with by_use(model):  # within another
+                torch.testing.assert_close(model(x), expected, **CLOSE)
+        assert "forward" in vars(model[1])
+    assert "forward" not in vars(model[1])
+
+
 def test_what_is_written_can_be_learned_from():
     model = quick()
     (written,) = generate(model, [[]], GenerationSettings(("image", "text"), max_length=4))

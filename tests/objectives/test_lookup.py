@@ -52,10 +52,9 @@ def test_what_the_numbers_of_a_codebook_are_measured_in_does_not_matter(objectiv
 
 def test_a_stop_id_stands_for_nothing_and_has_a_row_of_its_own():
     codes = built(NextToken)
-    before = embedded(codes, [5])
-    codes.meet(torch.randn(5, 3))
-    assert torch.equal(embedded(codes, [5]), before)
-    assert torch.equal(before, codes.embedding.others.weight)
+    for _ in range(2):
+        codes.meet(torch.randn(5, 3))
+        assert torch.equal(embedded(codes, [5]), codes.embedding.others.weight)
     assert built(MaskedToken).embedding.others is None  # which has no stop id
 
 
@@ -100,3 +99,9 @@ def test_what_cannot_be_looked_up_is_refused_in_one_line():
         NextToken(tie=True, lookup="codebook")
     with pytest.raises(ValueError, match=r"^lookup is 'codes', wanted 'table' or 'codebook'$"):
         MaskedToken(lookup="codes")
+
+
+@of_ids
+def test_codes_that_were_never_met_are_not_read(objective):
+    with pytest.raises(RuntimeError, match="wanted its codes before the first ids"):
+        embedded(built(objective), [0])
