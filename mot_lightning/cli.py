@@ -64,11 +64,23 @@ def build_config(arguments: Arguments, base: dict[str, Any], from_checkpoint: bo
         if _trains_codec(layer) and not _trains_codec(config):
             config = {**config, "model": {}}  # a codec is trained in place of a model
         config = merge(config, layer)
+    config = _without_towers_of_the_absent(config, base)
     if from_checkpoint:
         for section in ("data", "model"):
             for line in changes(base.get(section), config.get(section), section):
                 print(line)
     return config
+
+
+def _without_towers_of_the_absent(config: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
+    """A modality of the base that was left out leaves its tower, too: one baseline's file serves all recipes."""
+    model = config.get("model") or {}
+    towers = (model.get("backbone") or {}).get("towers")
+    gone = {*base.get("model", {}).get("modalities", {})} - {*model.get("modalities", {})}
+    if not gone or not isinstance(towers, dict) or not all(isinstance(own, list) for own in towers.values()):
+        return config
+    left = {name: [member for member in own if member not in gone] for name, own in towers.items()}
+    return merge(config, {"model": {"backbone": {"towers": left}}})
 
 
 def _trains_codec(config: dict[str, Any]) -> bool:

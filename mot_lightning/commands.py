@@ -13,6 +13,7 @@ from mot_lightning import run_folder
 from mot_lightning.callbacks.diverged import Diverged
 from mot_lightning.callbacks.stop import Stopped, stoppable
 from mot_lightning.codecs.base import check_codecs
+from mot_lightning.codecs.text import Text
 from mot_lightning.config import ConfigError
 from mot_lightning.lightning_cli import MoTCLI, instantiate
 from mot_lightning.memory import keep_freed_memory
@@ -122,7 +123,15 @@ def _check_data(cli: MoTCLI, command: str) -> None:
         cli.datamodule.prepare_data()
         cli.datamodule.setup("fit")
         for name, codec in cli.model.codecs.items():
-            codec.check(cli.datamodule.media(name, "train")[0])
+            medium = cli.datamodule.media(name, "train")[0]
+            if isinstance(codec, Text) != isinstance(medium, str):
+                wanted = (
+                    "one of texts, as the data hold" if isinstance(medium, str) else "none of texts: the data hold none"
+                )
+                raise ConfigError(f"model.modalities.{name}.codec is {type(codec).__name__}, wanted {wanted}")
+            codec.check(medium)
+        if isinstance(cli.model, MoTModule):
+            cli.datamodule.connect(dict(cli.model.codecs), cli.model.model.grammar)
     except ValueError as error:
         raise ConfigError(str(error)) from error
 

@@ -30,7 +30,7 @@ from mot_lightning.callbacks import (
     StopOnSignal,
 )
 from mot_lightning.codecs.training import CodecModule
-from mot_lightning.config import ConfigError, class_names, did_you_mean, find_class
+from mot_lightning.config import ConfigError, class_names, did_you_mean_setting, find_class
 from mot_lightning.loading import OWN_PACKAGES
 from mot_lightning.module import MoTModule
 from mot_lightning.sharding import FSDP2
@@ -55,12 +55,15 @@ class Parser(LightningArgumentParser):
         )
         if unknown:
             name = ".".join([*keys, *filter(None, unknown.group("group", "a", "b"))])
-            raise ConfigError(f"there is no setting {name!r}{did_you_mean(name.rpartition('.')[2], self._words())}")
+            raise ConfigError(
+                f"there is no setting {name!r}{did_you_mean_setting(name.rpartition('.')[2], self._words())}"
+            )
         raise ConfigError(one_line(message))
 
     def _words(self) -> set[str]:
         """All that a setting may be called."""
-        own = {word for action in self._actions for word in action.dest.split(".")}
+        paths = (action.dest.split(".") for action in self._actions)
+        own = {".".join(path[:n]) for path in paths for n in range(1, len(path) + 1)}
         return own.union(*(inspect.signature(find_class(name)).parameters for name in class_names()))
 
 

@@ -1,6 +1,7 @@
 """A checkpoint from its file, and an object from the config in it. Knows nothing of what they hold."""
 
 import copy
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,6 +28,9 @@ def read_checkpoint(path: Path, what: str = "--ckpt_path") -> dict[str, Any]:
     if not path.is_file():
         raise ConfigError(f"{what} {path} {'is a folder, wanted a file' if path.is_dir() else 'does not exist'}")
     try:
+        with zipfile.ZipFile(path) as archive:  # the loader itself does not look at check sums
+            if damaged := archive.testzip():
+                raise zipfile.BadZipFile(damaged)
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a damaged archive raises
         raise ConfigError(f"{what} {path} cannot be read: damaged, or no checkpoint ({type(error).__name__})") from None

@@ -137,6 +137,11 @@ def test_every_setting_is_listed_with_its_type_and_default(capsys):
         (["fit", "--data.batch_size=x"], ["batch_size is x, wanted a whole number"]),
         (["fit", "--data.documents={}"], ["--data.documents is {}, which changes nothing"]),
         (["fit", "--trainer.gradient_clip_val=x"], ["trainer.gradient_clip_val is x, wanted a ", " or null"]),
+        (["fit", "--max_steps=3"], ["no setting 'max_steps', did you mean trainer.max_steps?"]),
+        (["fit", "--model.modalities.text.codec=LogMelUnits"], ["codec is LogMelUnits, wanted one of texts"]),
+        (["fit", "--model.modalities.speech.codec=Bytes"], ["codec is Bytes, wanted none of texts"]),
+        (["fit", "--model.modalities.speech.codec.vocab_size=0"], ["vocab_size is 0, wanted at least 2 units"]),
+        (["fit", "--data.guided=[video]"], ["data.guided names 'video', wanted some of image, speech, text"]),
         (["fit", "--report.prompts=x"], ["report.prompts is x, wanted a whole number or null"]),
         (["fit", "--report.temperature=-1"], ["report.temperature is -1.0, wanted a number of 0 or more, or null"]),
         (["fit", "--model.backbone.compile=3"], ["compile is 3, wanted true or false"]),
@@ -243,7 +248,7 @@ def test_a_run_folder_holds_everything(trained):
 def test_a_run_that_goes_on_with_other_data_may_be_asked_what_it_learned_before(tmp_path, capsys, trained):
     arguments = ["--data.row_length=256", "--data.condition_dropout=0", "--trainer.max_steps=7", "--report.prompts=0"]
     assert run(tmp_path, "fit", f"--ckpt_path={trained / 'checkpoints/last.ckpt'}", *arguments) == 0
-    assert "data.row_length: 128 -> 256" in capsys.readouterr().out
+    assert "data.row_length: None -> 256" in capsys.readouterr().out
     checkpoint = torch.load(tmp_path / "default/0/checkpoints/last.ckpt", weights_only=True)
     assert checkpoint["trained"] == {"row_length": 256, "alone": ["image"]}
     assert Trained(128, ("a", "c")).and_then(Trained(64, ("b", "c"))) == Trained(128, ("a", "b", "c"))
@@ -383,3 +388,10 @@ def test_a_run_that_another_overtook_takes_the_next_number(tmp_path, monkeypatch
 def test_validate_prints_its_losses(trained, tmp_path, capsys):
     assert run(tmp_path, "validate", f"--ckpt_path={trained / 'checkpoints/last.ckpt'}") == 0
     assert re.search(r"^val/image/loss +\d+\.\d+$", capsys.readouterr().out, re.MULTILINE)
+
+
+@pytest.mark.parametrize("left_out", ["--config=conf/chameleon.yaml", "--model.modalities.speech=null"])
+def test_a_baseline_goes_with_a_recipe_of_fewer_modalities(capsys, tmp_path, left_out):
+    assert run(tmp_path, "fit", left_out, "--config=conf/backbone/dense.yaml", "--print_config") == 0
+    towers = yaml.safe_load(capsys.readouterr().out)["model"]["backbone"]["towers"]
+    assert towers == {"all": ["image", "text"]}

@@ -50,6 +50,8 @@ class LogMelUnits(MelCodec):
         griffin_lim_iterations: int = 32,
         max_length: int = 128,
     ) -> None:
+        if vocab_size < 2:
+            raise ValueError(f"vocab_size is {vocab_size}, wanted at least 2 units")
         super().__init__(sample_rate, n_mels, hop_ms, frames, griffin_lim_iterations)
         self.vocab_size, self.max_length = vocab_size, max_length
         self.register_buffer("centroids", torch.zeros(vocab_size, frames * n_mels))

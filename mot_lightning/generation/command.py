@@ -216,8 +216,9 @@ def _settings(module: MoTModule, options: dict[str, Any]) -> GenerationSettings:
     grammar = module.model.grammar
     by_name = {name: settings.scale(name, grammar.causal[name]) for name in grammar.names}
     if scale not in (None, 1) and all(own == 1 for own in by_name.values()):
-        names = ", ".join(grammar.names)
-        raise ConfigError(f"--guidance is {scale}, wanted MODALITY={scale}, one of {names}: none is made as a whole")
+        known = " or ".join(f"--guidance.{name} {scale}" for name in grammar.names if module.guides(name))
+        wanted = f"{known}: no modality is made as a whole" if known else "1: the model was not trained for any"
+        raise ConfigError(f"--guidance is {scale}, wanted {wanted}")
     if scale is None:  # nobody asked: only where it can be
         by_name = {name: own if module.guides(name) else 1.0 for name, own in by_name.items()}
         if not any(map(module.guides, by_name)):
