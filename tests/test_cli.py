@@ -3,6 +3,7 @@
 import json
 import re
 import struct
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -395,3 +396,11 @@ def test_a_baseline_goes_with_a_recipe_of_fewer_modalities(capsys, tmp_path, lef
     assert run(tmp_path, "fit", left_out, "--config=conf/backbone/dense.yaml", "--print_config") == 0
     towers = yaml.safe_load(capsys.readouterr().out)["model"]["backbone"]["towers"]
     assert towers == {"all": ["image", "text"]}
+
+
+def test_the_three_lines_of_the_readme_run(trained):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (lines,) = re.findall(r"(    from mot_lightning\.module import MoTModule\n(?:    .+\n)+)", readme)
+    found = {}
+    exec(textwrap.dedent(lines).replace("runs/default/0", str(trained)), found)
+    assert len(found["images"]) == 2
