@@ -102,7 +102,11 @@ def _fit(cli: MoTCLI, checkpoint: dict[str, Any] | None, path: Path | None, fold
     if finished:  # Lightning trains nothing, calls no hook
         cli.trainer.save_checkpoint(last)
         cli.trainer.validate(cli.model, cli.datamodule, verbose=False)
-    cli.trainer.test(cli.model, cli.datamodule, verbose=False)
+    try:
+        cli.trainer.test(cli.model, cli.datamodule, verbose=False)
+    except Stopped as stopped:
+        print(f"\n{stopped}; judge with: python -m mot_lightning test --ckpt_path {last}", file=sys.stderr)
+        raise SystemExit(128 + stopped.number) from None
 
 
 def _check_attention(cli: MoTCLI, command: str) -> None:

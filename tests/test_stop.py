@@ -35,6 +35,13 @@ def test_where_nothing_is_to_be_finished_a_signal_ends_a_command_at_once(
     assert "Traceback" not in said
 
 
+def test_a_signal_that_ends_the_judging_of_a_run_says_how_to_judge_it(tmp_path, capsys):
+    assert run(tmp_path, "fit", *TINY, *failing("on_test_batch_end", 6, "SIGINT")) == 130
+    kept = tmp_path / "default/0/checkpoints/last.ckpt"
+    assert f"stopped by SIGINT; judge with: python -m mot_lightning test --ckpt_path {kept}" in capsys.readouterr().err
+    assert kept.is_file()
+
+
 @pytest.mark.parametrize(
     ("every", "step", "said"),
     [
