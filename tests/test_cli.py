@@ -199,6 +199,13 @@ def test_damaged_and_foreign_checkpoints_are_refused(capsys, tmp_path, trained):
     assert "cut.ckpt" in refusal(capsys, tmp_path, "test", f"--ckpt_path={tmp_path / 'cut.ckpt'}")
     torch.save({"state_dict": {}}, tmp_path / "other.ckpt")
     assert "other.ckpt" in refusal(capsys, tmp_path, "test", f"--ckpt_path={tmp_path / 'other.ckpt'}")
+    flipped = bytearray((trained / "checkpoints/last.ckpt").read_bytes())
+    middle = slice(len(flipped) // 2, len(flipped) // 2 + 100)
+    flipped[middle] = bytes(
+        255 - byte for byte in flipped[middle]
+    )  # no longer what was written, and of the same length
+    (tmp_path / "flipped.ckpt").write_bytes(flipped)
+    assert "damaged" in refusal(capsys, tmp_path, "test", f"--ckpt_path={tmp_path / 'flipped.ckpt'}")
     checkpoint = torch.load(trained / "checkpoints/last.ckpt", weights_only=True)
     checkpoint["config"]["model"]["backbone"]["dim"] = 32
     torch.save(checkpoint, tmp_path / "wider.ckpt")
