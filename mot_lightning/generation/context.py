@@ -138,11 +138,8 @@ class _Part:
 
     def __init__(self, cache: Tensor, rows: slice, place: Tensor, reach: Tensor, x: Tensor) -> None:
         start, end = int(place.min()), int(place.max()) + 1
-        self.rows, self.seen, self.new = (
-            rows,
-            cache[..., :end, :].unbind(),
-            cache[..., start:end, :].unbind(),
-        )  # by layer
+        self.rows = rows
+        self.seen, self.new = cache[..., :end, :].unbind(), cache[..., start:end, :].unbind()  # by layer
         self.index: tuple[Tensor, slice, Tensor] | None = None
         self.mask: Tensor | None = None
         if end - start > place.shape[1]:  # not all begin at one slot

@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-FEW, COPY = 32, 256
+COPY = 256  # rows whose products save about what a copy of the weight costs
+FEW = 32  # up to so many rows only wait for the weight: they count as many
 
 
 @contextmanager
@@ -38,7 +39,7 @@ class _Copies:
     """A linear layer with its weight in two orders, each made once it has been asked for often enough to pay.
 
     One row reads a wide weight input by input, in long runs; several take oneDNN's blocks, under PyTorch's private
-    names, a fifth faster than the plain product.
+    names, faster than the plain product.
     """
 
     def __init__(self, layer: nn.Linear) -> None:
@@ -62,6 +63,6 @@ class _Copies:
         return F.linear(x, self.weight, self.bias)
 
     def _pays(self, order: str, rows: int) -> bool:
-        """A copy costs about what it saves over COPY rows; up to FEW of them only wait for the weight, however many."""
+        """Whether enough rows have come by for a copy."""
         self.saved[order] += max(FEW, rows)
         return self.saved[order] > COPY
