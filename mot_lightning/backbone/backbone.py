@@ -83,7 +83,7 @@ class Backbone(nn.Module):
         live = [i for i, size in enumerate(sizes) if size or torch.is_grad_enabled()]
         sizes = [sizes[i] for i in live]
         angles = rope(self._place(position, counts), settings.head_size, settings.rope_base, settings.rope_scaling)
-        places = Places(live, sizes, per_modality, *angles)
+        places = Places(live, sizes, per_modality, *(angle[:, None, None] for angle in angles))
         xs = list(x.split(sizes))  # one (n, d) for each tower, to the end
         for layer in self.layers:
             if settings.activation_checkpointing and torch.is_grad_enabled():

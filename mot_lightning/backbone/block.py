@@ -24,8 +24,8 @@ class Places(NamedTuple):
     live: list[int]  # towers that take part
     sizes: list[int]  # tokens of each
     counts: dict[str, int]  # tokens of each modality
-    cos: Tensor  # (N, e)
-    sin: Tensor  # (N, e)
+    cos: Tensor  # (N, 1, 1, e), for queries and keys and all their heads
+    sin: Tensor  # (N, 1, 1, e)
 
 
 class Block(nn.Module):
@@ -79,12 +79,12 @@ class Block(nn.Module):
 
     def _turn(self, qkv: Tensor, towers: list[TowerLayer], places: Places) -> tuple[Tensor, ...]:
         """QK-norm and rotation of queries and keys, out of (N, h + 2 kv_heads, e)."""
-        own = [tower.qk_norm() for tower in towers if tower.qk_norm]
+        own: list[Tensor] = [tower.qk_norm.gain for tower in towers if tower.qk_norm]
         if own:
-            gains = torch.stack(own) if len(own) > 1 else own[0][None]  # (towers, 2, e)
+            gains = (torch.stack(own) if len(own) > 1 else own[0]).view(len(own), 2, -1)  # (towers, 2, e)
             return norm_and_rotate(qkv, self.heads, gains, places.cos, places.sin, places.sizes)
         q, k, v = qkv.split_with_sizes([*self.heads, self.heads[1]], dim=1)
-        cos, sin = places.cos[:, None], places.sin[:, None]
+        cos, sin = places.cos[:, 0], places.sin[:, 0]
         return rotate(q, cos, sin), rotate(k, cos, sin), v
 
 

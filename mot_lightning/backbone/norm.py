@@ -32,9 +32,9 @@ def rms_norm(x: Tensor, gain: Tensor | None = None) -> Tensor:
 
 def inverse_rms(x: Tensor) -> Tensor:
     """What x (..., d) is multiplied by, (..., 1)."""
-    square = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_()
+    length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
     # a number of Python's would be made a tensor, and converted, each time
-    return torch.add(EPSILON, square, alpha=1 / x.shape[-1]).rsqrt_()
+    return torch.addcmul(EPSILON, length, length, value=1 / x.shape[-1]).rsqrt_()
 
 
 class _RMSNorm(torch.autograd.Function):

@@ -12,15 +12,13 @@ def rope(position: Tensor, head_dim: int, base: float = 10_000.0, scaling: float
             equal, nothing tells them from one position.
         scaling: positions are divided by it.
     """
-    frequency = base ** (
-        -torch.arange(0, head_dim, 2, device=position.device, dtype=torch.float32) / head_dim
-    )  # (e/2,)
+    # base to the power of 0, -2 / e, -4 / e, ...
+    frequency = torch.logspace(0, 2 / head_dim - 1, head_dim // 2, base, device=position.device)  # (e/2,)
     if position.dim() == 2:
         position = position.repeat(1, head_dim // 4)  # (n, e/2): row, column, row, ...
-    angle = (position.view(len(position), -1).float() / scaling * frequency).repeat(1, 2)  # (n, e)
-    sign = torch.ones(head_dim, device=position.device)
-    sign[: head_dim // 2] = -1
-    return angle.cos(), angle.sin() * sign
+    angle = position.view(len(position), -1).float() / scaling * frequency  # (n, e/2)
+    cos, sin = angle.cos(), angle.sin()
+    return torch.cat([cos, cos], dim=1), torch.cat([-sin, sin], dim=1)
 
 
 def grid_position(position: Tensor, grid: tuple[int, int] | None) -> Tensor:

@@ -14,6 +14,8 @@ from mot_lightning.backbone.moe import Experts
 from mot_lightning.backbone.norm import RMSNorm, rms_norm
 from mot_lightning.backbone.settings import BackboneSettings, Part
 
+Branch = Literal["attention", "ffn"]
+
 # the modules of a layer that each part of `untie` stands for
 MODULES: dict[Part, tuple[str, ...]] = {
     "ffn": ("ffn",),
@@ -56,11 +58,7 @@ class QKGains(nn.Module):
 
     def __init__(self, head_dim: int) -> None:
         super().__init__()
-        self.query = nn.Parameter(torch.ones(head_dim))
-        self.key = nn.Parameter(torch.ones(head_dim))
-
-    def forward(self) -> Tensor:
-        return torch.stack([self.query, self.key])  # (2, e)
+        self.gain = nn.Parameter(torch.ones(2 * head_dim))  # of queries, then of keys: a vector, so without decay
 
 
 class TowerLayer(nn.Module):
@@ -90,7 +88,7 @@ class TowerLayer(nn.Module):
         self.ffn_norm = RMSNorm(dim)
         hidden = settings.hidden
         self.ffn: nn.Module = experts.build(dim, hidden) if experts else SwiGLU(dim, hidden)
-        self.dropout = nn.Dropout(settings.dropout) if settings.dropout else nn.Identity()
+        self.dropout = nn.Dropout(settings.dropout) if settings.dropout else None
         self.adapt = nn.ModuleDict({m: AdaptiveNorm(dim) for m in modalities if m in conditioned})
 
     def tie(self, other: "TowerLayer", parts: list[Part]) -> None:
@@ -134,12 +132,20 @@ class TowerLayer(nn.Module):
         """What follows the global attention: W_O, residual, feed-forward, residual (MoT, eq. 1 and 3)."""
         branch = self.output(gathered.flatten(1))  # (n, d)
         branch = branch if self.pre else _norm(branch, self.attention_norm, modulation, "attention")
-        x = _add(x, self.dropout(branch), modulation, "attention")  # (n, d)
+        x = self._add(x, branch, modulation, "attention")  # (n, d)
         if self.pre:
             branch = self.ffn(_norm(x, self.ffn_norm, modulation, "ffn"))
         else:
             branch = _norm(self.ffn(x), self.ffn_norm, modulation, "ffn")
-        return _add(x, self.dropout(branch), modulation, "ffn")  # (n, d)
+        return self._add(x, branch, modulation, "ffn")  # (n, d)
+
+    def _add(self, x: Tensor, y: Tensor, modulation: list[Modulation], branch: Branch) -> Tensor:
+        """The residual stream and what a branch made of it, where there is a modulation times its gate."""
+        y = self.dropout(y) if self.dropout else y
+        if not modulation:
+            return x + y
+        parts = zip(_runs(x, modulation), _runs(y, modulation), modulation, strict=True)
+        return _joined([torch.addcmul(own, other, getattr(m, branch)[2]) for own, other, m in parts])
 
 
 def cat_rows(parts: list[Tensor]) -> Tensor:
@@ -147,21 +153,11 @@ def cat_rows(parts: list[Tensor]) -> Tensor:
     return torch.cat(parts) if len(parts) > 1 else parts[0]
 
 
-Branch = Literal["attention", "ffn"]
-
-
 def _norm(x: Tensor, norm: RMSNorm, modulation: list[Modulation], branch: Branch) -> Tensor:
     if not modulation:
         return norm(x)
     parts = zip(_runs(rms_norm(x), modulation), modulation, strict=True)
     return _joined([torch.addcmul(getattr(m, branch)[0], unit, getattr(m, branch)[1]) for unit, m in parts])
-
-
-def _add(x: Tensor, y: Tensor, modulation: list[Modulation], branch: Branch) -> Tensor:
-    if not modulation:
-        return x + y
-    parts = zip(_runs(x, modulation), _runs(y, modulation), modulation, strict=True)
-    return _joined([torch.addcmul(own, other, getattr(m, branch)[2]) for own, other, m in parts])
 
 
 def _runs(x: Tensor, modulation: list[Modulation]) -> list[Tensor]:

@@ -16,12 +16,13 @@ Heads = tuple[int, int]  # of queries, and of keys and of values
 def norm_and_rotate(
     qkv: Tensor, heads: Heads, gains: Tensor, cos: Tensor, sin: Tensor, sizes: Sequence[int]
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Queries and keys, RMS-normalised, times their tower's gains, turned by the angles that `rope` made (N, e).
+    """Queries and keys, RMS-normalised, times their tower's gains, turned by the angles that `rope` made.
 
     Args:
         qkv: (N, h + 2 kv_heads, e).
         heads: h and kv_heads.
         gains: (towers, 2, e) of queries and keys.
+        cos, sin: (N, 1, 1, e).
         sizes: tokens of each tower, in the order of qkv.
 
     Returns:
@@ -31,7 +32,6 @@ def norm_and_rotate(
     if len(sizes) > 1:
         gain = torch.cat([own.expand(n, -1, -1) for own, n in zip(gains, sizes, strict=True)])
     gain = gain[:, :, None]  # (N, 2, 1, e)
-    cos, sin = (angle.view(len(angle), 1, 1, -1) for angle in (cos, sin))  # (N, 1, 1, e)
     if torch.is_grad_enabled() and not qkv.is_cuda:
         return _NormAndRotate.apply(qkv, gains, gain, cos, sin, heads, sizes)
     groups = zip(_groups(qkv, heads), _gains(gain, heads), strict=True)

@@ -64,16 +64,21 @@ class Context:
             counts: (r,) how many of its tokens each sequence means; none means all.
         """
         r, n, _ = x.shape
-        self._reserve(int(self.lengths.max()) + n)
+        lengths = self.lengths.tolist()
+        self._reserve(max(lengths) + n)
         place = self.lengths[:, None] + torch.arange(n)  # (r, n)
         reach = place  # the last key that each token sees
         if not causal:
             meant = torch.full_like(self.lengths, n) if counts is None else counts.cpu()
             reach = (self.lengths + meant.clamp(min=1) - 1)[:, None].expand(r, n)
-        parts = [_Part(self.cache[:, :, rows], rows, place[rows], reach[rows], x) for rows in self._rows(n)]
+        parts = [
+            _Part(self.cache[:, :, rows], rows, (min(lengths[rows]), max(lengths[rows]) + n), place[rows], reach[rows])
+            for rows in _calls(lengths, n)
+        ]
 
         def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            q, k, v = (y.view(r, n, *y.shape[1:]).transpose(1, 2) for y in (q, k, v))  # (r, h, n, e)
+            # (r, h, n, e)
+            q, k, v = (y.unflatten(0, (r, n)).transpose(1, 2) if n > 1 else y[:, :, None] for y in (q, k, v))
             if len(parts) == 1:
                 return parts[0].attend(layer, q, k, v)
             return torch.cat([part.attend(layer, q[part.rows], k[part.rows], v[part.rows]) for part in parts])
@@ -108,13 +113,6 @@ class Context:
     def speaking(self, modality: str, causal: bool) -> "Voice":
         return Voice(self, modality, causal)
 
-    def _rows(self, n: int) -> list[slice]:
-        """Neighbouring sequences that n tokens each are attended to for at once: all, or those of one length."""
-        lengths = self.lengths.tolist()
-        ends = [i for i in range(1, len(lengths)) if lengths[i] != lengths[i - 1]]
-        runs = [slice(start, end) for start, end in zip([0, *ends], [*ends, len(lengths)], strict=True)]
-        return runs if len(lengths) * n >= WORTH_A_CALL * len(runs) else [slice(0, len(lengths))]
-
     def _reserve(self, length: int) -> None:
         """Room for so many tokens; it doubles, so that growing by one seldom copies."""
         capacity = self.cache.shape[4]
@@ -127,40 +125,50 @@ class Context:
             one.cache = F.pad(one.cache, (0, 0, 0, max(0, two.cache.shape[4] - one.cache.shape[4])))
 
 
+def _calls(lengths: list[int], n: int) -> list[slice]:
+    """Neighbouring sequences that n tokens each are attended to for at once: all, or those of one length."""
+    ends = [i for i in range(1, len(lengths)) if lengths[i] != lengths[i - 1]]
+    runs = [slice(start, end) for start, end in zip([0, *ends], [*ends, len(lengths)], strict=True)]
+    return runs if len(lengths) * n >= WORTH_A_CALL * len(runs) else [slice(0, len(lengths))]
+
+
 class _Part:
     """Some of the sequences, all of whose tokens one call of the attention serves in each layer.
 
     Args:
         cache: of these sequences, (depth, 2, r, kv_heads, capacity, e).
+        span: first slot of the tokens, and the one after the last.
         place: (r, n) slots of the tokens, beyond the lengths: no trace until they move.
         reach: (r, n) the last slot that each token sees.
     """
 
-    def __init__(self, cache: Tensor, rows: slice, place: Tensor, reach: Tensor, x: Tensor) -> None:
-        start, end = int(place.min()), int(place.max()) + 1
+    def __init__(self, cache: Tensor, rows: slice, span: tuple[int, int], place: Tensor, reach: Tensor) -> None:
+        start, end = span
         self.rows = rows
-        self.seen, self.new = cache[..., :end, :].unbind(), cache[..., start:end, :].unbind()  # by layer
+        cache = cache.flatten(0, 1)  # keys and values by turns, of layer after layer
+        self.seen, self.new = cache[..., :end, :].unbind(), cache[..., start:end, :].unbind()
         self.index: tuple[Tensor, slice, Tensor] | None = None
         self.mask: Tensor | None = None
         if end - start > place.shape[1]:  # not all begin at one slot
-            sequence = torch.arange(len(place), device=x.device)[:, None]
-            self.new, self.index = cache.unbind(), (sequence, slice(None), place.to(x.device))
+            sequence = torch.arange(len(place), device=cache.device)[:, None]
+            self.new, self.index = cache.unbind(), (sequence, slice(None), place.to(cache.device))
         if int(reach.min()) < end - 1:
-            hidden = (torch.arange(end) > reach[..., None]).to(x.device)
+            hidden = (torch.arange(end) > reach[..., None]).to(cache.device)
             # additive, so that no layer has to convert it
-            self.mask = x.new_zeros(hidden.shape).masked_fill_(hidden, -torch.inf)[:, None]  # (r, 1, n, end)
+            self.mask = cache.new_zeros(hidden.shape).masked_fill_(hidden, -torch.inf)[:, None]  # (r, 1, n, end)
 
     def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Keeps k and v (r, kv_heads, n, e) and gives what q (r, h, n, e) gathered, (r n, h, e)."""
-        for new, x in zip(self.new[layer].unbind(), (k, v), strict=True):
+        own = slice(2 * layer, 2 * layer + 2)
+        for new, x in zip(self.new[own], (k, v), strict=True):
             if self.index is None:
                 new.copy_(x)
             else:
                 new[self.index] = x.transpose(1, 2)
-        keys, values = self.seen[layer].unbind()
+        keys, values = self.seen[own]
         shared = keys.shape[1] != q.shape[1]
         out = F.scaled_dot_product_attention(q, keys, values, attn_mask=self.mask, enable_gqa=shared)
-        return out.transpose(1, 2).flatten(0, 1)  # (r n, h, e)
+        return out.transpose(1, 2).flatten(0, 1) if out.shape[2] > 1 else out[:, :, 0]  # (r n, h, e)
 
 
 class Voice:
