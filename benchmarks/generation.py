@@ -25,7 +25,7 @@ os.environ["TQDM_DISABLE"] = "1"  # theirs draws a bar for each sample
 
 import torch
 from loguru import logger
-from paired import DEVICE, begin, flops, ratio, write
+from paired import BUDGET, DEVICE, begin, flops, ratio, write
 from transfusion_pytorch import Transfusion
 
 from mot_lightning.backbone import BackboneSettings
@@ -89,9 +89,7 @@ def ours(dim: int, depth: int, side: int, steps: int, length: int, prompts: Prom
 
 
 def main() -> None:
-    arguments = begin(
-        __doc__, device=DEVICE, budget={"type": float, "default": 40.0, "help": "seconds of each comparison"}
-    )
+    arguments = begin(__doc__, device=DEVICE, budget=BUDGET)
     logger.disable("transfusion_pytorch")  # says where each sample stops
     budget, *size = (0.2, 64, 2, 4, 3, 8) if arguments.quick else (arguments.budget, 256, 8, 16, 8, 64)
     torch.manual_seed(0)

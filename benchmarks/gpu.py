@@ -13,7 +13,7 @@ from collections.abc import Callable
 import torch
 from backbone import NAMES, packed, step
 from lightning.fabric.utilities import move_data_to_device
-from paired import begin, ratio, seconds, write
+from paired import BUDGET, begin, ratio, seconds, write
 
 from mot_lightning.backbone import Backbone, BackboneSettings
 from mot_lightning.sequence import InterleavedBatch
@@ -57,7 +57,7 @@ def main() -> None:
         dim={"type": int, "default": 2048},
         depth={"type": int, "default": 24},
         tokens={"type": int, "default": 32_768, "help": "in a step"},
-        budget={"type": float, "default": 30.0, "help": "seconds of each comparison"},
+        budget=BUDGET,
     )
     device = gpu(arguments.quick)
     dim, depth, tokens, document = arguments.dim, arguments.depth, arguments.tokens, DOCUMENT

@@ -126,6 +126,7 @@ def flops(run: Callable[[], Any]) -> int:
     return counter.get_total_flops()
 
 
+BUDGET: dict[str, Any] = {"type": float, "default": 40.0, "help": "seconds of each comparison"}
 DEVICE: dict[str, Any] = {"type": torch.device, "default": torch.device("cpu"), "help": "both run there"}
 
 

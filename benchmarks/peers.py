@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from lightning.fabric.utilities import move_data_to_device
-from paired import DEVICE, begin, flops, ratio, write
+from paired import BUDGET, DEVICE, begin, flops, ratio, write
 from torch import Tensor
 from transfusion_pytorch import Transfusion
 
@@ -87,9 +87,7 @@ def ours(dim: int, depth: int, documents: list[Document], device: torch.device) 
 
 
 def main() -> None:
-    arguments = begin(
-        __doc__, device=DEVICE, budget={"type": float, "default": 40.0, "help": "seconds of each comparison"}
-    )
+    arguments = begin(__doc__, device=DEVICE, budget=BUDGET)
     budget, depth = (0.2, 2) if arguments.quick else (arguments.budget, DEPTH)
     cases = {"uniform_256": (256, uniform(4)), "uniform_512": (512, uniform(2)), "ragged_256": (256, ragged())}
     if arguments.quick:
