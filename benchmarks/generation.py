@@ -1,6 +1,6 @@
 """Generation by transfusion-pytorch over ours: equal width, depth, heads, prompts, lengths and network evaluations.
 
-    uv run --group bench python benchmarks/generation.py [--json FILE] [--threads N] [--quick]
+    uv run --group bench python benchmarks/generation.py [--device cuda] [--json FILE] [--threads N] [--quick]
 
 Both have dim 256, depth 8, 4 heads of 64, feed-forward networks of 682, a vocabulary of 256 and random weights. Theirs
 is one dense transformer, ours a mixture of two; a token passes as many weights in both. Three cases:
@@ -13,7 +13,8 @@ is one dense transformer, ours a mixture of two; a token passes as many weights 
 
 Theirs samples with its key-value cache (`sample_many`; its `sample_one` reads a prompt that ends in an image's begin
 token anew at each step) and its defaults otherwise, ours as `generate` does. They spend more: their adaptive norm is
-computed for each token, ours for each image. So the same ratio per FLOP stands beside each.
+computed for each token, ours for each image. So the same ratio per FLOP stands beside each; FLOPs are counted on the
+CPU, wherever it is timed.
 """
 
 import os
@@ -24,7 +25,7 @@ os.environ["TQDM_DISABLE"] = "1"  # theirs draws a bar for each sample
 
 import torch
 from loguru import logger
-from paired import begin, flops, ratio, write
+from paired import BUDGET, DEVICE, begin, flops, ratio, write
 from transfusion_pytorch import Transfusion
 
 from mot_lightning.backbone import BackboneSettings
@@ -36,9 +37,10 @@ from mot_lightning.sequence import Segment, Tokens
 VOCABULARY, CHANNELS, HEAD, GUIDANCE, PROMPT = 256, 16, 64, 3.0, 32
 
 Run = Callable[[], Any]
+Prompts = list[torch.Tensor]  # on the device where they are to be continued
 
 
-def theirs(dim: int, depth: int, side: int, steps: int, length: int, prompts: list[torch.Tensor]) -> dict[str, Run]:
+def theirs(dim: int, depth: int, side: int, steps: int, length: int, prompts: Prompts) -> dict[str, Run]:
     torch.manual_seed(0)
     model = Transfusion(
         num_text_tokens=VOCABULARY,
@@ -46,7 +48,8 @@ def theirs(dim: int, depth: int, side: int, steps: int, length: int, prompts: li
         modality_default_shape=(side, side),
         transformer={"dim": dim, "depth": depth, "dim_head": HEAD, "heads": dim // HEAD},
         odeint_kwargs={"method": "euler"},
-    ).eval()
+    )
+    model.to(prompts[0].device).eval()
 
     def images(n: int) -> Run:
         return lambda: model.sample_many(
@@ -62,12 +65,12 @@ def theirs(dim: int, depth: int, side: int, steps: int, length: int, prompts: li
     return {"image_cfg": images(1), "image_batch4": images(4), "text_decode": text}
 
 
-def ours(dim: int, depth: int, side: int, steps: int, length: int, prompts: list[torch.Tensor]) -> dict[str, Run]:
+def ours(dim: int, depth: int, side: int, steps: int, length: int, prompts: Prompts) -> dict[str, Run]:
     settings = BackboneSettings(dim=dim, depth=depth, heads=dim // HEAD, ffn_dim=int(dim * 8 / 3))  # theirs
     objectives = {"text": NextToken(), "image": FlowMatching(steps=steps)}
     tokens = {"text": Tokens(vocab_size=VOCABULARY), "image": Tokens(latent_dim=CHANNELS, length=side**2)}
     torch.manual_seed(0)
-    model = MixtureOfTransformers(objectives, tokens, "text", settings).eval()
+    model = MixtureOfTransformers(objectives, tokens, "text", settings).to(prompts[0].device).eval()
     documents = [[Segment("text", prompt)] for prompt in prompts]
     guided = GenerationSettings(("image",), guidance=GUIDANCE)
 
@@ -86,15 +89,16 @@ def ours(dim: int, depth: int, side: int, steps: int, length: int, prompts: list
 
 
 def main() -> None:
-    arguments = begin(__doc__)
+    arguments = begin(__doc__, device=DEVICE, budget=BUDGET)
     logger.disable("transfusion_pytorch")  # says where each sample stops
-    budget, *size = (0.2, 64, 2, 4, 3, 8) if arguments.quick else (40.0, 256, 8, 16, 8, 64)
+    budget, *size = (0.2, 64, 2, 4, 3, 8) if arguments.quick else (arguments.budget, 256, 8, 16, 8, 64)
     torch.manual_seed(0)
     prompts = [torch.randint(VOCABULARY, (PROMPT,)) for _ in range(4)]
     figures: dict[str, float] = {}
-    own, them = ours(*size, prompts), theirs(*size, prompts)
+    counted = [make(*size, prompts) for make in (theirs, ours)]
+    them, own = (make(*size, [prompt.to(arguments.device) for prompt in prompts]) for make in (theirs, ours))
     for case, run in own.items():
-        spent, needed = flops(them[case]), flops(run)
+        spent, needed = (flops(runs[case]) for runs in counted)
         slower = ratio(them[case], run, budget)
         figures |= {
             f"peer_{case}": slower,

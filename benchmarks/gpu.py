@@ -12,7 +12,8 @@ from collections.abc import Callable
 
 import torch
 from backbone import NAMES, packed, step
-from paired import begin, ratio, seconds, write
+from lightning.fabric.utilities import move_data_to_device
+from paired import BUDGET, begin, ratio, seconds, write
 
 from mot_lightning.backbone import Backbone, BackboneSettings
 from mot_lightning.sequence import InterleavedBatch
@@ -35,11 +36,11 @@ def measured_peak(device: torch.device, dtype: torch.dtype) -> float:
     return max(2 * n**3 / seconds(lambda: a @ b) for _ in range(10))
 
 
-def on(device: torch.device, batch: InterleavedBatch) -> InterleavedBatch:
-    layout = batch.layout
-    return batch._replace(layout=layout._replace(**{
-        name: value.to(device) for name, value in layout._asdict().items() if isinstance(value, torch.Tensor)
-    }))  # fmt: skip
+def gpu(quick: bool) -> torch.device:
+    """The CUDA device, or the CPU, to see that a benchmark runs."""
+    if not torch.cuda.is_available() and not quick:
+        raise SystemExit("no CUDA device is here, wanted one (--quick runs anywhere)")
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def autocast(run: Callable[[], None], device: torch.device) -> Callable[[], None]:
@@ -56,10 +57,9 @@ def main() -> None:
         dim={"type": int, "default": 2048},
         depth={"type": int, "default": 24},
         tokens={"type": int, "default": 32_768, "help": "in a step"},
+        budget=BUDGET,
     )
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if device.type == "cpu" and not arguments.quick:
-        raise SystemExit("no CUDA device is here, wanted one (--quick runs anywhere)")
+    device = gpu(arguments.quick)
     dim, depth, tokens, document = arguments.dim, arguments.depth, arguments.tokens, DOCUMENT
     if arguments.quick:
         dim, depth, tokens, document = 64, 2, 1024, 256
@@ -73,11 +73,11 @@ def main() -> None:
             model = Backbone(settings, names)
         batch = packed(model, [document] * (tokens // document), document)
         work = model_flops(model, batch)
-        runs[name] = autocast(step(model, on(device, batch)), device)
+        runs[name] = autocast(step(model, move_data_to_device(batch, device)), device)
     card = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
     peak = next((value for name, value in PEAKS.items() if name in card), None)
     peak = peak or measured_peak(device, torch.bfloat16)
-    budget = 0.2 if arguments.quick else 30.0
+    budget = 0.2 if arguments.quick else arguments.budget
     figures = {"mot_over_dense": ratio(runs["mot"], runs["dense"], budget)}
     for name, run in runs.items():
         taken = statistics.median(seconds(run) for _ in range(9))

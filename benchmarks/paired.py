@@ -3,6 +3,7 @@
 import argparse
 import json
 import platform
+import shutil
 import statistics
 import subprocess
 import time
@@ -45,13 +46,16 @@ def machine() -> dict[str, str | int]:
     if (info := Path("/proc/cpuinfo")).exists():
         names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if "model name" in line]
         cpu = f"{names[0]}, {len(names)} cores" if names else cpu
-    git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=7"]
+    describe = ["-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=7"]
+    git, commit = shutil.which("git"), ""
+    if git:
+        commit = subprocess.run([git, *describe], capture_output=True, text=True, check=False).stdout.strip()
     found: dict[str, str | int] = {
         "cpu": cpu,
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
         "date": time.strftime("%Y-%m-%d"),
-        "commit": subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip() or "unknown",
+        "commit": commit or "unknown",
     }
     return found | ({"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {})
 
@@ -120,6 +124,10 @@ def flops(run: Callable[[], Any]) -> int:
     with FlopCounterMode(display=False, custom_mapping=KERNELS) as counter:
         run()
     return counter.get_total_flops()
+
+
+BUDGET: dict[str, Any] = {"type": float, "default": 40.0, "help": "seconds of each comparison"}
+DEVICE: dict[str, Any] = {"type": torch.device, "default": torch.device("cpu"), "help": "both run there"}
 
 
 def training_step(module: torch.nn.Module, forward: Callable[[], Tensor]) -> Callable[[], None]:

@@ -1,19 +1,20 @@
 """A training step of transfusion-pytorch over ours: equal width, depth, heads, documents and objectives.
 
-    uv run --group bench python benchmarks/peers.py [--json FILE] [--threads N] [--quick]
+    uv run --group bench python benchmarks/peers.py [--device cuda] [--json FILE] [--threads N] [--quick]
 
 A step is packing (ours) or batching (theirs), forward, backward and fused AdamW, float32. Documents are text, image,
 text; text by next token, images by flow matching. Theirs is one dense transformer with its defaults, ours a mixture of
 two with ours: feed-forward networks are 8/3 as wide as the model, rounded down by them and by us to a multiple of 64
 (682 and 704 at dim 256, 1365 and 1344 at 512). They spend more: their adaptive norm is computed for each token, ours
-for each image. So the same ratio per FLOP stands beside it.
+for each image. So the same ratio per FLOP stands beside it; FLOPs are counted on the CPU, wherever it is timed.
 """
 
 from collections.abc import Callable
 from typing import Any
 
 import torch
-from paired import begin, flops, ratio, write
+from lightning.fabric.utilities import move_data_to_device
+from paired import BUDGET, DEVICE, begin, flops, ratio, write
 from torch import Tensor
 from transfusion_pytorch import Transfusion
 
@@ -54,23 +55,23 @@ def optimised(model: torch.nn.Module, loss: Callable[[], Tensor]) -> Callable[[]
     return step
 
 
-def theirs(dim: int, depth: int, documents: list[Document]) -> Callable[[], None]:
+def theirs(dim: int, depth: int, documents: list[Document], device: torch.device) -> Callable[[], None]:
     torch.manual_seed(0)
     model = Transfusion(
         num_text_tokens=VOCABULARY,
         dim_latent=CHANNELS,
         modality_default_shape=(SIDE, SIDE),
         transformer={"dim": dim, "depth": depth, "dim_head": HEAD, "heads": dim // HEAD},
-    )
-    return optimised(model, lambda: model([list(document) for document in documents]))
+    ).to(device)
+    return optimised(model, lambda: model([[x.to(device) for x in document] for document in documents]))
 
 
-def ours(dim: int, depth: int, documents: list[Document]) -> Callable[[], None]:
+def ours(dim: int, depth: int, documents: list[Document], device: torch.device) -> Callable[[], None]:
     settings = BackboneSettings(dim=dim, depth=depth, heads=dim // HEAD)
     objectives = {"text": NextToken(), "image": FlowMatching()}
     tokens = {"text": Tokens(vocab_size=VOCABULARY), "image": Tokens(latent_dim=CHANNELS, length=SIDE**2)}
     torch.manual_seed(0)
-    model = MixtureOfTransformers(objectives, tokens, "text", settings)
+    model = MixtureOfTransformers(objectives, tokens, "text", settings).to(device)
     segments = [
         [Segment("image", x.flatten(0, 1)) if x.is_floating_point() else Segment("text", x) for x in document]
         for document in documents
@@ -78,23 +79,23 @@ def ours(dim: int, depth: int, documents: list[Document]) -> Callable[[], None]:
     longest = max(map(model.grammar.length, segments))
 
     def loss() -> Any:
-        batch = pack(segments, model.grammar, longest)
-        found = model(batch, generator_for(0)).values()
+        batch = move_data_to_device(pack(segments, model.grammar, longest), device)
+        found = model(batch, generator_for(0, device=device)).values()
         return sum((own.loss * own.weight).sum() / own.weight.sum() for own in found)
 
     return optimised(model, loss)
 
 
 def main() -> None:
-    arguments = begin(__doc__)
-    budget, depth = (0.2, 2) if arguments.quick else (40.0, DEPTH)
+    arguments = begin(__doc__, device=DEVICE, budget=BUDGET)
+    budget, depth = (0.2, 2) if arguments.quick else (arguments.budget, DEPTH)
     cases = {"uniform_256": (256, uniform(4)), "uniform_512": (512, uniform(2)), "ragged_256": (256, ragged())}
     if arguments.quick:
         cases = {"ragged_64": (64, ragged())}
     figures: dict[str, float] = {}
     for case, (dim, documents) in cases.items():
-        them, us = theirs(dim, depth, documents), ours(dim, depth, documents)
-        spent, own = flops(them), flops(us)
+        spent, own = (flops(make(dim, depth, documents, torch.device("cpu"))) for make in (theirs, ours))
+        them, us = (make(dim, depth, documents, arguments.device) for make in (theirs, ours))
         slower = ratio(them, us, budget)
         figures |= {
             f"peer_train.{case}": slower,

@@ -20,6 +20,7 @@ PEER = pytest.mark.skipif(find_spec("transfusion_pytorch") is None, reason="need
         ("backbone", ["mot_over_dense.64.1024.2", "bool_mask_over_ours.2x512", "gemm_share.64", "padded_over_packed"]),
         ("trainer", ["bare_step_ms"]),
         ("gpu", ["mfu.mot", "mfu.dense", "mot_over_dense"]),
+        ("gpu_generation", ["text_tokens_per_second.1", "roofline_share.2", "copy_gb_per_second"]),
         ("growth", ["modalities_over_one.6", "seconds.one_document.256", "saved_mib.1024"]),
         pytest.param(
             "generation",

@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, flex_attention
 
@@ -14,6 +15,9 @@ from mot_lightning.backbone.ordering import inverse, one_dtype, reorder
 from mot_lightning.sequence import Layout
 
 TILE = 128  # tokens a side, of the sparse mask
+LEAST = 16  # numbers of a head that the kernel takes
+# below 128 queries PyTorch takes the kernel that it has for decoding, and 2.11 has none for queries that share a key
+KERNEL: Any = {"BACKEND": "TRITON"}
 
 
 @cache
@@ -32,10 +36,14 @@ class FlexAttention:
         self.mask = block_mask(here - position, here - position + reach)
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        e, shared = q.shape[-1], q.shape[1] != k.shape[1]
+        if e < LEAST:
+            q, k, v = (F.pad(x, (0, LEAST - e)) for x in (q, k, v))
         q, k, v = (reorder(x, self.place, self.rank).transpose(0, 1)[None] for x in one_dtype(q, k, v))  # (1, h, N, e)
         attend = _compiled() if q.is_cuda else flex_attention
-        gathered = attend(q, k, v, block_mask=self.mask, enable_gqa=q.shape[1] != k.shape[1])
-        return reorder(gathered[0].transpose(0, 1), self.rank, self.place)  # (N, h, e)
+        options = {"scale": e**-0.5, "enable_gqa": shared, "kernel_options": KERNEL}
+        gathered = attend(q, k, v, block_mask=self.mask, **options)
+        return reorder(gathered[0].transpose(0, 1), self.rank, self.place)[..., :e]  # (N, h, e)
 
 
 def block_mask(first: Tensor, last: Tensor) -> BlockMask:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 import torch
-from conftest import make_document, make_model
+from conftest import make_document, make_model, needs_cuda, on
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -49,12 +49,6 @@ def watch():
         yield
 
 
-def on(device, batch):
-    layout, parts = batch
-    move = lambda record: type(record)(*(x.to(device) if isinstance(x, torch.Tensor) else x for x in record))  # noqa: E731
-    return type(batch)(move(layout), {name: move(part) for name, part in parts.items()})
-
-
 def documents():
     rng = np.random.default_rng(0)
     return [make_document(rng, kinds) for kinds in (["text", "image", "speech"], ["image", "text"], ["text"])]
@@ -85,7 +79,7 @@ def test_the_watch_sees_what_it_should():
             wait()
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@needs_cuda
 @pytest.mark.filterwarnings("ignore")  # of compiling
 @pytest.mark.parametrize("compile", [False, True])
 def test_a_step_on_cuda_never_waits(compile):

@@ -275,6 +275,7 @@ def test_half_precision_keeps_the_type_of_what_enters(choice):
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # dynamo's own, where sizes break the graph
+@pytest.mark.skipif(torch.__version__ < "2.12", reason="PyTorch 2.11 loses named tuples where a graph breaks")
 @every_choice
 def test_a_compiled_mixture_is_the_mixture(choice):
     mixture, x = build(choice=choice), tokens(12)

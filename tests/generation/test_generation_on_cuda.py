@@ -1,0 +1,72 @@
+"""On CUDA the same model writes: greedily the same ids, and segments of the shape asked for."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import SMALL, make_document, make_model, needs_cuda
+from properties import assert_a_sample_does_not_depend_on_its_batch
+
+from mot_lightning.generation import GenerationSettings, generate
+from mot_lightning.model import MixtureOfTransformers
+from mot_lightning.objectives import MaskedToken, NextToken
+from mot_lightning.sequence import Segment, Tokens
+
+DEVICE = "cuda"
+pytestmark = [needs_cuda, pytest.mark.filterwarnings("ignore")]  # of compiling
+
+
+def prompts():
+    """Of different lengths and modalities."""
+    rng = np.random.default_rng(3)
+    kinds = [["text"], [], ["image", "text"], ["speech", "image", "text"], ["text", "text"]]
+    return [make_document(rng, own) for own in kinds]
+
+
+def quick(image="norm", **others):
+    model = make_model(image, **others)
+    model.objectives["image"].steps = 3
+    return model
+
+
+@pytest.mark.parametrize("others", [{}, {"kv_heads": 1}, {"compile": True}], ids=["mot", "shared_keys", "compiled"])
+def test_greedy_ids_are_those_of_the_cpu(others):
+    settings = GenerationSettings(("text", "speech"), max_length=12, temperature=0)
+    model, plain = quick(**others), quick(**{**others, "compile": False})
+    found, wanted = generate(model.to(DEVICE), prompts(), settings), generate(plain, prompts(), settings)
+    for own, other in zip(found, wanted, strict=True):
+        assert [segment.tokens.tolist() for segment in own] == [segment.tokens.tolist() for segment in other]
+
+
+@pytest.mark.parametrize("image", ["norm", "token", "diffusion"])
+@pytest.mark.parametrize("guidance", [1.0, {"image": 2.0, "text": 2.0}], ids=["plain", "guided"])
+def test_segments_are_finished(image, guidance):
+    model = quick(image).to(DEVICE)
+    settings = GenerationSettings(("text", "image", "speech"), max_length=10, guidance=guidance)
+    for text, pixels, speech in generate(model, prompts(), settings):
+        assert len(text.tokens) <= 10
+        assert len(speech.tokens) <= 10
+        assert pixels.tokens.shape == (4, 3)
+        assert pixels.tokens.isfinite().all()
+        assert {segment.tokens.device.type for segment in (text, pixels, speech)} == {DEVICE}
+
+
+def test_masked_ids_are_all_lifted():
+    torch.manual_seed(0)
+    kinds = {"text": Tokens(vocab_size=4), "codes": Tokens(vocab_size=5, length=8)}
+    model = MixtureOfTransformers({"text": NextToken(), "codes": MaskedToken(steps=3)}, kinds, "text", SMALL)
+    words = [[Segment("text", torch.arange(n))] for n in (1, 4, 2)]
+    for (codes,) in generate(model.eval().to(DEVICE), words, GenerationSettings(("codes",), guidance=2.0)):
+        assert codes.tokens.shape == (8,)
+        assert 0 <= int(codes.tokens.min()) <= int(codes.tokens.max()) < 5
+
+
+def test_a_sample_does_not_depend_on_its_batch():
+    settings = GenerationSettings(("image", "speech"), max_length=10, guidance=2.0)
+    assert_a_sample_does_not_depend_on_its_batch(quick().to(DEVICE), prompts(), settings)
+
+
+def test_half_precision_writes():
+    model = quick().bfloat16().to(DEVICE)
+    words = [[segment for segment in prompt if segment.modality == "text"] for prompt in prompts()]
+    for (text,) in generate(model, words, GenerationSettings(("text",), max_length=10)):
+        assert len(text.tokens) <= 10
