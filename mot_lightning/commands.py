@@ -121,8 +121,9 @@ def _check_data(cli: MoTCLI, command: str) -> None:
     """Read the data and encode one medium of each modality, so that what does not fit is refused now."""
     if cli.trainer.max_steps < 1 and command == "fit":
         raise ConfigError(f"trainer.max_steps is {cli.trainer.max_steps}, wanted at least 1")
-    if command == "fit" and not isinstance(cli.trainer.val_check_interval, int):
-        raise ConfigError(f"trainer.val_check_interval is {cli.trainer.val_check_interval}, wanted a number of steps")
+    every = cli.trainer.val_check_interval
+    if command == "fit" and not (isinstance(every, int) and every >= 1):
+        raise ConfigError(f"trainer.val_check_interval is {every}, wanted a number of steps")
     try:
         cli.datamodule.prepare_data()
         cli.datamodule.setup("fit")

@@ -1,10 +1,13 @@
 """What ends a run before its end: a signal, or a loss that is no number."""
 
 import json
+import signal
 
 import pytest
 import torch
 from test_resume import TINY, rows, run
+
+from mot_lightning.generation import command
 
 
 def failing(hook, step, how):
@@ -74,3 +77,22 @@ def test_a_signal_that_comes_before_anyone_saw_the_loss_spoils_no_checkpoint(tmp
     assert "last.ckpt is not written: the norm of all weights is nan at step 5" in said
     assert "stopped by SIGTERM" in said
     assert torch.load(tmp_path / "default/0/checkpoints/last.ckpt", weights_only=True)["global_step"] == 3
+
+
+def test_a_signal_amid_generating_loses_no_sample_that_was_made(tmp_path, capsys, monkeypatch, last):
+    real, calls = command.generate, []
+
+    def interrupted(*arguments):
+        calls.append(arguments)
+        if len(calls) == 3:
+            signal.raise_signal(signal.SIGTERM)
+        return real(*arguments)
+
+    monkeypatch.setattr(command, "generate", interrupted)
+    options = ["--num_samples=4", "--batch_size=1", "--modalities=image", f"--out={tmp_path / 'out'}"]
+    assert run(tmp_path, "generate", f"--ckpt_path={last}", *options) == 143
+    said = capsys.readouterr()
+    assert said.err.endswith("\nstopped by SIGTERM\n")
+    assert f"page: {tmp_path / 'out/index.html'}" in said.out
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "00_0_image.png", "01_0_image.png", "index.html", "page.md", "request.json"}  # fmt: skip

@@ -12,10 +12,9 @@ from torch import Tensor, nn
 
 from mot_lightning.backbone.attention import Attend
 from mot_lightning.backbone.moe import Experts, MixtureOfExperts
-from mot_lightning.backbone.rope import rotate
 from mot_lightning.backbone.settings import BackboneSettings
 from mot_lightning.backbone.tower import Condition, TowerLayer, cat_rows
-from mot_lightning.backbone.turn import norm_and_rotate
+from mot_lightning.backbone.turn import turn
 
 
 class Places(NamedTuple):
@@ -62,13 +61,15 @@ class Block(nn.Module):
         self, xs: list[Tensor], places: Places, attend: Attend, conditions: dict[str, Condition]
     ) -> list[Tensor]:
         """(n, d) of each tower that takes part -> the same, one layer on."""
-        project, finish = _compiled() if self.compile_towers else (TowerLayer.project, TowerLayer.forward)
+        project, turn, finish = _compiled() if self.compile_towers else REGIONS
         if self.compile_towers and self.number == 0:
             xs = [x.clone() for x in xs]  # a view's place in its storage would be compiled in
         towers = [self.towers[i] for i in places.live]
         modulations = [tower.modulation(places.counts, conditions) for tower in towers]
         qkv = cat_rows([project(tower, x, m) for tower, x, m in zip(towers, xs, modulations, strict=True)])
-        q, k, v = self._turn(qkv, towers, places)
+        own: list[Tensor] = [tower.qk_norm.gain for tower in towers if tower.qk_norm]
+        gains = (torch.stack(own) if len(own) > 1 else own[0]).view(len(own), 2, -1) if own else None  # (towers, 2, e)
+        q, k, v = turn(qkv, self.heads, gains, places.cos, places.sin, places.sizes)
         gathered = list(attend(self.number, q, k, v).split_with_sizes(places.sizes))
         if self.compile_towers:
             gathered = [seen.clone() for seen in gathered]
@@ -77,18 +78,12 @@ class Block(nn.Module):
         parts = zip(ends, towers, xs, gathered, modulations, strict=True)
         return [end(tower, x, seen, modulation) for end, tower, x, seen, modulation in parts]
 
-    def _turn(self, qkv: Tensor, towers: list[TowerLayer], places: Places) -> tuple[Tensor, ...]:
-        """QK-norm and rotation of queries and keys, out of (N, h + 2 kv_heads, e)."""
-        own: list[Tensor] = [tower.qk_norm.gain for tower in towers if tower.qk_norm]
-        if own:
-            gains = (torch.stack(own) if len(own) > 1 else own[0]).view(len(own), 2, -1)  # (towers, 2, e)
-            return norm_and_rotate(qkv, self.heads, gains, places.cos, places.sin, places.sizes)
-        q, k, v = qkv.split_with_sizes([*self.heads, self.heads[1]], dim=1)
-        cos, sin = places.cos[:, 0], places.sin[:, 0]
-        return rotate(q, cos, sin), rotate(k, cos, sin), v
+
+# what happens between attentions, region by region
+REGIONS: tuple[Any, ...] = (TowerLayer.project, turn, TowerLayer.forward)
 
 
 @cache
-def _compiled() -> tuple[Any, Any]:
-    """The two regions between attentions, for any number of tokens: one graph serves all towers and layers."""
-    return torch.compile(TowerLayer.project, dynamic=True), torch.compile(TowerLayer.forward, dynamic=True)
+def _compiled() -> tuple[Any, ...]:
+    """The regions for any number of tokens: one graph of each serves all towers and layers."""
+    return tuple(torch.compile(region, dynamic=True) for region in REGIONS)

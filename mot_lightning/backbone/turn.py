@@ -13,10 +13,10 @@ from mot_lightning.backbone.rope import rotate
 Heads = tuple[int, int]  # of queries, and of keys and of values
 
 
-def norm_and_rotate(
-    qkv: Tensor, heads: Heads, gains: Tensor, cos: Tensor, sin: Tensor, sizes: Sequence[int]
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Queries and keys, RMS-normalised, times their tower's gains, turned by the angles that `rope` made.
+def turn(
+    qkv: Tensor, heads: Heads, gains: Tensor | None, cos: Tensor, sin: Tensor, sizes: Sequence[int]
+) -> tuple[Tensor, ...]:
+    """Queries and keys, RMS-normalised times their tower's gains, if there are any, and turned by the angles of `rope`.
 
     Args:
         qkv: (N, h + 2 kv_heads, e).
@@ -28,11 +28,14 @@ def norm_and_rotate(
     Returns:
         Queries (N, h, e), keys and values (N, kv_heads, e).
     """
+    if gains is None:
+        q, k, v = qkv.split_with_sizes([*heads, heads[1]], dim=1)
+        return rotate(q, cos[:, 0], sin[:, 0]), rotate(k, cos[:, 0], sin[:, 0]), v
     gain = gains  # (N, 2, e), or of one row where all tokens have the same
     if len(sizes) > 1:
         gain = torch.cat([own.expand(n, -1, -1) for own, n in zip(gains, sizes, strict=True)])
     gain = gain[:, :, None]  # (N, 2, 1, e)
-    if torch.is_grad_enabled() and not qkv.is_cuda:
+    if torch.is_grad_enabled() and not qkv.is_cuda and not torch.compiler.is_compiling():
         return _NormAndRotate.apply(qkv, gains, gain, cos, sin, heads, sizes)
     groups = zip(_groups(qkv, heads), _gains(gain, heads), strict=True)
     turned = [rotate(rms_norm(x) * own, cos, sin) for x, own in groups]  # (N, g, h, e)

@@ -182,19 +182,6 @@ def run_generate(
         raise ConfigError(f"--out {folder} cannot be made: {error.strerror}") from None
     stream, size = Stream(module.codecs) if len(asked) == 1 else None, options["batch_size"]
     made: list[list[Segment]] = []
-    with tqdm(total=len(asked), desc="Generating", unit="sample", disable=stream is not None) as bar:
-        for start in range(0, len(asked), size):
-            batch = slice(start, start + size)
-            made += generate(module.average, asked[batch], settings, numbers[batch], stream)
-            bar.update(len(made) - start)
-    given = [prompt for prompt in prompts for _ in range(samples)]
-    documents = [
-        _write(module, folder, number, prompt, decode(module.codecs, document))
-        for number, (prompt, document) in enumerate(zip(given, made, strict=True))
-    ]
-    title = f"{path.parent.parent.name}/{path.name}, seed {settings.seed}"
-    (folder / "index.html").write_text(as_html(documents, title), encoding="utf-8")
-    (folder / "page.md").write_text(as_markdown(documents, title), encoding="utf-8")
     request = {
         "prompts": options["prompts"],
         "num_samples": samples,
@@ -205,6 +192,27 @@ def run_generate(
         "version": version("mot_lightning"),
     }
     (folder / "request.json").write_text(json.dumps(request, indent=2) + "\n", encoding="utf-8")
+    title = f"{path.parent.parent.name}/{path.name}, seed {settings.seed}"
+    try:
+        with tqdm(total=len(asked), desc="Generating", unit="sample", disable=stream is not None) as bar:
+            for start in range(0, len(asked), size):
+                batch = slice(start, start + size)
+                made += generate(module.average, asked[batch], settings, numbers[batch], stream)
+                bar.update(len(made) - start)
+    finally:  # whatever ends it, nothing that was made is lost
+        _write_page(module, folder, title, [prompt for prompt in prompts for _ in range(samples)], made)
+
+
+def _write_page(
+    module: MoTModule, folder: Path, title: str, prompts: list[Document], made: list[list[Segment]]
+) -> None:
+    """All media that were made, as files and on a page."""
+    documents = [
+        _write(module, folder, number, prompt, decode(module.codecs, document))
+        for number, (prompt, document) in enumerate(zip(prompts, made, strict=False))
+    ]
+    (folder / "index.html").write_text(as_html(documents, title), encoding="utf-8")
+    (folder / "page.md").write_text(as_markdown(documents, title), encoding="utf-8")
     print(f"page: {folder / 'index.html'}")
 
 

@@ -10,7 +10,6 @@ from properties import CLOSE, total_loss
 from torch._dynamo.testing import CompileCounterWithBackend
 
 from mot_lightning.backbone import block
-from mot_lightning.backbone.tower import TowerLayer
 from mot_lightning.packing import pack
 
 NAMES = ("text", "image", "speech")
@@ -40,7 +39,7 @@ def counted(monkeypatch):
     """Compiles as the model does, but without a C++ compiler, and counts graphs."""
     torch._dynamo.reset()
     counter = CompileCounterWithBackend("aot_eager")
-    regions = tuple(torch.compile(f, dynamic=True, backend=counter) for f in (TowerLayer.project, TowerLayer.forward))
+    regions = tuple(torch.compile(region, dynamic=True, backend=counter) for region in block.REGIONS)
     monkeypatch.setattr(block, "_compiled", lambda: regions)
     yield counter
     torch._dynamo.reset()
@@ -52,7 +51,7 @@ def test_compiled_equals_eager_and_new_token_counts_compile_nothing_new(counted)
     for seed in range(3):
         assert_same(model, plain, seed=seed)
     graphs = counted.frame_count
-    assert 0 < graphs <= 6  # two regions; with a condition and without; and no more for depth or towers
+    assert 0 < graphs <= 7  # three regions, two with a condition and without; and no more for depth or towers
     for seed in range(3, 12):
         loss_and_gradients(model, seed, documents=2 + seed % 4)
     assert counted.frame_count == graphs

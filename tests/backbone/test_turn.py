@@ -3,7 +3,7 @@ import torch
 
 from mot_lightning.backbone.norm import rms_norm
 from mot_lightning.backbone.rope import rope, rotate
-from mot_lightning.backbone.turn import norm_and_rotate
+from mot_lightning.backbone.turn import turn
 
 
 @pytest.mark.parametrize("sizes", [[5], [3, 2], [0, 4, 1]])
@@ -23,6 +23,6 @@ def test_one_pass_is_norm_gain_and_rotation_one_after_the_other_with_their_gradi
         return *turned, v
 
     found = []
-    for out in (norm_and_rotate(qkv, heads, gains, cos[:, None, None], sin[:, None, None], sizes), apart()):
+    for out in (turn(qkv, heads, gains, cos[:, None, None], sin[:, None, None], sizes), apart()):
         found.append((*out, *torch.autograd.grad(out, inputs, grads)))
     torch.testing.assert_close(*found, rtol=1e-10, atol=1e-10)
