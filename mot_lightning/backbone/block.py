@@ -49,7 +49,7 @@ class Block(nn.Module):
         experts: Mapping[tuple[str, ...], Experts],
     ) -> None:
         super().__init__()
-        self.number, self.heads = number, (settings.heads, settings.key_heads)
+        self.number, self.heads, self.head_size = number, (settings.heads, settings.key_heads), settings.head_size
         self.compile_towers = settings.compile
         self.towers = nn.ModuleList(  # type: ignore[assignment]
             TowerLayer(tower, conditioned, settings, experts.get(tower)) for tower in towers
@@ -67,9 +67,8 @@ class Block(nn.Module):
         towers = [self.towers[i] for i in places.live]
         modulations = [tower.modulation(places.counts, conditions) for tower in towers]
         qkv = cat_rows([project(tower, x, m) for tower, x, m in zip(towers, xs, modulations, strict=True)])
-        own: list[Tensor] = [tower.qk_norm.gain for tower in towers if tower.qk_norm]
-        gains = (torch.stack(own) if len(own) > 1 else own[0]).view(len(own), 2, -1) if own else None  # (towers, 2, e)
-        q, k, v = turn(qkv, self.heads, gains, places.cos, places.sin, places.sizes)
+        gains = [tower.qk_norm.gain for tower in towers if tower.qk_norm]
+        q, k, v = turn(self, qkv, gains, places.cos, places.sin, places.sizes)
         gathered = list(attend(self.number, q, k, v).split_with_sizes(places.sizes))
         if self.compile_towers:
             gathered = [seen.clone() for seen in gathered]
@@ -78,9 +77,18 @@ class Block(nn.Module):
         parts = zip(ends, towers, xs, gathered, modulations, strict=True)
         return [end(tower, x, seen, modulation) for end, tower, x, seen, modulation in parts]
 
+    def turn(self, qkv: Tensor, gains: list[Tensor], cos: Tensor, sin: Tensor, sizes: list[int]) -> tuple[Tensor, ...]:
+        """Queries and keys as they meet, and values, out of (N, (h + 2 kv_heads) e).
+
+        A method, so that what it compiles to knows heads and their size for numbers that never change.
+        """
+        by_head = (gain.view(2, self.head_size) for gain in gains)
+        qkv = qkv.unflatten(-1, (self.heads[0] + 2 * self.heads[1], self.head_size))
+        return turn(qkv, self.heads, [*by_head], cos, sin, sizes)
+
 
 # what happens between attentions, region by region
-REGIONS: tuple[Any, ...] = (TowerLayer.project, turn, TowerLayer.forward)
+REGIONS: tuple[Any, ...] = (TowerLayer.project, Block.turn, TowerLayer.forward)
 
 
 @cache

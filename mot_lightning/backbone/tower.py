@@ -80,7 +80,7 @@ class TowerLayer(nn.Module):
     ) -> None:
         super().__init__()
         dim, size = settings.dim, settings.head_size
-        self.modalities, self.pre, self.head_dim = modalities, settings.norm == "pre", size
+        self.modalities, self.pre = modalities, settings.norm == "pre"
         self.attention_norm = RMSNorm(dim)
         self.qkv = nn.Linear(dim, (settings.heads + 2 * settings.key_heads) * size, bias=False)  # W_Q, W_K, W_V
         self.qk_norm = QKGains(size) if settings.qk_norm else None
@@ -124,9 +124,8 @@ class TowerLayer(nn.Module):
         return found
 
     def project(self, x: Tensor, modulation: list[Modulation]) -> Tensor:
-        """What enters the global attention: heads of queries, of keys and of values (n, h + 2 kv_heads, e)."""
-        x = _norm(x, self.attention_norm, modulation, "attention") if self.pre else x
-        return self.qkv(x).unflatten(-1, (-1, self.head_dim))
+        """What enters the global attention: heads of queries, of keys and of values (n, (h + 2 kv_heads) e)."""
+        return self.qkv(_norm(x, self.attention_norm, modulation, "attention") if self.pre else x)
 
     def forward(self, x: Tensor, gathered: Tensor, modulation: list[Modulation]) -> Tensor:
         """What follows the global attention: W_O, residual, feed-forward, residual (MoT, eq. 1 and 3)."""

@@ -14,29 +14,34 @@ Heads = tuple[int, int]  # of queries, and of keys and of values
 
 
 def turn(
-    qkv: Tensor, heads: Heads, gains: Tensor | None, cos: Tensor, sin: Tensor, sizes: Sequence[int]
+    qkv: Tensor, heads: Heads, gains: Sequence[Tensor], cos: Tensor, sin: Tensor, sizes: Sequence[int]
 ) -> tuple[Tensor, ...]:
     """Queries and keys, RMS-normalised times their tower's gains, if there are any, and turned by the angles of `rope`.
 
     Args:
         qkv: (N, h + 2 kv_heads, e).
         heads: h and kv_heads.
-        gains: (towers, 2, e) of queries and keys.
+        gains: of each tower (2, e), for queries and for keys; none for no norm.
         cos, sin: (N, 1, 1, e).
         sizes: tokens of each tower, in the order of qkv.
 
     Returns:
         Queries (N, h, e), keys and values (N, kv_heads, e).
     """
-    if gains is None:
+    if not gains:
         q, k, v = qkv.split_with_sizes([*heads, heads[1]], dim=1)
         return rotate(q, cos[:, 0], sin[:, 0]), rotate(k, cos[:, 0], sin[:, 0]), v
-    gain = gains  # (N, 2, e), or of one row where all tokens have the same
+    by_tower = torch.stack([*gains]) if len(gains) > 1 else gains[0][None]  # (towers, 2, e)
+    gain = by_tower  # (N, 2, e), or of one row where all tokens have the same
     if len(sizes) > 1:
-        gain = torch.cat([own.expand(n, -1, -1) for own, n in zip(gains, sizes, strict=True)])
+        gain = torch.cat([own.expand(n, -1, -1) for own, n in zip(by_tower, sizes, strict=True)])
     gain = gain[:, :, None]  # (N, 2, 1, e)
-    if torch.is_grad_enabled() and not qkv.is_cuda and not torch.compiler.is_compiling():
-        return _NormAndRotate.apply(qkv, gains, gain, cos, sin, heads, sizes)
+    if torch.compiler.is_compiling():  # both at once would be a slice, whose gradient is a pass of its own
+        *both, v = qkv.split_with_sizes([*heads, heads[1]], dim=1)
+        q, k = (rotate(rms_norm(x) * gain[:, i], cos[:, 0], sin[:, 0]) for i, x in enumerate(both))
+        return q, k, v
+    if torch.is_grad_enabled() and not qkv.is_cuda:
+        return _NormAndRotate.apply(qkv, by_tower, gain, cos, sin, heads, sizes)
     groups = zip(_groups(qkv, heads), _gains(gain, heads), strict=True)
     turned = [rotate(rms_norm(x) * own, cos, sin) for x, own in groups]  # (N, g, h, e)
     q, k = turned[0].unbind(1) if len(turned) == 1 else (x[:, 0] for x in turned)

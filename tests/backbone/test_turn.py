@@ -23,6 +23,6 @@ def test_one_pass_is_norm_gain_and_rotation_one_after_the_other_with_their_gradi
         return *turned, v
 
     found = []
-    for out in (turn(qkv, heads, gains, cos[:, None, None], sin[:, None, None], sizes), apart()):
+    for out in (turn(qkv, heads, gains.unbind(), cos[:, None, None], sin[:, None, None], sizes), apart()):
         found.append((*out, *torch.autograd.grad(out, inputs, grads)))
     torch.testing.assert_close(*found, rtol=1e-10, atol=1e-10)
