@@ -59,6 +59,11 @@ class Backbone(nn.Module):
         layers = [layer.towers[tower] for layer in self.layers]
         return [*(module for layer in layers for module in layer.weights_of(modality)), self.norms[tower]]
 
+    def adapt(self, modality: str, vectors: Tensor) -> Tensor:
+        """What the layers make of conditions (k, d) of a modality, (k, depth, 6, d): for who knows them beforehand."""
+        tower = next(i for i, members in enumerate(self.towers) if modality in members)
+        return torch.stack([layer.towers[tower].adapted(modality, vectors) for layer in self.layers], dim=1)
+
     def forward(
         self,
         x: Tensor,

@@ -65,7 +65,7 @@ class Block(nn.Module):
         if self.compile_towers and self.number == 0:
             xs = [x.clone() for x in xs]  # a view's place in its storage would be compiled in
         towers = [self.towers[i] for i in places.live]
-        modulations = [tower.modulation(places.counts, conditions) for tower in towers]
+        modulations = [tower.modulation(places.counts, conditions, self.number) for tower in towers]
         qkv = cat_rows([project(tower, x, m) for tower, x, m in zip(towers, xs, modulations, strict=True)])
         gains = [tower.qk_norm.gain for tower in towers if tower.qk_norm]
         q, k, v = turn(self, qkv, gains, places.cos, places.sin, places.sizes)

@@ -32,6 +32,7 @@ class Condition(NamedTuple):
     vector: Tensor  # (k, d)
     segment: Tensor  # (n,) the segment of each token
     length: int | None = None  # tokens of each segment, where all have the same: n = k * length
+    adapted: Tensor | None = None  # (k, depth, 6, d) what the layers make of the vectors, if worked out beforehand
 
 
 class Modulation(NamedTuple):
@@ -102,23 +103,30 @@ class TowerLayer(nn.Module):
         own = [module for name, module in self.named_children() if name != "adapt"]
         return [*own, self.adapt[modality]] if modality in self.adapt else own
 
-    def modulation(self, counts: dict[str, int], conditions: dict[str, Condition]) -> list[Modulation]:
-        """One for each modality of the tower; nothing where none is conditioned.
+    def adapted(self, modality: str, vector: Tensor | None = None) -> Tensor:
+        """Shift, gain and gate of both branches for conditions (k, d) of a modality, (k, 6, d); (1, 6, d) for none.
 
-        The norms' own gains are multiplied in per segment, so that a token pays for one gain only.
+        The norms' own gains are multiplied in here, so that a token pays for one gain only.
         """
+        one, zero = torch.ones_like(self.attention_norm.gain), torch.zeros_like(self.attention_norm.gain)
+        plain = torch.stack([zero, self.attention_norm.gain, one, zero, self.ffn_norm.gain, one])  # (6, d)
+        if vector is None:
+            return plain[None]
+        gains = torch.stack([one, self.attention_norm.gain, one, one, self.ffn_norm.gain, one])
+        return torch.addcmul(plain, self.adapt[modality](vector), gains)
+
+    def modulation(self, counts: dict[str, int], conditions: dict[str, Condition], number: int) -> list[Modulation]:
+        """One for each modality of the tower in the layer of this number; nothing where none is conditioned."""
         if not self.adapt:
             return []
-        one, zero = torch.ones_like(self.attention_norm.gain), torch.zeros_like(self.attention_norm.gain)
-        gains = torch.stack([one, self.attention_norm.gain, one, one, self.ffn_norm.gain, one])  # (6, d)
-        plain = torch.stack([zero, self.attention_norm.gain, one, zero, self.ffn_norm.gain, one])  # unconditioned
         found = []
         for name in self.modalities:
-            rows, runs = plain[None], (1, counts[name])
             if name in self.adapt:
-                vector, segment, length = conditions[name]
-                rows = torch.addcmul(plain, self.adapt[name](vector), gains)  # (k, 6, d)
-                rows, runs = (rows, (len(rows), length)) if length else (rows[segment], (counts[name], 1))
+                own = conditions[name]
+                rows = self.adapted(name, own.vector) if own.adapted is None else own.adapted[:, number]  # (k, 6, d)
+                rows, runs = (rows, (len(rows), own.length)) if own.length else (rows[own.segment], (counts[name], 1))
+            else:
+                rows, runs = self.adapted(name), (1, counts[name])
             adapted = rows[:, :, None].unbind(1)
             found.append(Modulation(adapted[:3], adapted[3:], runs))
         return found

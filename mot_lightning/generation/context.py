@@ -3,7 +3,7 @@
 Knows the backbone and places; nothing of what tokens mean or who chooses them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +14,7 @@ from mot_lightning.backbone import Backbone, Condition
 # From so many tokens of each on, sequences of different lengths have a call of the attention each, and need no mask for
 # where they end; fewer share one call under a mask
 WORTH_A_CALL = 16
+AT_ONCE = 32  # conditions worked out together: each takes room for six vectors a layer
 
 
 class Context:
@@ -53,14 +54,26 @@ class Context:
         both.lengths, both.last = torch.cat([self.lengths, other.lengths]), torch.cat([self.last, other.last])
         return both
 
+    def adapt(self, modality: str, conditions: Tensor) -> Iterator[Condition]:
+        """What `peek` takes in place of each of these conditions (k, d): the layers' part is done for many at once."""
+        segment = torch.empty(0, dtype=torch.long, device=conditions.device)
+        for vectors in conditions.split(AT_ONCE):
+            for vector, adapted in zip(vectors.split(1), self.backbone.adapt(modality, vectors).split(1), strict=True):
+                yield Condition(vector, segment, adapted=adapted)
+
     def peek(
-        self, x: Tensor, modality: str, causal: bool, condition: Tensor | None = None, counts: Tensor | None = None
+        self,
+        x: Tensor,
+        modality: str,
+        causal: bool,
+        condition: Tensor | Condition | None = None,
+        counts: Tensor | None = None,
     ) -> Tensor:
         """Hidden states (r, n, d) of tokens x (r, n, d) of one modality placed after each sequence.
 
         Args:
             causal: whether the tokens see each other only backwards.
-            condition: (r, d), or (1, d) where all have the same, for a modality with adaptive norms.
+            condition: (r, d), or (1, d) or one of `adapt` where all have the same, for a modality with adaptive norms.
             counts: (r,) how many of its tokens each sequence means; none means all.
         """
         r, n, _ = x.shape
@@ -89,9 +102,8 @@ class Context:
         nothing = Condition(x.new_empty(0, x.shape[-1]), place.new_empty(0))
         conditions = {name: nothing for name in self.backbone.modalities}
         if condition is not None:
-            length = r * n // len(condition)
-            segment = torch.arange(len(condition), device=x.device).repeat_interleave(length)
-            conditions[modality] = Condition(condition, segment, length)
+            one = condition if isinstance(condition, Condition) else nothing._replace(vector=condition)
+            conditions[modality] = one._replace(length=r * n // len(one.vector))
         hidden = self.backbone(x.flatten(0, 1), per_modality, place.flatten(), attend, conditions)
         return hidden.view(r, n, -1)  # (r, n, d)
 
@@ -181,7 +193,10 @@ class Voice:
     def last(self) -> Tensor:
         return self._context.last
 
-    def peek(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+    def adapt(self, conditions: Tensor) -> Iterator[Condition]:
+        return self._context.adapt(self._modality, conditions)
+
+    def peek(self, x: Tensor, condition: Tensor | Condition | None = None) -> Tensor:
         return self._context.peek(x, self._modality, self._causal, condition)
 
     def append(self, x: Tensor, condition: Tensor | None = None, counts: Tensor | None = None) -> Tensor:

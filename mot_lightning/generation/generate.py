@@ -286,9 +286,9 @@ def _write(
         begins = [torch.tensor(ids, device=context.last.device) for ids in ([begin], [grammar.end_of_document, begin])]
         _append(model, voices, grammar.control, [own for own in begins for _ in rows])
     tokens = model.objectives[name].sample(voices.speaking(name, causal), request)
-    if voices is not context:
-        context[range(len(rows))] = voices[range(len(rows))]
     if more:
+        if voices is not context:
+            context[range(len(rows))] = voices[range(len(rows))]
         if not causal:
             _append(model, context, name, tokens)
         _control(model, context, grammar.end[name])

@@ -4,7 +4,7 @@ Knows one modality's tokens and hidden states; nothing of the other modalities, 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Protocol
 
@@ -36,7 +36,11 @@ class Context(Protocol):
         """(r, d) hidden state of each sequence's last token."""
         ...
 
-    def peek(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+    def adapt(self, conditions: Tensor) -> Iterator[Any]:
+        """Conditions (k, d), worked out for all layers at once; `peek` takes each in place of its (1, d)."""
+        ...
+
+    def peek(self, x: Tensor, condition: Any = None) -> Tensor:
         """Hidden states (r, n, d) of tokens that leave no trace: one denoising step."""
         ...
 

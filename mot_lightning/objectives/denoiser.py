@@ -4,6 +4,7 @@ One time convention for all: t = 0 is data, t = 1 is noise. A segment has one t;
 """
 
 from abc import abstractmethod
+from itertools import repeat
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -119,9 +120,13 @@ class Denoiser(Objective):
         loss = (self.io.leave(hidden, view.skip).float() - view.target).square().mean(-1)  # (t,)
         return loss if view.weight is None else loss * view.weight
 
-    def predict(self, context: Context, x_t: Tensor, t: Tensor) -> Tensor:
-        """The network's prediction for noisy latents (r, n, latent_dim) at one time t (1,), given a context."""
-        embedding, condition, skip = self._embed_rows(x_t, t)
+    def predict(self, context: Context, x_t: Tensor, t: Tensor, condition: Any) -> Tensor:
+        """The network's prediction for noisy latents (r, n, latent_dim) at one time t (1,), given a context.
+
+        Args:
+            condition: what the context makes of the time, if it enters by the norms.
+        """
+        embedding, _, skip = self._embed_rows(x_t, t)
         hidden = context.peek(embedding, condition)  # (r, n, d)
         return self.io.leave(hidden.flatten(0, 1), skip).float().view_as(x_t)  # (r, n, latent_dim)
 
@@ -135,9 +140,10 @@ class Denoiser(Objective):
         x_t = torch.stack([torch.randn(shape, generator=g, device=device) for g in request.generators])  # (r, n, l)
         x_t = x_t * scheduler.init_noise_sigma if hasattr(scheduler, "init_noise_sigma") else x_t
         draws = {"generator": list(request.generators)} if takes_generator(scheduler) else {}
-        for timestep in scheduler.timesteps:
-            t = (timestep / scheduler.config.num_train_timesteps).to(device)[None]  # (1,)
+        times = (scheduler.timesteps / scheduler.config.num_train_timesteps).to(device)  # (steps,)
+        conditions = context.adapt(self.time(times)) if self.conditions else repeat(None, len(times))
+        for timestep, t, condition in zip(scheduler.timesteps, times.split(1), conditions, strict=True):
             seen = scheduler.scale_model_input(x_t, timestep) if hasattr(scheduler, "scale_model_input") else x_t
-            prediction = request.guide(self.predict(context, request.both(seen), t))
+            prediction = request.guide(self.predict(context, request.both(seen), t, condition))
             x_t = scheduler.step(self.for_scheduler(prediction, seen, t), timestep, x_t, **draws).prev_sample
         return list(x_t)

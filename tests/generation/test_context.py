@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from properties import CLOSE, assert_cached_equals_packed, cached_hidden_states
 
 from mot_lightning.generation import Context
+from mot_lightning.generation.context import AT_ONCE
 
 NAMES = ("text", "image", "speech")
 TOWERS = [{}, {"all": [*NAMES]}, {"words": ["text"], "perception": ["image", "speech"]}]
@@ -96,6 +97,21 @@ def test_part_of_a_context_goes_its_own_way_until_it_is_taken_back(grown):
     after = context.append(x, "text", True)
     torch.testing.assert_close(after[1:2], whole[torch.tensor([1])].append(x[1:2], "text", True), **CLOSE)
     torch.testing.assert_close(after[rows], part.append(x[rows], "text", True), **CLOSE)
+
+
+@pytest.mark.parametrize("towers", TOWERS, ids=["separate", "dense", "two"])
+@torch.no_grad()
+def test_conditions_worked_out_together_are_each_what_it_is_alone(towers):
+    model = make_model(towers=towers)
+    _, context = cached_hidden_states(model, [make_document(np.random.default_rng(1), ["text", "image"])])
+    x, n = an_image(model, rows=1)[0], AT_ONCE + 2  # more than are worked out at once
+    vectors = model.objectives["image"].time(torch.linspace(0, 1, n))
+    together = [*context.adapt("image", vectors)]
+    assert len(together) == n
+    for at in (0, 1, AT_ONCE - 1, AT_ONCE, n - 1):
+        alone = context.peek(x, "image", False, vectors[[at]])
+        torch.testing.assert_close(context.peek(x, "image", False, together[at]), alone, **CLOSE)
+    assert not torch.allclose(alone, context.peek(x, "image", False, together[0]))
 
 
 def test_a_voice_speaks_its_own_modality(grown):

@@ -13,14 +13,14 @@ from mot_lightning.seeds import generator_for
 class PerfectFlow(FlowMatching):
     """Knows the data: its velocity leads straight there."""
 
-    def predict(self, context, x_t, t):
+    def predict(self, context, x_t, t, condition):
         return (x_t - self.x_0) / t[:, None, None]
 
 
 class PerfectDiffusion(Diffusion):
     """Knows the data: what else is in x_t is noise."""
 
-    def predict(self, context, x_t, t):
+    def predict(self, context, x_t, t, condition):
         alpha_t = self.alphas_cumprod[(t * len(self.alphas_cumprod)).round().long()][:, None, None]
         noise = (x_t - alpha_t.sqrt() * self.x_0) / (1 - alpha_t).sqrt()
         velocity = alpha_t.sqrt() * noise - (1 - alpha_t).sqrt() * self.x_0
