@@ -19,7 +19,7 @@ from mot_lightning.cli import main
 from mot_lightning.codecs import Bytes
 from mot_lightning.config import ConfigError
 from mot_lightning.generation import Trained
-from mot_lightning.generation.command import Stream
+from mot_lightning.generation.command import Stream, read_prompts
 from mot_lightning.module import MoTModule
 from mot_lightning.objectives import FlowMatching
 
@@ -371,7 +371,16 @@ def test_generate_refuses_what_it_cannot_read(capsys, tmp_path, trained):
     for text, words in (("", "has 0 prompts"), ("[1]\n", "line 1 is '[1]'"), ("{", "wanted a JSON list")):
         (tmp_path / "bad.jsonl").write_text(text)
         assert words in refusal(capsys, tmp_path, "generate", checkpoint, f"--prompts={tmp_path / 'bad.jsonl'}")
+    (tmp_path / "bad.jsonl").write_text('["a"]\n\n3\n')
+    assert "line 3 is '3'" in refusal(capsys, tmp_path, "generate", checkpoint, f"--prompts={tmp_path / 'bad.jsonl'}")
     assert "gone.txt" in refusal(capsys, tmp_path, "generate", checkpoint, "--prompts=gone.txt")
+
+
+def test_files_of_prompts_may_come_from_any_editor(tmp_path):
+    (tmp_path / "a.txt").write_bytes("\ufeffone\r\n\r\ntwo\u2028three\n".encode())
+    (tmp_path / "a.JSONL").write_text('\ufeff["one", "two\u2028three"]\r\n', encoding="utf-8")
+    assert read_prompts(tmp_path / "a.txt") == [["one"], ["two\u2028three"]]
+    assert read_prompts(tmp_path / "a.JSONL") == [["one", "two\u2028three"]]
 
 
 def test_a_class_of_the_users_own_works_once_its_package_is_allowed(capsys, tmp_path):

@@ -7,6 +7,8 @@ import pytest
 import torch
 from test_resume import TINY, rows, run
 
+from mot_lightning.callbacks.checkpoint import AtomicCheckpointIO
+from mot_lightning.callbacks.stop import Stopped, stoppable, unstoppable
 from mot_lightning.generation import command
 
 
@@ -94,5 +96,26 @@ def test_a_signal_amid_generating_loses_no_sample_that_was_made(tmp_path, capsys
     said = capsys.readouterr()
     assert said.err.endswith("\nstopped by SIGTERM\n")
     assert f"page: {tmp_path / 'out/index.html'}" in said.out
+    assert "\n2 of 4 samples were finished\n" in said.out
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "00_0_image.png", "01_0_image.png", "index.html", "page.md", "request.json"}  # fmt: skip
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_has_to_be_whole_is_written_before_a_signal_is_heard(number):
+    with stoppable():
+        with unstoppable():
+            signal.raise_signal(number)
+        with pytest.raises(Stopped):
+            signal.raise_signal(number)
+
+
+def test_a_second_signal_amid_the_last_checkpoint_does_not_spoil_it(tmp_path, monkeypatch):
+    def write(self, checkpoint, path, storage_options):
+        signal.raise_signal(signal.SIGINT)
+        real(self, checkpoint, path, storage_options)
+
+    real = AtomicCheckpointIO.save_checkpoint
+    monkeypatch.setattr(AtomicCheckpointIO, "save_checkpoint", write)
+    assert run(tmp_path, "fit", *TINY, *failing("on_train_batch_end", 2, "SIGINT")) == 130
+    assert torch.load(tmp_path / "default/0/checkpoints/last.ckpt", weights_only=True)["global_step"] == 2

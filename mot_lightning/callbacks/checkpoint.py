@@ -11,7 +11,7 @@ from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from mot_lightning.callbacks.diverged import Diverged, check_weights
-from mot_lightning.callbacks.stop import Stopped
+from mot_lightning.callbacks.stop import Stopped, unstoppable
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -79,4 +79,5 @@ class Checkpoints(ModelCheckpoint):
 
     def _write_last(self, trainer: Any) -> None:
         assert self.dirpath is not None
-        trainer.save_checkpoint(Path(self.dirpath) / "last.ckpt")
+        with unstoppable():
+            trainer.save_checkpoint(Path(self.dirpath) / "last.ckpt")

@@ -52,6 +52,17 @@ def stoppable() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+@contextmanager
+def unstoppable() -> Iterator[None]:
+    """Signals are not heard while something is written that has to be whole."""
+    previous = {number: signal.signal(number, signal.SIG_IGN) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
 class StopOnSignal(Callback):
     """SIGINT and SIGTERM end the run after the step at hand, so that the checkpoint is whole; a second one at once."""
 

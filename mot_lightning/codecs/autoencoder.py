@@ -65,9 +65,13 @@ class Autoencoder(ImageCodec):
         wide = self.held.network.config.in_channels
         if wide != self.shape[0] and (self.shape[0], wide) != (1, 3):
             raise ValueError(f"shape has {self.shape[0]} channels, wanted the {wide} of {name}")
-        with torch.no_grad():
-            latents = self.latents(torch.zeros(1, *self.shape))
-            back = self.images(latents)[0].shape
+        try:
+            with torch.no_grad():
+                latents = self.latents(torch.zeros(1, *self.shape))
+                back = self.images(latents)[0].shape
+        except RuntimeError as error:
+            reason = str(error).splitlines()[0]
+            raise ValueError(f"shape is {self.shape}, wanted a size that {name} can encode: {reason}") from None
         if tuple(back) != self.shape:
             raise ValueError(f"shape is {self.shape}, wanted a size that comes back: this returns as {tuple(back)}")
         self.latent_size = latents.shape[2], latents.shape[3]

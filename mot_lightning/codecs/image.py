@@ -46,7 +46,10 @@ class ImageCodec(Codec):
                 if image.size[0] * image.size[1] > 2**26:
                     raise ValueError(f"{path} has {image.size[0]}x{image.size[1]} pixels, wanted at most 2^26")
                 frames, mode = getattr(image, "n_frames", 1), image.mode
-                if image.mode.startswith("I;16"):  # convert() would clip 16 bits, not scale them
+                most = image.getextrema()[1] if mode in ("I", "F") else 0
+                if mode == "F" or (isinstance(most, int | float) and most > 65535):
+                    raise ValueError(f"{path} has pixels of 32 bits, wanted 8 or 16")
+                if mode.startswith("I"):  # convert() would clip 16 bits, not scale them
                     image = image.point(lambda level: level / 257, "L")
                 converted = image.convert("L" if self.shape[0] == 1 else "RGB")
         except (

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mot_lightning.codecs.autoencoder import Autoencoder, in_parts
+from mot_lightning.codecs.outside import fingerprint
 from mot_lightning.codecs.patches import from_patches, to_patches
 
 
@@ -59,6 +60,11 @@ class VAE(Autoencoder):
         mean, std = config.get("latents_mean"), config.get("latents_std")
         self.shift.copy_(torch.tensor(mean or config.get("shift_factor") or 0.0).view(-1, 1, 1))
         self.scale.copy_((config.get("scaling_factor") or 1.0) / torch.tensor(std or 1.0).view(-1, 1, 1))
+
+    @property
+    def outside(self) -> str:
+        """Of the network's weights, and of the scale that its folder states."""
+        return fingerprint([self.held.hash, self.shift.tolist(), self.scale.tolist()]) if self.name_or_path else ""
 
     @property
     def grid(self) -> tuple[int, int]:

@@ -15,6 +15,7 @@ import torch
 from tqdm import tqdm
 
 from mot_lightning.arguments import Arguments
+from mot_lightning.callbacks.stop import unstoppable
 from mot_lightning.codecs import Codec
 from mot_lightning.config import ConfigError, parse_value
 from mot_lightning.generation.generate import GenerationSettings, generate
@@ -83,15 +84,17 @@ def read_prompts(path: Path) -> list[list[str]]:
         ConfigError: it cannot be read, or a line is no such list.
     """
     try:
-        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"--prompts {path} cannot be read: {getattr(error, 'strerror', 'not UTF-8')}") from None
+    # newlines alone part lines: JSON may hold what Unicode calls one
+    lines = {number: line for number, line in enumerate(text.split("\n"), 1) if line.strip()}
     if not lines:
         raise ConfigError(f"--prompts {path} has 0 prompts, wanted at least 1")
-    if path.suffix != ".jsonl":
-        return [[line] for line in lines]
+    if path.suffix.lower() != ".jsonl":
+        return [[line] for line in lines.values()]
     prompts = []
-    for number, line in enumerate(lines, 1):
+    for number, line in lines.items():
         try:
             prompt = json.loads(line)
         except json.JSONDecodeError:
@@ -200,20 +203,26 @@ def run_generate(
                 made += generate(module.average, asked[batch], settings, numbers[batch], stream)
                 bar.update(len(made) - start)
     finally:  # whatever ends it, nothing that was made is lost
-        _write_page(module, folder, title, [prompt for prompt in prompts for _ in range(samples)], made)
+        if stream is not None and stream.shown:
+            print()
+        with unstoppable():
+            _write_page(module, folder, title, [prompt for prompt in prompts for _ in range(samples)], made)
 
 
 def _write_page(
     module: MoTModule, folder: Path, title: str, prompts: list[Document], made: list[list[Segment]]
 ) -> None:
-    """All media that were made, as files and on a page."""
-    documents = [
-        _write(module, folder, number, prompt, decode(module.codecs, document))
-        for number, (prompt, document) in enumerate(zip(prompts, made, strict=False))
-    ]
+    """All media that were made, as files and on a page; then the terminal is told, which may be gone."""
+    documents, lines = [], []
+    for number, (prompt, document) in enumerate(zip(prompts, made, strict=False)):
+        pieces, said = _write(module, folder, number, prompt, decode(module.codecs, document))
+        documents.append(pieces)
+        lines += said
     (folder / "index.html").write_text(as_html(documents, title), encoding="utf-8")
     (folder / "page.md").write_text(as_markdown(documents, title), encoding="utf-8")
-    print(f"page: {folder / 'index.html'}")
+    if len(made) < len(prompts):
+        lines.append(f"{len(made)} of {len(prompts)} samples were finished")
+    print(*lines, f"page: {folder / 'index.html'}", sep="\n")
 
 
 def _settings(module: MoTModule, options: dict[str, Any]) -> GenerationSettings:
@@ -234,12 +243,14 @@ def _settings(module: MoTModule, options: dict[str, Any]) -> GenerationSettings:
     return replace(settings, guidance={**by_name, **named})
 
 
-def _write(module: MoTModule, folder: Path, number: int, prompt: Document, made: Document) -> list[Piece]:
-    """Write one document's media and say what they are."""
+def _write(
+    module: MoTModule, folder: Path, number: int, prompt: Document, made: Document
+) -> tuple[list[Piece], list[str]]:
+    """Write one document's media, and say in lines what they are."""
     words = " ".join(media if isinstance(media, str) else f"<{name}>" for name, media in prompt)
-    print(f"sample {number}: {words or '(no prompt)'}")
+    lines = [f"sample {number}: {words or '(no prompt)'}"]
     if not made:
-        print("  (the model ended the document)")
+        lines.append("  (the model ended the document)")
     pieces = []
     for stem, document in (("prompt_", prompt), ("", made)):
         for i, (name, media) in enumerate(document):
@@ -247,8 +258,8 @@ def _write(module: MoTModule, folder: Path, number: int, prompt: Document, made:
             file = codec.write(media, folder / f"{number:02}_{stem}{i}_{name}")
             pieces.append(Piece(name, file, prompt=bool(stem)))
             if not stem:
-                print(f"  {name}: {media if isinstance(media, str) else ''}".rstrip() + f"   {file}")
-    return pieces
+                lines.append(f"  {name}: {media if isinstance(media, str) else ''}".rstrip() + f"   {file}")
+    return pieces, lines
 
 
 def _next_folder(root: Path) -> Path:

@@ -52,6 +52,8 @@ class GenerationSettings:
     lengths: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if isinstance(self.modalities, str):
+            raise ValueError(f"modalities is {self.modalities!r}, wanted a list of names")
         for name, wanted, fits in (
             ("max_segments", "at least 1", self.max_segments >= 1),
             ("max_length", "at least 1", self.max_length >= 1),

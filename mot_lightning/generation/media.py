@@ -49,6 +49,8 @@ def read_file(codecs: Mapping[str, Codec], path: Path) -> tuple[str, Any]:
     """
     if not path.is_file():
         raise ValueError(f"{path} does not exist")
+    if not codecs:
+        raise ValueError(f"{path} is a file, wanted words: the model has no modality that files are read for")
     refusals = []
     for name, codec in sorted(codecs.items(), key=lambda item: path.suffix.lower() not in item[1].suffixes):
         try:

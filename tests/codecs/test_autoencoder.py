@@ -90,6 +90,22 @@ def test_latents_are_shifted_and_scaled_as_the_config_says(tmp_path):
     torch.testing.assert_close(VAE((3, 16, 12), name).encode(image), expected)
 
 
+def test_a_scale_is_part_of_what_a_codec_is(tmp_path):
+    network, name = folder(tmp_path / "network", lambda: kl(shift_factor=0.1, scaling_factor=2.0))
+    one = VAE((3, 16, 12), name)
+    network.register_to_config(scaling_factor=1.9)
+    network.save_pretrained(name)
+    other = VAE((3, 16, 12), name)
+    assert other.held.hash == one.held.hash
+    assert other.identity(other.state_dict())["weights"] != one.identity(one.state_dict())["weights"]
+
+
+def test_a_network_that_shrinks_images_to_nothing_is_refused_in_one_line(tmp_path):
+    _, name = folder(tmp_path / "network", kl)
+    with pytest.raises(ValueError, match=r"shape is \(3, 1, 1\), wanted a size that .* can encode: [^\n]*$"):
+        VAE((3, 1, 1), name)
+
+
 def test_patches_of_latents_make_fewer_and_wider_tokens(tmp_path):
     _, name = folder(tmp_path / "network", kl)
     codec = VAE((3, 16, 12), name, latent_patch_size=2)

@@ -223,11 +223,19 @@ def test_many_images_are_written_as_a_grid(tmp_path, count):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_sixteen_bits_are_scaled_not_clipped(tmp_path, channels):
+@pytest.mark.parametrize("name", ["a.png", "a.pgm"])  # Pillow has a mode for each
+def test_sixteen_bits_are_scaled_not_clipped(tmp_path, channels, name):
     pixels = (np.arange(64).reshape(8, 8) * 1000).astype(np.uint16)
-    Image.fromarray(pixels).save(tmp_path / "a.png")
-    image = Patches((channels, 8, 8), 4).read(tmp_path / "a.png")
+    Image.fromarray(pixels).save(tmp_path / name)
+    image = Patches((channels, 8, 8), 4).read(tmp_path / name)
     assert np.abs(image[0].numpy() - pixels / 65535).max() < 1 / 255
+
+
+@pytest.mark.parametrize("level", [np.int32(70_000), np.float32(0.5)])
+def test_thirty_two_bits_are_refused(tmp_path, level):
+    Image.fromarray(np.full((8, 8), level)).save(tmp_path / "a.tiff")
+    with pytest.raises(ValueError, match=r"a\.tiff has pixels of 32 bits, wanted 8 or 16"):
+        Patches((1, 8, 8), 4).read(tmp_path / "a.tiff")
 
 
 def said(capsys, codec, path):
