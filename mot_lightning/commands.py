@@ -123,7 +123,7 @@ def _check_data(cli: MoTCLI, command: str) -> None:
         raise ConfigError(f"trainer.max_steps is {cli.trainer.max_steps}, wanted at least 1")
     every = cli.trainer.val_check_interval
     if command == "fit" and not (isinstance(every, int) and every >= 1):
-        raise ConfigError(f"trainer.val_check_interval is {every}, wanted a number of steps")
+        raise ConfigError(f"trainer.val_check_interval is {every}, wanted steps, at least 1")
     try:
         cli.datamodule.prepare_data()
         cli.datamodule.setup("fit")

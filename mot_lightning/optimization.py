@@ -54,7 +54,7 @@ class Optimization:
         trained = [p for p in model.parameters() if p.requires_grad]
         matrices, vectors = [p for p in trained if p.dim() >= 2], [p for p in trained if p.dim() < 2]
         groups = [{"params": matrices, "weight_decay": self.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-        # false would be one weight after another, where none is many at once
+        # False would move one weight after another; with None, PyTorch moves many at once on CUDA
         optimizer = AdamW(groups, lr=self.learning_rate, betas=self.betas, fused=fused or None)
         for weight in trained:  # AdamW would wait for a gradient, but all are wanted to load in slices
             step = torch.zeros((), device=weight.device if fused else "cpu")

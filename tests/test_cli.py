@@ -148,7 +148,7 @@ def test_every_setting_is_listed_with_its_type_and_default(capsys):
         (["fit", "--model.backbone.compile=3"], ["compile is 3, wanted true or false"]),
         (["fit", "--experiment="], ["experiment is None, wanted a plain folder name"]),
         (["fit", "--experiment=[a]"], ["experiment is ['a'], wanted a plain folder name"]),
-        (["fit", "--trainer.val_check_interval=0"], ["trainer.val_check_interval is 0, wanted a number of steps"]),
+        (["fit", "--trainer.val_check_interval=0"], ["trainer.val_check_interval is 0, wanted steps, at least 1"]),
         (["fit", "--gradient_norms.every_n_steps=0"], ["gradient_norms.every_n_steps is 0, wanted at least 1"]),
         (["fit", "--model.modalities.image.objective=os.Path"], ["os.Path", "--allow os"]),
         (["fit", "--model.modalities.image.objective.scheduler=diffusers.Nope"], ["diffusers.Nope"]),

@@ -14,7 +14,7 @@ from mot_lightning.backbone.attention import Attend
 from mot_lightning.backbone.moe import Experts, MixtureOfExperts
 from mot_lightning.backbone.settings import BackboneSettings
 from mot_lightning.backbone.tower import Condition, TowerLayer, cat_rows
-from mot_lightning.backbone.turn import turn
+from mot_lightning.backbone.turn import norm_and_rotate
 
 
 class Places(NamedTuple):
@@ -82,9 +82,9 @@ class Block(nn.Module):
 
         A method, so that what it compiles to knows heads and their size for numbers that never change.
         """
-        by_head = (gain.view(2, self.head_size) for gain in gains)
-        qkv = qkv.unflatten(-1, (self.heads[0] + 2 * self.heads[1], self.head_size))
-        return turn(qkv, self.heads, [*by_head], cos, sin, sizes)
+        by_head = (gain.view(2, self.head_size) for gain in gains)  # (2, e)
+        qkv = qkv.unflatten(-1, (self.heads[0] + 2 * self.heads[1], self.head_size))  # (N, h + 2 kv_heads, e)
+        return norm_and_rotate(qkv, self.heads, [*by_head], cos, sin, sizes)
 
 
 # what happens between attentions, region by region
@@ -94,4 +94,7 @@ REGIONS: tuple[Any, ...] = (TowerLayer.project, Block.turn, TowerLayer.forward)
 @cache
 def _compiled() -> tuple[Any, ...]:
     """The regions for any number of tokens: one graph of each serves all towers and layers."""
+    # towers that are absent, one token alone, training and evaluation have graphs of their own; beyond the limit, eight
+    # by itself, a region would run uncompiled and say nothing
+    torch._dynamo.config.recompile_limit = max(64, torch._dynamo.config.recompile_limit)
     return tuple(torch.compile(region, dynamic=True) for region in REGIONS)

@@ -14,7 +14,6 @@ class SwiGLU(nn.Module):
         self.down = nn.Linear(hidden, dim, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        gate, up = self.gate(x), self.up(x)  # (n, hidden)
+        gate, up = F.silu(self.gate(x)), self.up(x)  # (n, hidden)
         # what no gradient asks for again is written over
-        gated = F.silu(gate) * up if torch.is_grad_enabled() else F.silu(gate, inplace=True).mul_(up)
-        return self.down(gated)  # (n, d)
+        return self.down(gate * up if torch.is_grad_enabled() else gate.mul_(up))  # (n, d)

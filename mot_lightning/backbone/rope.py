@@ -13,10 +13,11 @@ def rope(position: Tensor, head_dim: int, base: float = 10_000.0, scaling: float
         scaling: positions are divided by it.
     """
     # base to the power of 0, -2 / e, -4 / e, ...
-    frequency = torch.logspace(0, 2 / head_dim - 1, head_dim // 2, base, device=position.device)  # (e/2,)
+    device, dtype = position.device, torch.float32  # whatever defaults hold
+    frequency = torch.logspace(0, 2 / head_dim - 1, head_dim // 2, base, device=device, dtype=dtype)  # (e/2,)
     if position.dim() == 2:
         position = position.repeat(1, head_dim // 4)  # (n, e/2): row, column, row, ...
-    angle = position.view(len(position), -1).float() / scaling * frequency  # (n, e/2)
+    angle = position.view(len(position), -1).to(dtype) / scaling * frequency  # (n, e/2)
     cos, sin = angle.cos(), angle.sin()
     return torch.cat([cos, cos], dim=1), torch.cat([-sin, sin], dim=1)
 

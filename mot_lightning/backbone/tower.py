@@ -55,7 +55,7 @@ class AdaptiveNorm(nn.Module):
 
 
 class QKGains(nn.Module):
-    """Gains of the normalised queries and keys."""
+    """Gains of the normalised queries and keys, read where towers have joined (`norm_and_rotate`)."""
 
     def __init__(self, head_dim: int) -> None:
         super().__init__()
@@ -132,7 +132,7 @@ class TowerLayer(nn.Module):
         return found
 
     def project(self, x: Tensor, modulation: list[Modulation]) -> Tensor:
-        """What enters the global attention: heads of queries, of keys and of values (n, (h + 2 kv_heads) e)."""
+        """What enters the global attention: queries, keys and values side by side (n, (h + 2 kv_heads) e)."""
         return self.qkv(_norm(x, self.attention_norm, modulation, "attention") if self.pre else x)
 
     def forward(self, x: Tensor, gathered: Tensor, modulation: list[Modulation]) -> Tensor:
@@ -162,7 +162,7 @@ def cat_rows(parts: list[Tensor]) -> Tensor:
 
 def _norm(x: Tensor, norm: RMSNorm, modulation: list[Modulation], branch: Branch) -> Tensor:
     if not modulation:
-        return norm(x)
+        return rms_norm(x, norm.gain)
     parts = zip(_runs(rms_norm(x), modulation), modulation, strict=True)
     return _joined([torch.addcmul(getattr(m, branch)[0], unit, getattr(m, branch)[1]) for unit, m in parts])
 

@@ -13,7 +13,7 @@ from mot_lightning.backbone.rope import rotate
 Heads = tuple[int, int]  # of queries, and of keys and of values
 
 
-def turn(
+def norm_and_rotate(
     qkv: Tensor, heads: Heads, gains: Sequence[Tensor], cos: Tensor, sin: Tensor, sizes: Sequence[int]
 ) -> tuple[Tensor, ...]:
     """Queries and keys, RMS-normalised times their tower's gains, if there are any, and turned by the angles of `rope`.
@@ -30,7 +30,7 @@ def turn(
     """
     if not gains:
         q, k, v = qkv.split_with_sizes([*heads, heads[1]], dim=1)
-        return rotate(q, cos[:, 0], sin[:, 0]), rotate(k, cos[:, 0], sin[:, 0]), v
+        return rotate(q, cos[:, 0], sin[:, 0]), rotate(k, cos[:, 0], sin[:, 0]), v  # (N, h or kv_heads, e)
     by_tower = torch.stack([*gains]) if len(gains) > 1 else gains[0][None]  # (towers, 2, e)
     gain = by_tower  # (N, 2, e), or of one row where all tokens have the same
     if len(sizes) > 1:
@@ -39,7 +39,7 @@ def turn(
     if torch.compiler.is_compiling():  # both at once would be a slice, whose gradient is a pass of its own
         *both, v = qkv.split_with_sizes([*heads, heads[1]], dim=1)
         q, k = (rotate(rms_norm(x) * gain[:, i], cos[:, 0], sin[:, 0]) for i, x in enumerate(both))
-        return q, k, v
+        return q, k, v  # (N, h or kv_heads, e)
     if torch.is_grad_enabled() and not qkv.is_cuda:
         return _NormAndRotate.apply(qkv, by_tower, gain, cos, sin, heads, sizes)
     groups = zip(_groups(qkv, heads), _gains(gain, heads), strict=True)

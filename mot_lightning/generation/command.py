@@ -202,7 +202,7 @@ def run_generate(
                 batch = slice(start, start + size)
                 made += generate(module.average, asked[batch], settings, numbers[batch], stream)
                 bar.update(len(made) - start)
-    finally:  # whatever ends it, nothing that was made is lost
+    finally:  # whatever ends it, batches that were finished are not lost
         if stream is not None and stream.shown:
             print()
         with unstoppable():

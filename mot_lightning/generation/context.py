@@ -157,7 +157,7 @@ class _Part:
     def __init__(self, cache: Tensor, rows: slice, span: tuple[int, int], place: Tensor, reach: Tensor) -> None:
         start, end = span
         self.rows = rows
-        cache = cache.flatten(0, 1)  # keys and values by turns, of layer after layer
+        cache = cache.view(-1, *cache.shape[2:])  # keys and values by turns, of layer after layer; never a copy
         self.seen, self.new = cache[..., :end, :].unbind(), cache[..., start:end, :].unbind()
         self.index: tuple[Tensor, slice, Tensor] | None = None
         self.mask: Tensor | None = None

@@ -31,10 +31,10 @@ def layout_of(kinds, seed, row_length=64):
     return pack([make_document(rng, document) for document in kinds], GRAMMAR, row_length).layout
 
 
-def drawn(layout, seed, key_heads=2, dtype=torch.float64):
+def drawn(layout, seed, key_heads=2, dtype=torch.float64, size=16):
     """Queries of two heads, keys, values, and a gradient of what they gather."""
     generator = torch.Generator().manual_seed(seed)
-    shapes = [(len(layout.order), heads, 16) for heads in (2, key_heads, key_heads, 2)]
+    shapes = [(len(layout.order), heads, size) for heads in (2, key_heads, key_heads, 2)]
     q, k, v, grad = (torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype) for shape in shapes)
     return [x.requires_grad_() for x in (q, k, v)], grad
 
@@ -122,12 +122,13 @@ def test_block_list_is_the_definition_however_it_cuts_and_whatever_it_computes_a
 
 @uncompiled
 @pytest.mark.parametrize("key_heads", [1, 2])
+@pytest.mark.parametrize("size", [8, 16])  # the first is narrower than the kernel takes
 @settings(random_layouts, max_examples=20)
 @given(kinds, seeds)
-def test_flex_is_the_definition_forward(key_heads, kinds, seed):
+def test_flex_is_the_definition_forward(key_heads, size, kinds, seed):
     layout = layout_of(kinds, seed)
     with torch.no_grad():
-        tensors, _ = drawn(layout, seed, key_heads)
+        tensors, _ = drawn(layout, seed, key_heads, size=size)
         found = joined("flex", layout, torch.float64)(0, *tensors)
         torch.testing.assert_close(found, by_definition(layout, *tensors), **EXACT)
 

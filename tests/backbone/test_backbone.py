@@ -65,6 +65,20 @@ def test_no_query_is_left_without_a_key():
     assert mask[:3, :3].tolist() == [[True, False, False], [True, True, False], [False, False, True]]
 
 
+@pytest.mark.parametrize("default", [torch.float32, torch.bfloat16])
+def test_angles_are_places_times_powers_of_the_base_whatever_numbers_are_the_default(default):
+    place, e = torch.arange(500), 8
+    angle = place.double()[:, None] * 100.0 ** (-2 * torch.arange(e // 2).double() / e) / 3
+    torch.set_default_dtype(default)
+    try:
+        cos, sin = rope(place, e, base=100.0, scaling=3.0)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert cos.dtype == sin.dtype == torch.float32
+    torch.testing.assert_close(cos.double(), torch.cat([angle.cos()] * 2, 1), rtol=0, atol=2e-5)
+    torch.testing.assert_close(sin.double(), torch.cat([-angle.sin(), angle.sin()], 1), rtol=0, atol=2e-5)
+
+
 def test_rotation_keeps_lengths_and_knows_only_distances():
     torch.manual_seed(0)
     q, k = torch.randn(2, 1, 8)

@@ -91,6 +91,26 @@ def test_cached_equals_packed(variant, kinds, rows, seed):
     assert_cached_equals_packed(built(variant), [make_document(rng, kinds) for _ in range(rows)], False)
 
 
+@every_variant
+@pytest.mark.parametrize("image", ["norm", "token"])
+def test_what_needs_no_gradient_is_computed_alike(variant, image):
+    model = make_model(image, **VARIANTS[variant])
+    batch = pack(documents(), model.grammar, 64)
+    with torch.no_grad():
+        found = total_loss(model, batch)
+    wanted = total_loss(model, batch)
+    assert wanted.requires_grad
+    torch.testing.assert_close(found, wanted.detach(), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_dropout_is_for_training(dropout):
+    model, plain = make_model(dropout=dropout), make_model()
+    batch = pack(documents(), model.grammar, 64)
+    assert torch.equal(total_loss(model, batch), total_loss(plain, batch))
+    assert torch.equal(total_loss(model.train(), batch), total_loss(plain.train(), batch)) == (not dropout)
+
+
 def documents(seed=0):
     rng = np.random.default_rng(seed)
     return [make_document(rng, NAMES), make_document(rng, NAMES[:2]), make_document(rng, NAMES[1:])]
