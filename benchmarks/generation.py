@@ -1,6 +1,6 @@
 """Generation by transfusion-pytorch over ours: equal width, depth, heads, prompts, lengths and network evaluations.
 
-    uv run --group bench python benchmarks/generation.py [--device cuda] [--json FILE] [--threads N] [--quick]
+    uv run --group bench python benchmarks/generation.py [--device cuda] [--budget S] [--json FILE] [--quick]
 
 Both have dim 256, depth 8, 4 heads of 64, feed-forward networks of 682, a vocabulary of 256 and random weights. Theirs
 is one dense transformer, ours a mixture of two; a token passes as many weights in both. Three cases:

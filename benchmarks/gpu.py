@@ -1,6 +1,6 @@
 """Model FLOPs utilisation of a training step on a GPU, MoT and dense taking turns: flex attention, compiled, bfloat16.
 
-    python benchmarks/gpu.py [--dim 2048] [--depth 24] [--tokens 32768] [--json FILE] [--quick]
+    python benchmarks/gpu.py [--dim 2048] [--depth 24] [--tokens 32768] [--budget S] [--json FILE] [--quick]
 
 Forward and backward of the backbone on packed documents of 4,096 tokens. FLOPs are the model's own: 6 for each weight
 that a token passes and 12 times the width for each pair of tokens of which one sees the other; nothing that is computed

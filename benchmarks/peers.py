@@ -1,6 +1,6 @@
 """A training step of transfusion-pytorch over ours: equal width, depth, heads, documents and objectives.
 
-    uv run --group bench python benchmarks/peers.py [--device cuda] [--json FILE] [--threads N] [--quick]
+    uv run --group bench python benchmarks/peers.py [--device cuda] [--budget S] [--json FILE] [--quick]
 
 A step is packing (ours) or batching (theirs), forward, backward and fused AdamW, float32. Documents are text, image,
 text; text by next token, images by flow matching. Theirs is one dense transformer with its defaults, ours a mixture of

@@ -205,8 +205,9 @@ def run_generate(
     finally:  # whatever ends it, batches that were finished are not lost
         if stream is not None and stream.shown:
             print()
-        with unstoppable():
-            _write_page(module, folder, title, [prompt for prompt in prompts for _ in range(samples)], made)
+        if made:
+            with unstoppable():
+                _write_page(module, folder, title, [prompt for prompt in prompts for _ in range(samples)], made)
 
 
 def _write_page(
