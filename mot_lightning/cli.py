@@ -151,6 +151,9 @@ def _settle_class(name: str, spec: Any, allow: list[str], known: dict[str, Any])
     folder = arguments.get("name_or_path")
     if isinstance(folder, str) and Path(folder).exists():
         arguments["name_or_path"] = str(Path(folder).resolve())
+    scheduler = arguments.get("scheduler")
+    if isinstance(scheduler, dict) and "." not in str(scheduler.get("class_path", ".")):  # the parser wants it whole
+        arguments["scheduler"] = {**scheduler, "class_path": f"diffusers.{scheduler['class_path']}"}
     spec = {**spec, "class_path": f"{found.__module__}.{found.__qualname__}", "init_args": arguments}
     return spec if arguments else {k: v for k, v in spec.items() if k != "init_args"}
 

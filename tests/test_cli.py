@@ -376,6 +376,15 @@ def test_generate_refuses_what_it_cannot_read(capsys, tmp_path, trained):
     assert "gone.txt" in refusal(capsys, tmp_path, "generate", checkpoint, "--prompts=gone.txt")
 
 
+def test_a_scheduler_goes_by_its_bare_name_beside_arguments_too(tmp_path):
+    image = "--model.modalities.image.objective"
+    scheduler = [f"{image}.scheduler.class_path=DDIMScheduler", f"{image}.scheduler.init_args.timestep_spacing=leading"]
+    assert run(tmp_path, "fit", *TINY, f"{image}=Diffusion", *scheduler, "--trainer.max_steps=2") == 0
+    checkpoint = torch.load(tmp_path / "default/0/checkpoints/last.ckpt", weights_only=True)
+    found = checkpoint["config"]["model"]["modalities"]["image"]["objective"]["init_args"]["scheduler"]
+    assert found == {"class_path": "diffusers.DDIMScheduler", "init_args": {"timestep_spacing": "leading"}}
+
+
 def test_files_of_prompts_may_come_from_any_editor(tmp_path):
     (tmp_path / "a.txt").write_bytes("\ufeffone\r\n\r\ntwo\u2028three\n".encode())
     (tmp_path / "a.JSONL").write_text('\ufeff["one", "two\u2028three"]\r\n', encoding="utf-8")
