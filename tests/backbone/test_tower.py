@@ -25,7 +25,7 @@ def run(layer, conditioned=True):
     x, gathered = torch.randn(2, 5, DIM, generator=torch.Generator().manual_seed(1))
     condition = Condition(torch.ones(2, DIM), torch.tensor([0, 1, 1]))
     counts = {"image": 3, "text": 2}
-    modulation = layer.modulation(counts, {"image": condition}) if conditioned else []
+    modulation = layer.modulation(counts, {"image": condition}, 0) if conditioned else []
     return x, layer.project(x, modulation), layer(x, gathered.view(5, 2, DIM // 2), modulation)
 
 
@@ -75,6 +75,6 @@ def test_segments_of_one_length_are_adapted_as_segments_of_any(layer):
     vector, segment = torch.randn(2, DIM), torch.tensor([0, 0, 0, 1, 1, 1])
     found = []
     for length in (None, 3):
-        modulation = layer.modulation({"image": 6, "text": 2}, {"image": Condition(vector, segment, length)})
+        modulation = layer.modulation({"image": 6, "text": 2}, {"image": Condition(vector, segment, length)}, 0)
         found.append((layer.project(x, modulation), layer(x, gathered.view(8, 2, DIM // 2), modulation)))
     torch.testing.assert_close(*found)
