@@ -1,9 +1,9 @@
-"""What MoT costs beside a dense transformer, beside boolean-mask routing, and beside what the machine can do.
+"""The cost of MoT relative to a dense transformer, to boolean-mask routing, and to the machine's peak.
 
     python benchmarks/backbone.py [--json FILE] [--threads N] [--quick]
 
-Every figure is a ratio of two things that take turns in one process; the noise probe is one thing against itself.
-Forward and backward of the backbone alone, float32, on documents of random tokens.
+Every figure is a ratio of two things that run in turns in one process; the noise probe is one thing against itself.
+Timed are forward and backward passes of the backbone alone, float32, on documents of random tokens.
 """
 
 from collections.abc import Callable
@@ -16,11 +16,9 @@ from paired import begin, flops, ratio, training_step, write
 from torch import Tensor
 
 from mot_lightning.backbone import Backbone, BackboneSettings
-from mot_lightning.backbone.attention import joined
-from mot_lightning.backbone.mask import attention_mask
+from mot_lightning.backbone.attention import attention_mask, build_attention
 from mot_lightning.generation import Context
-from mot_lightning.packing import pack
-from mot_lightning.sequence import Grammar, InterleavedBatch, Segment, Tokens
+from mot_lightning.sequence import Grammar, InterleavedBatch, Segment, Tokens, pack
 
 NAMES = ("text", "image", "speech")
 IMAGE = 64  # patches of an image
@@ -34,17 +32,17 @@ def grammar(names: tuple[str, ...], groups: tuple[str, ...]) -> Grammar:
 
 def document(length: int, names: tuple[str, ...]) -> list[Segment]:
     """About `length` tokens, control tokens included: segments of all modalities in turn."""
-    found, used = [], 1
+    segments, used = [], 1
     while True:
         for name in names:
             n = min(IMAGE, length - used - 2)
             if n < (IMAGE if name == "image" else 1):
                 if name == "image":
                     continue
-                return found
+                return segments
             kind = TOKENS[name]
             tokens = torch.randn(n, kind.latent_dim) if kind.latent_dim else torch.randint(kind.vocab_size or 1, (n,))
-            found.append(Segment(name, tokens))
+            segments.append(Segment(name, tokens))
             used += 2 + n
 
 
@@ -66,11 +64,11 @@ def backbone(dim: int, modalities: int, dense: bool = False, **others: object) -
 
 def step(model: Backbone, batch: InterleavedBatch, attention: str = "auto") -> Callable[[], None]:
     layout = batch.layout
-    x = torch.randn(len(layout.order), model.settings.dim, device=layout.order.device)
-    position = layout.position.flatten()[layout.order]
+    x = torch.randn(len(layout.slot), model.settings.dim, device=layout.slot.device)
+    position = layout.position.flatten()[layout.slot]
 
     def forward() -> Tensor:
-        attend = joined(attention, layout, x.dtype)  # type: ignore[arg-type]
+        attend = build_attention(attention, layout, x.dtype)  # type: ignore[arg-type]
         return model(x, layout.counts, position, attend, {})
 
     return training_step(model, forward)
@@ -81,21 +79,21 @@ def boolean_step(dim: int, modalities: int, batch: InterleavedBatch) -> Callable
     layout = batch.layout
     model = BooleanMaskMoT(settings(dim), modalities)
     modality = torch.full((layout.position.numel(),), -1)
-    modality[layout.order] = torch.repeat_interleave(torch.arange(modalities), torch.tensor(layout.counts))
+    modality[layout.slot] = torch.repeat_interleave(torch.arange(modalities), torch.tensor(layout.counts))
     modality = modality.view(layout.position.shape).clamp(min=0)
-    x, seen = torch.randn(*layout.position.shape, dim), attention_mask(layout)
-    return training_step(model, lambda: model(x, modality, layout.position.clamp(min=0), seen))
+    x, mask = torch.randn(*layout.position.shape, dim), attention_mask(layout)
+    return training_step(model, lambda: model(x, modality, layout.position.clamp(min=0), mask))
 
 
 def mot_over_dense(dims: tuple[int, ...], budget: float) -> dict[str, float]:
-    found = {}
+    ratios = {}
     for dim in dims:
         for tokens, lengths in ((1024, [512, 512]), (256, [256])):
             for modalities in (2, 3):
                 mixture, dense = backbone(dim, modalities), backbone(dim, modalities, dense=True)
                 a, b = (packed(model, lengths, max(lengths)) for model in (mixture, dense))
-                found[f"mot_over_dense.{dim}.{tokens}.{modalities}"] = ratio(step(mixture, a), step(dense, b), budget)
-    return found
+                ratios[f"mot_over_dense.{dim}.{tokens}.{modalities}"] = ratio(step(mixture, a), step(dense, b), budget)
+    return ratios
 
 
 LAYOUTS = {"2x512": [512, 512], "10_documents_3840": [384] * 10}
@@ -103,42 +101,42 @@ LAYOUTS = {"2x512": [512, 512], "10_documents_3840": [384] * 10}
 
 def beside_masks(dim: int, budget: float) -> dict[str, float]:
     """MoT over dense with an explicit mask over one row, and boolean-mask routing over MoT."""
-    found = {}
+    ratios = {}
     for case, lengths in LAYOUTS.items():
         mixture, dense = backbone(dim, 2), backbone(dim, 2, dense=True)
         a, b = (packed(model, lengths, sum(lengths)) for model in (mixture, dense))
-        found[f"mot_over_masked_dense.{case}"] = ratio(step(mixture, a), step(dense, b, "sdpa"), budget)
-        found[f"bool_mask_over_ours.{case}"] = ratio(boolean_step(dim, 2, a), step(mixture, a), budget)
-    return found
+        ratios[f"mot_over_masked_dense.{case}"] = ratio(step(mixture, a), step(dense, b, "sdpa"), budget)
+        ratios[f"bool_mask_over_ours.{case}"] = ratio(boolean_step(dim, 2, a), step(mixture, a), budget)
+    return ratios
 
 
 def gemm_share(dim: int, budget: float) -> float:
-    """FLOPs a second of a training step over those of large matrix products, in one process and in turns."""
+    """FLOPs per second of a training step over those of large matrix products, run in turns."""
     model = backbone(dim, 2)
     run = step(model, packed(model, [512, 512], 512))
-    spent = flops(run)
+    step_flops = flops(run)
     a, b = torch.randn(1024, 1024), torch.randn(1024, 1024)
-    products = max(1, round(spent / (2 * 1024**3)))
+    products = max(1, round(step_flops / (2 * 1024**3)))
 
     def peak() -> None:
         for _ in range(products):
             a @ b
 
-    return ratio(peak, run, budget) * spent / (products * 2 * 1024**3)
+    return ratio(peak, run, budget) * step_flops / (products * 2 * 1024**3)
 
 
 def padded_over_packed(dim: int, budget: float) -> float:
-    """A long tail of lengths, every document padded to the longest in a dense batch with a mask, over packed."""
+    """Documents with a long tail of lengths, padded to the longest and masked, over the same packed."""
     lengths = [int(n) for n in np.minimum(1024, 64 * np.arange(1, 17)[::-1] ** -1.0 * 16).clip(70)]
     lengths = sorted({*lengths}, reverse=True)[:6] + [80] * 10
     model = backbone(dim, 2)
-    together, padded = packed(model, lengths, max(lengths)), packed(model, [max(lengths)] * len(lengths), max(lengths))
-    return ratio(step(model, padded, "sdpa"), step(model, together), budget)
+    rows, padded = packed(model, lengths, max(lengths)), packed(model, [max(lengths)] * len(lengths), max(lengths))
+    return ratio(step(model, padded, "sdpa"), step(model, rows), budget)
 
 
 @torch.no_grad()
 def decode(dim: int, budget: float) -> float:
-    """A text token after 256 others: MoT over dense."""
+    """Decoding a text token after 256 others: MoT over dense."""
 
     def one(model: Backbone) -> Callable[[], Tensor]:
         context = Context(model.eval(), 1, capacity=512)
@@ -150,19 +148,19 @@ def decode(dim: int, budget: float) -> float:
 
 
 def saved_bytes_per_token(model: Backbone, batch: InterleavedBatch) -> float:
-    """What a forward pass keeps for the backward pass, weights apart."""
+    """Bytes that a forward pass saves for the backward pass, without weights, by token and layer."""
     weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
-    kept: dict[int, int] = {}
+    saved: dict[int, int] = {}
 
-    def keep(x: Tensor) -> Tensor:
+    def record(x: Tensor) -> Tensor:
         storage = x.untyped_storage()
         if storage.data_ptr() not in weights:
-            kept[storage.data_ptr()] = storage.nbytes()
+            saved[storage.data_ptr()] = storage.nbytes()
         return x
 
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
+    with torch.autograd.graph.saved_tensors_hooks(record, lambda x: x):
         step(model, batch)()
-    return sum(kept.values()) / len(batch.layout.order) / model.settings.depth
+    return sum(saved.values()) / len(batch.layout.slot) / model.settings.depth
 
 
 def main() -> None:
@@ -170,10 +168,10 @@ def main() -> None:
     budget, dims = (0.2, (64,)) if arguments.quick else (6.0, (256, 512))
     figures: dict[str, float] = {}
 
-    def report(found: dict[str, float]) -> None:
-        for name, value in found.items():
+    def report(measured: dict[str, float]) -> None:
+        for name, value in measured.items():
             print(f"{name:<42} {value:8.3f}", flush=True)
-        figures.update(found)
+        figures.update(measured)
 
     probe = backbone(dims[0], 2)
     batch = packed(probe, [512, 512], 512)

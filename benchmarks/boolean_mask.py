@@ -1,7 +1,7 @@
-"""MoT with boolean-mask routing, the algorithm that its authors published: what our routing is compared with.
+"""MoT with boolean-mask routing, the algorithm that its authors published, as a baseline for our routing.
 
-Each tower picks its tokens from the sequence by a mask and puts its results back by it, at every linear layer; the
-attention runs over an explicit mask. Sizes and mathematics are those of `mot_lightning.backbone`.
+At every linear layer, each tower selects its tokens by a mask and scatters its results back; attention uses an explicit
+mask. Sizes and mathematics are those of `mot_lightning.backbone`.
 """
 
 import torch.nn.functional as F
@@ -13,7 +13,7 @@ from mot_lightning.backbone.rope import rope, rotate
 
 
 class Routed(nn.Module):
-    """One module for each modality; each token through its own."""
+    """A module for each modality, which its tokens pass through."""
 
     def __init__(self, modules: list[nn.Module]) -> None:
         super().__init__()
@@ -40,12 +40,12 @@ class Layer(nn.Module):
         self.q_norm, self.k_norm = (routed(nn.RMSNorm, dim // self.heads) for _ in range(2))
         self.ffn = routed(SwiGLU, dim, settings.hidden)
 
-    def forward(self, x: Tensor, masks: list[Tensor], seen: Tensor, angles: tuple[Tensor, Tensor]) -> Tensor:
+    def forward(self, x: Tensor, masks: list[Tensor], mask: Tensor, angles: tuple[Tensor, Tensor]) -> Tensor:
         h = self.norm(x, masks)  # (b, s, d)
         q, k, v = (project(h, masks).unflatten(-1, (self.heads, -1)) for project in (self.q, self.k, self.v))
         q, k = (rotate(norm(y, masks), *angles) for norm, y in ((self.q_norm, q), (self.k_norm, k)))
         rows = (y.transpose(1, 2) for y in (q, k, v))  # (b, h, s, e) each
-        gathered = F.scaled_dot_product_attention(*rows, attn_mask=seen).transpose(1, 2).flatten(2)  # (b, s, d)
+        gathered = F.scaled_dot_product_attention(*rows, attn_mask=mask).transpose(1, 2).flatten(2)  # (b, s, d)
         x = x + self.output(gathered, masks)
         return x + self.ffn(self.ffn_norm(x, masks), masks)
 
@@ -57,11 +57,11 @@ class BooleanMaskMoT(nn.Module):
         self.layers = nn.ModuleList(Layer(settings, modalities) for _ in range(settings.depth))
         self.norm = Routed([nn.RMSNorm(settings.dim) for _ in range(modalities)])
 
-    def forward(self, x: Tensor, modality: Tensor, position: Tensor, seen: Tensor) -> Tensor:
-        """x (b, s, d), each token's modality and position (b, s), and who sees whom (b, 1, s, s)."""
+    def forward(self, x: Tensor, modality: Tensor, position: Tensor, mask: Tensor) -> Tensor:
+        """Hidden states of x (b, s, d), given modality and position (b, s) and the attention mask (b, 1, s, s)."""
         masks = [modality == number for number in range(len(self.norm.experts))]
         cos, sin = rope(position.flatten(), self.settings.head_size)
         angles = cos.view(*position.shape, 1, -1), sin.view(*position.shape, 1, -1)
         for layer in self.layers:
-            x = layer(x, masks, seen, angles)
+            x = layer(x, masks, mask, angles)
         return self.norm(x, masks)

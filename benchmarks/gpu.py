@@ -1,10 +1,10 @@
-"""Model FLOPs utilisation of a training step on a GPU, MoT and dense taking turns: flex attention, compiled, bfloat16.
+"""Model FLOPs utilisation of a training step on a GPU, MoT and dense in turns: flex attention, compiled, bfloat16.
 
     python benchmarks/gpu.py [--dim 2048] [--depth 24] [--tokens 32768] [--budget S] [--json FILE] [--quick]
 
-Forward and backward of the backbone on packed documents of 4,096 tokens. FLOPs are the model's own: 6 for each weight
-that a token passes and 12 times the width for each pair of tokens of which one sees the other; nothing that is computed
-twice counts twice. The peak is the card's dense bfloat16 one where it is known, and measured in the same run elsewhere.
+Timed are forward and backward passes of the backbone on packed documents of 4,096 tokens. Model FLOPs are 6 for each
+weight that a token passes through and 12 times the width for each pair of query and visible key; recomputation does
+not count. The peak is the card's dense bfloat16 peak from its data sheet, or else measured in the same run.
 """
 
 import statistics
@@ -25,9 +25,9 @@ PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12}  # dense bfloat16, by t
 def model_flops(model: Backbone, batch: InterleavedBatch) -> float:
     settings, layout = model.settings, batch.layout
     weights = sum(p.numel() for layer in model.layers for p in layer.towers[0].parameters() if p.dim() == 2)
-    pairs = int((layout.reach.flatten()[layout.order] + 1).sum())
+    pairs = int((layout.last_visible.flatten()[layout.slot] + 1).sum())
     width = settings.heads * settings.head_size
-    return 6.0 * weights * len(layout.order) + 12.0 * width * pairs * settings.depth
+    return 6.0 * weights * len(layout.slot) + 12.0 * width * pairs * settings.depth
 
 
 def measured_peak(device: torch.device, dtype: torch.dtype) -> float:
@@ -37,9 +37,9 @@ def measured_peak(device: torch.device, dtype: torch.dtype) -> float:
 
 
 def gpu(quick: bool) -> torch.device:
-    """The CUDA device, or the CPU, to see that a benchmark runs."""
+    """The CUDA device, or the CPU with --quick, to test that a benchmark runs."""
     if not torch.cuda.is_available() and not quick:
-        raise SystemExit("no CUDA device is here, wanted one (--quick runs anywhere)")
+        raise SystemExit("there is no CUDA device, wanted one (--quick runs anywhere)")
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -63,7 +63,7 @@ def main() -> None:
     dim, depth, tokens, document = arguments.dim, arguments.depth, arguments.tokens, DOCUMENT
     if arguments.quick:
         dim, depth, tokens, document = 64, 2, 1024, 256
-    runs, work = {}, 0.0
+    runs, work = {}, 0.0  # FLOPs of a step
     for name in ("mot", "dense"):
         names = sorted(NAMES[:2])
         towers = {} if name == "mot" else {"all": names}
@@ -80,8 +80,8 @@ def main() -> None:
     budget = 0.2 if arguments.quick else arguments.budget
     figures = {"mot_over_dense": ratio(runs["mot"], runs["dense"], budget)}
     for name, run in runs.items():
-        taken = statistics.median(seconds(run) for _ in range(9))
-        figures |= {f"mfu.{name}": work / taken / peak, f"tokens_per_second.{name}": tokens / taken}
+        elapsed = statistics.median(seconds(run) for _ in range(9))
+        figures |= {f"mfu.{name}": work / elapsed / peak, f"tokens_per_second.{name}": tokens / elapsed}
     if device.type == "cuda":
         figures["peak_gib"] = torch.cuda.max_memory_allocated() / 2**30
     print(f"{card}, torch {torch.__version__}, peak {peak / 1e12:.1f} TFLOP/s")

@@ -1,11 +1,11 @@
-"""Text tokens a second on a GPU, bfloat16, and their share of what the card's memory allows.
+"""Text tokens per second on a GPU, bfloat16, and the fraction of the memory roofline that they reach.
 
     python benchmarks/gpu_generation.py [--dim 2048] [--depth 24] [--compile] [--json FILE] [--quick]
 
-A mixture of text and image writes text after prompts of 256 ids, one by itself and 32 at once, by `generate` as it
-stands; the time of reading prompts is taken out, as the difference of a longer and a shorter run. At best a step reads
-the weights that a token of text passes once, and the keys and values of all that stands before it: these bytes, over
-those that a copy on the device reads and writes in a second, are the roofline that `roofline_share` is a share of.
+A mixture of text and image continues prompts of 256 ids by text, in batches of 1 and 32, with `generate`. Prefill is
+excluded: figures are the difference of a longer and a shorter run. At best, a step reads the weights of text once, and
+the cached keys and values. These bytes over the bandwidth of a copy on the device are the least time of a step;
+`roofline_share` is this time over the measured one.
 """
 
 import statistics
@@ -39,17 +39,17 @@ def median(run: Callable[[], object], times: int) -> float:
 
 
 def bandwidth(device: torch.device) -> float:
-    """Bytes a second that a copy reads and writes."""
+    """Bytes per second that a copy reads and writes."""
     a = torch.randint(256, (2**33 if device.type == "cuda" else 2**28,), dtype=torch.uint8, device=device)
     b = torch.empty_like(a)
     return 2 * a.numel() / median(lambda: b.copy_(a), 5)
 
 
 def bytes_of(model: MixtureOfTransformers, rows: int, length: float) -> float:
-    """What one step has to read: the weights of text, and what is cached of `rows` sequences of a length."""
+    """Bytes that one step has to read: the weights of text and the cache of `rows` sequences of a length."""
     settings = model.backbone.settings
-    passed = [*model.backbone.weights_of("text"), model.control.head]
-    weights = sum(p.numel() for module in passed for p in module.parameters())
+    modules = [*model.backbone.weights_of("text"), model.control.head]
+    weights = sum(p.numel() for module in modules for p in module.parameters())
     cached = rows * length * settings.depth * 2 * settings.key_heads * settings.head_size
     return 2 * (weights + cached)
 
@@ -70,18 +70,18 @@ def main() -> None:
     for rows in (1, 2) if arguments.quick else (1, 32):
         prompts = [[Segment("text", torch.randint(VOCABULARY, (PROMPT,)))] for _ in range(rows)]
 
-        def written(length: int, prompts: list[list[Segment]] = prompts) -> int:
-            found = generate(model, prompts, GenerationSettings(("text",), max_length=length, temperature=0))
-            return sum(len(text.tokens) for (text,) in found)
+        def generated(length: int, prompts: list[list[Segment]] = prompts) -> int:
+            texts = generate(model, prompts, GenerationSettings(("text",), max_length=length, temperature=0))
+            return sum(len(text.tokens) for (text,) in texts)
 
-        # of random weights, hardly one stops by itself
-        tokens = written(long) - written(short)
-        taken = median(lambda run=written: run(long), times) - median(lambda run=written: run(short), times)
+        # with random weights, hardly any text stops early
+        tokens = generated(long) - generated(short)
+        elapsed = median(lambda run=generated: run(long), times) - median(lambda run=generated: run(short), times)
         best = bytes_of(model, rows, PROMPT + (short + long) / 2) / peak
         figures |= {
-            f"text_tokens_per_second.{rows}": tokens / taken,
-            f"ms_per_step.{rows}": 1e3 * taken / (long - short),
-            f"roofline_share.{rows}": best * (long - short) / taken,
+            f"text_tokens_per_second.{rows}": tokens / elapsed,
+            f"ms_per_step.{rows}": 1e3 * elapsed / (long - short),
+            f"roofline_share.{rows}": best * (long - short) / elapsed,
         }
     print(f"{torch.cuda.get_device_name() if device.type == 'cuda' else 'CPU'}, dim {dim}, depth {depth}\n")
     for name, value in figures.items():

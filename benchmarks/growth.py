@@ -1,9 +1,9 @@
-"""How a training step's time and memory grow with the number of tokens, and with the number of modalities.
+"""Growth of a training step's time and memory with the number of tokens and the number of modalities.
 
     python benchmarks/growth.py [--json FILE] [--png FILE] [--threads N] [--quick]
 
-Tokens: documents of 256 in one batch, and one document of all. Modalities: 1,024 tokens shared out among one to six.
-All sizes take turns in one process, and the median of each is shown.
+Tokens: documents of 256 in one batch, and one document of all tokens. Modalities: 1,024 tokens split among one to six.
+All sizes run in turns in one process; figures are medians.
 """
 
 import statistics
@@ -16,14 +16,13 @@ from backbone import saved_bytes_per_token, settings, step
 from paired import begin, seconds, write
 
 from mot_lightning.backbone import Backbone
-from mot_lightning.packing import pack
-from mot_lightning.sequence import Grammar, InterleavedBatch, Segment, Tokens
+from mot_lightning.sequence import Grammar, InterleavedBatch, Segment, Tokens, pack
 
 VOCABULARY = Tokens(vocab_size=64)
 
 
 def batch(model: Backbone, lengths: list[int]) -> InterleavedBatch:
-    """Documents of these lengths, shared out evenly among the modalities in segments of about 32."""
+    """Documents of these lengths, split evenly among the modalities in segments of about 32 tokens."""
     names = model.modalities
     grammar = Grammar(dict.fromkeys(names, VOCABULARY), dict.fromkeys(names, True), names[0], names)
     documents = []
@@ -49,7 +48,7 @@ def medians(runs: dict[int, Callable[[], None]], rounds: int) -> dict[int, float
             elapsed = seconds(run)
             if number:  # the first round warms up
                 times[size].append(elapsed)
-    return {size: statistics.median(found) for size, found in times.items()}
+    return {size: statistics.median(measured) for size, measured in times.items()}
 
 
 def main() -> None:
@@ -65,10 +64,10 @@ def main() -> None:
         "one document": medians({n: step(three, b) for n, b in single.items()}, rounds),
     }
     by_modalities = medians({m: step(net, b) for m, (net, b) in many.items()}, 3 * rounds)
-    kept = {n: saved_bytes_per_token(three, b) * n * three.settings.depth / 2**20 for n, b in packed.items()}
+    saved = {n: saved_bytes_per_token(three, b) * n * three.settings.depth / 2**20 for n, b in packed.items()}
     figures = {f"seconds.{name.replace(' ', '_')}.{n}": t for name, line in lines.items() for n, t in line.items()}
     figures |= {f"modalities_over_one.{m}": t / by_modalities[1] for m, t in by_modalities.items()}
-    figures |= {f"saved_mib.{n}": mib for n, mib in kept.items()}
+    figures |= {f"saved_mib.{n}": mib for n, mib in saved.items()}
     for name, value in figures.items():
         print(f"{name:<36} {value:9.4f}")
 
@@ -77,8 +76,8 @@ def main() -> None:
         axes[0].loglog(list(line), list(line.values()), "o-", label=name)
     axes[0].set(xlabel="tokens in a batch", ylabel="seconds a step", title="time")
     axes[0].legend()
-    axes[1].loglog(list(kept), list(kept.values()), "o-", color="tab:green")
-    axes[1].set(xlabel="tokens in a batch", ylabel="MiB kept for backward", title="memory")
+    axes[1].loglog(list(saved), list(saved.values()), "o-", color="tab:green")
+    axes[1].set(xlabel="tokens in a batch", ylabel="MiB saved for backward", title="memory")
     axes[2].plot(list(by_modalities), [t / by_modalities[1] for t in by_modalities.values()], "o-", color="tab:red")
     axes[2].set(xlabel="modalities, 1,024 tokens in all", ylabel="step time over one modality", ylim=(0, 1.5))
     axes[2].set_title("towers")

@@ -1,4 +1,4 @@
-"""How two things are compared on a noisy machine: run in turns, in one process, and only their ratio is quoted."""
+"""Paired timing on a noisy machine: two things run in turns in one process, and only their ratio is reported."""
 
 import argparse
 import json
@@ -16,22 +16,22 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from mot_lightning.memory import keep_freed_memory
+from mot_lightning.experiment.startup import keep_freed_memory
 
 
 def begin(description: str | None, **options: dict[str, Any]) -> argparse.Namespace:
-    """Read the options that every benchmark has, and its own, and get ready as the command line does before a run.
+    """Parse the options of a benchmark and set up the process as the command line does before a run.
 
     Args:
-        description: what the benchmark says of itself.
-        options: of this benchmark alone, by name: arguments of `add_argument`.
+        description: help text of the benchmark.
+        options: arguments of `add_argument`, by name, for the options that only this benchmark has.
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="file for the figures")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--quick", action="store_true", help="fewer and smaller cases: to see that it runs")
-    for name, own in options.items():
-        parser.add_argument(f"--{name}", **own)
+    parser.add_argument("--quick", action="store_true", help="fewer and smaller cases, to test that it runs")
+    for name, keywords in options.items():
+        parser.add_argument(f"--{name}", **keywords)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     keep_freed_memory()
@@ -41,7 +41,7 @@ def begin(description: str | None, **options: dict[str, Any]) -> argparse.Namesp
 
 @cache
 def machine() -> dict[str, str | int]:
-    """What the figures are measured on, and of what: as it was when the run began."""
+    """The machine, versions and commit of the figures, as they were when the run began."""
     cpu = platform.processor() or platform.machine()
     if (info := Path("/proc/cpuinfo")).exists():
         names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if "model name" in line]
@@ -50,18 +50,18 @@ def machine() -> dict[str, str | int]:
     git, commit = shutil.which("git"), ""
     if git:
         commit = subprocess.run([git, *describe], capture_output=True, text=True, check=False).stdout.strip()
-    found: dict[str, str | int] = {
+    described: dict[str, str | int] = {
         "cpu": cpu,
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
         "date": time.strftime("%Y-%m-%d"),
         "commit": commit or "unknown",
     }
-    return found | ({"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {})
+    return described | ({"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {})
 
 
 def seconds(run: Callable[[], Any]) -> float:
-    """One run: on a GPU until it is done there; on one CPU thread its own time, whatever else the machine does."""
+    """The time of one run: until the GPU is done, or on one CPU thread the process time, which ignores other load."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     clock = time.perf_counter if torch.cuda.is_available() or torch.get_num_threads() > 1 else time.process_time
@@ -73,7 +73,7 @@ def seconds(run: Callable[[], Any]) -> float:
 
 
 def ratio(a: Callable[[], Any], b: Callable[[], Any], budget: float = 4.0) -> float:
-    """Median of the time of a over the time of b, the two taking turns for `budget` seconds, at least seven times."""
+    """The median ratio of the times of a and b, run in turns for `budget` seconds and at least seven times."""
     for run in (a, b):
         run()
     pairs = []
@@ -85,12 +85,12 @@ def ratio(a: Callable[[], Any], b: Callable[[], Any], budget: float = 4.0) -> fl
 
 
 def _product(q: Tensor, k: Tensor, causal: bool) -> int:
-    """FLOPs of one matrix product between queries and the keys that they see."""
+    """FLOPs of one matrix product between queries and the keys that they attend to."""
     b, h, n, e = q.shape
     return 2 * b * h * e * (n * (n + 1) // 2 if causal else n * k.shape[2])
 
 
-# what PyTorch's counter does not know. The CPU's flash attention has two products forward, five backward
+# operators that PyTorch's counter does not know; flash attention on the CPU has two products forward, five backward
 
 
 def _forward(q: Tensor, k: Tensor, v: Tensor, dropout: float = 0.0, causal: bool = False, **_: Any) -> int:
@@ -116,22 +116,22 @@ KERNELS = {
     torch.ops.aten.baddbmm_: _added_product,
 }
 for count in KERNELS.values():
-    count._get_raw = True  # type: ignore[attr-defined]  # tensors in place of their shapes
+    count._get_raw = True  # type: ignore[attr-defined]  # counters get tensors, not shapes
 
 
 def flops(run: Callable[[], Any]) -> int:
-    """Floating-point operations of all matrix products and attentions in one run."""
+    """FLOPs of all matrix products and attentions in one run."""
     with FlopCounterMode(display=False, custom_mapping=KERNELS) as counter:
         run()
     return counter.get_total_flops()
 
 
 BUDGET: dict[str, Any] = {"type": float, "default": 40.0, "help": "seconds of each comparison"}
-DEVICE: dict[str, Any] = {"type": torch.device, "default": torch.device("cpu"), "help": "both run there"}
+DEVICE: dict[str, Any] = {"type": torch.device, "default": torch.device("cpu"), "help": "of both"}
 
 
 def training_step(module: torch.nn.Module, forward: Callable[[], Tensor]) -> Callable[[], None]:
-    """Forward and backward, gradients dropped."""
+    """A forward and backward pass; gradients are discarded."""
 
     def step() -> None:
         module.zero_grad(set_to_none=True)
@@ -141,7 +141,7 @@ def training_step(module: torch.nn.Module, forward: Callable[[], Tensor]) -> Cal
 
 
 def write(figures: dict[str, float], path: Path | None) -> None:
-    """The figures as JSON, and the machine that they were measured on, if there is a path."""
+    """Write the figures and the machine as JSON, if there is a path."""
     if path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({**figures, "machine": machine()}, indent=2) + "\n")

@@ -3,10 +3,10 @@
     uv run --group bench python benchmarks/peers.py [--device cuda] [--budget S] [--json FILE] [--quick]
 
 A step is packing (ours) or batching (theirs), forward, backward and fused AdamW, float32. Documents are text, image,
-text; text by next token, images by flow matching. Theirs is one dense transformer with its defaults, ours a mixture of
-two with ours: feed-forward networks are 8/3 as wide as the model, rounded down by them and by us to a multiple of 64
-(682 and 704 at dim 256, 1365 and 1344 at 512). They spend more: their adaptive norm is computed for each token, ours
-for each image. So the same ratio per FLOP stands beside it; FLOPs are counted on the CPU, wherever it is timed.
+text; text by next token, images by flow matching. Theirs is one dense transformer, ours a mixture of two, each with its
+defaults: feed-forward networks are 8/3 as wide as the model, rounded down by theirs and to a multiple of 64 by ours
+(682 and 704 at dim 256, 1365 and 1344 at 512). Theirs takes more FLOPs, as its adaptive norm is computed for each
+token, ours for each image. So the ratio per FLOP is given too; FLOPs are counted on the CPU, whatever the device.
 """
 
 from collections.abc import Callable
@@ -21,9 +21,8 @@ from transfusion_pytorch import Transfusion
 from mot_lightning.backbone import BackboneSettings
 from mot_lightning.model import MixtureOfTransformers
 from mot_lightning.objectives import FlowMatching, NextToken
-from mot_lightning.packing import pack
 from mot_lightning.seeds import generator_for
-from mot_lightning.sequence import Segment, Tokens
+from mot_lightning.sequence import Segment, Tokens, pack
 
 SIDE, CHANNELS, VOCABULARY, DEPTH, HEAD = 16, 16, 256, 8, 64
 
@@ -40,7 +39,7 @@ def uniform(batch: int) -> list[Document]:
 
 
 def ragged() -> list[Document]:
-    """Eight documents, which padding to the longest makes 2.07 times as long."""
+    """Eight documents; padding to the longest makes 2.07 times the tokens."""
     return [*uniform(2), *(document(n, False, 0) for n in (40, 72, 104, 136, 168, 204))]
 
 
@@ -80,8 +79,8 @@ def ours(dim: int, depth: int, documents: list[Document], device: torch.device) 
 
     def loss() -> Any:
         batch = move_data_to_device(pack(segments, model.grammar, longest), device)
-        found = model(batch, generator_for(0, device=device)).values()
-        return sum((own.loss * own.weight).sum() / own.weight.sum() for own in found)
+        losses = model(batch, generator_for(0, device=device)).values()
+        return sum((each.loss * each.weight).sum() / each.weight.sum() for each in losses)
 
     return optimised(model, loss)
 
@@ -94,14 +93,14 @@ def main() -> None:
         cases = {"ragged_64": (64, ragged())}
     figures: dict[str, float] = {}
     for case, (dim, documents) in cases.items():
-        spent, own = (flops(make(dim, depth, documents, torch.device("cpu"))) for make in (theirs, ours))
-        them, us = (make(dim, depth, documents, arguments.device) for make in (theirs, ours))
-        slower = ratio(them, us, budget)
+        their_flops, our_flops = (flops(make(dim, depth, documents, torch.device("cpu"))) for make in (theirs, ours))
+        their_step, our_step = (make(dim, depth, documents, arguments.device) for make in (theirs, ours))
+        time_ratio = ratio(their_step, our_step, budget)
         figures |= {
-            f"peer_train.{case}": slower,
-            f"peer_train_per_flop.{case}": slower * own / spent,
-            f"peer_gflop.{case}": spent / 1e9,
-            f"our_gflop.{case}": own / 1e9,
+            f"peer_train.{case}": time_ratio,
+            f"peer_train_per_flop.{case}": time_ratio * our_flops / their_flops,
+            f"peer_gflop.{case}": their_flops / 1e9,
+            f"our_gflop.{case}": our_flops / 1e9,
         }
         for name in list(figures)[-4:]:
             print(f"{name:<42} {figures[name]:8.3f}", flush=True)

@@ -1,4 +1,4 @@
-"""Data sets: one file each, all on the base in `interleaved.py`."""
+"""Data sets, one folder or file each, all built on the base in `interleaved.py`."""
 
 from datamodules.digits import Digits
 

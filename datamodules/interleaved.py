@@ -1,33 +1,25 @@
 """The base of all datamodules: media -> tokens -> segments -> packed batches, in a resumable order.
 
-Knows how documents become batches; a subclass knows what stands in a document and how to judge what a model makes.
+Knows how documents become batches; a subclass knows the media of a document and the tasks that measure a model.
 """
 
 from abc import abstractmethod
-from collections.abc import Hashable, Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
-from datamodules.sampler import Draw, ResumableSampler
+from datamodules.documents import Documents, DocumentSettings, Media, Medium, Split
+from datamodules.sampler import ResumableSampler, SampleIndex
 from mot_lightning.codecs import Codec
 from mot_lightning.evaluation.tasks import Task
-from mot_lightning.packing import pack
-from mot_lightning.sequence import Grammar, InterleavedBatch, Segment
+from mot_lightning.sequence import Grammar
 
-Split = Literal["train", "val", "test"]
-
-
-class Medium(NamedTuple):
-    """One piece of a document before it is encoded."""
-
-    modality: str
-    media: Any  # or a function that makes it, called only when it is to be encoded
-    key: Hashable = None  # media with a key are encoded once and kept
+__all__ = ["InterleavedDataModule", "Medium", "Split"]
 
 
 class InterleavedDataModule(LightningDataModule):
@@ -35,133 +27,122 @@ class InterleavedDataModule(LightningDataModule):
 
     Args:
         batch_size: documents in a batch, per process.
-        row_length: slots of a packed row; no document may be longer. A run may go on with another: how documents are
-            packed changes no loss.
-        clean_context: share of bidirectional segments that stand before others and are shown clean, without loss.
-        noise_cap: the most noise (of 1) that the rest of them is shown with: Transfusion caps t at 500 of 1000.
-        condition_dropout: share of documents cut to one segment alone, for classifier-free guidance.
-        guided: modalities of that segment; none takes those learned in both directions.
-        seed: of all that is random in the data.
-        workers: processes that prepare batches.
+        row_length: slots of a packed row; no document may be longer. A resumed run may use another: packing does not
+            change the loss.
+        document_settings: how segments are shown to the model.
+        seed: of all randomness of the data.
+        num_workers: processes that prepare batches.
     """
 
     def __init__(
         self,
         batch_size: int = 32,
         row_length: int = 256,
-        clean_context: float = 0.6,
-        noise_cap: float = 1.0,
-        condition_dropout: float = 0.1,
+        document_settings: DocumentSettings = DocumentSettings(),  # noqa: B008 (frozen)
         seed: int = 0,
-        workers: int = 0,
-        guided: tuple[str, ...] | None = None,
+        num_workers: int = 0,
     ) -> None:
         super().__init__()
         if batch_size < 1:
             raise ValueError(f"data.batch_size is {batch_size}, wanted at least 1")
         if row_length < 8:
             raise ValueError(f"data.row_length is {row_length}, wanted at least 8")
-        for name, share in (
-            ("clean_context", clean_context),
-            ("noise_cap", noise_cap),
-            ("condition_dropout", condition_dropout),
-        ):
-            if not 0 <= share <= 1:
-                raise ValueError(f"data.{name} is {share}, wanted a share from 0 to 1")
-        self.batch_size, self.row_length, self.seed, self.workers = batch_size, row_length, seed, workers
-        self.clean_context, self.noise_cap, self.condition_dropout = clean_context, noise_cap, condition_dropout
-        self.guided = guided
-        self.since = (0, 0)  # an optimizer step, and the training documents learned from by then over all ranks
+        self.batch_size, self.row_length, self.document_settings = batch_size, row_length, document_settings
+        self.seed, self.num_workers = seed, num_workers
+        self.resume_point = (0, 0)  # an optimizer step, and the training documents consumed by then over all ranks
         self.codecs: dict[str, Codec] = {}
         self.grammar: Grammar | None = None
-        self.shown: str | None = None  # the modality whose media make the batches, where no documents do
+        self.codec_modality: str | None = None  # if set, batches are media of this modality instead of documents
 
-    # what a subclass brings
+    # what a subclass defines
 
     @classmethod
     def codec_settings(cls, **settings: Any) -> dict[str, dict[str, Any]]:
-        """Arguments that these data settle for the codec of each modality (an image's shape, a sampling rate)."""
+        """Arguments of the codec of each modality that follow from the data (image shape, sampling rate)."""
         return {}
 
     @abstractmethod
     def media(self, modality: str, split: Split) -> Sequence[Any]:
-        """All media of one modality in a split: what a codec may learn from."""
+        """All media of one modality in a split, for codecs to learn from."""
 
     @abstractmethod
     def size(self, split: Split) -> int:
-        """Items that documents of a split start from."""
+        """The number of items of a split, each of which starts a document."""
 
     @abstractmethod
     def compose(self, split: Split, index: int, rng: np.random.Generator) -> list[Medium]:
-        """One document that starts from an item; all that is random in it comes from `rng`."""
+        """One document that starts from an item; all its randomness comes from `rng`."""
 
     def tasks(self, split: Split) -> list[Task]:
-        """Cross-modal tasks with their judges; evaluation maps over them."""
+        """Cross-modal tasks with their metrics, for evaluation."""
         return []
 
-    # what every datamodule shares
+    # what all datamodules share
 
     def connect(self, codecs: dict[str, Codec], grammar: Grammar) -> None:
-        """Learn how the model's modalities write: to be called before batches are asked for."""
+        """Take the codecs and the grammar of a model; to be called before any batch is loaded."""
         self.codecs, self.grammar = codecs, grammar
-        for name in sorted({*(self.guided or ())} - {*grammar.names}):
-            raise ValueError(f"data.guided names {name!r}, wanted some of {', '.join(grammar.names)}")
+        for name in sorted({*(self.document_settings.unconditional_modalities or ())} - {*grammar.names}):
+            names = ", ".join(grammar.names)
+            raise ValueError(f"data.document_settings.unconditional_modalities names {name!r}, wanted some of {names}")
 
     @property
-    def alone(self) -> tuple[str, ...]:
-        """Modalities that are learned also without what precedes them."""
+    def unconditional(self) -> tuple[str, ...]:
+        """Modalities that are also trained unconditionally."""
         assert self.grammar is not None
-        if not self.condition_dropout:
+        if not self.document_settings.condition_dropout:
             return ()
-        shaped = tuple(name for name in self.grammar.names if not self.grammar.causal[name])
-        return shaped if self.guided is None else tuple(self.guided)
+        bidirectional = tuple(name for name in self.grammar.names if not self.grammar.causal[name])
+        named = self.document_settings.unconditional_modalities
+        return bidirectional if named is None else tuple(named)
 
-    def show(self, modality: str) -> None:
-        """Make batches of one modality's media as they are, stacked: what a codec is trained on."""
-        self.shown = modality
+    def train_codec_on(self, modality: str) -> None:
+        """From now on, load batches of stacked media of one modality, to train a codec on."""
+        self.codec_modality = modality
 
     def encode(self, medium: Medium) -> Tensor:
         media = medium.media() if callable(medium.media) else medium.media
         return self.codecs[medium.modality].encode(media)
 
-    def documents(self, split: Split) -> "Documents":
+    def documents(self, split: Split) -> Documents:
         if self.grammar is None:
-            raise RuntimeError("connect(codecs, grammar) comes before batches")
+            raise RuntimeError("connect(codecs, grammar) must be called before batches are loaded")
         return Documents(self, split, self.grammar)
 
     def _items(self, split: Split) -> int:
-        return len(self.media(self.shown, split)) if self.shown else self.size(split)
+        return len(self.media(self.codec_modality, split)) if self.codec_modality else self.size(split)
 
-    def _loader(self, split: Split, sampler: Any) -> DataLoader:
-        dataset: Any = Media(self, split, self.shown) if self.shown else self.documents(split)
+    def _loader(self, split: Split, sampler: Any) -> DataLoader[Any]:
+        modality = self.codec_modality
+        dataset: Any = Media(self.media(modality, split)) if modality else self.documents(split)
         return DataLoader(
             dataset,
             batch_size=self.batch_size,
             sampler=sampler,
-            collate_fn=dataset.together,
-            num_workers=self.workers,
-            pin_memory=torch.cuda.is_available(),  # or each copy to the device would wait for it
-            persistent_workers=self.workers > 0,
+            collate_fn=dataset.collate,
+            num_workers=self.num_workers,
+            pin_memory=torch.cuda.is_available(),  # copies to the device then need not block
+            persistent_workers=self.num_workers > 0,
         )
 
-    def train_dataloader(self) -> DataLoader:
+    def train_dataloader(self) -> DataLoader[Any]:
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         return self._loader("train", ResumableSampler(self._items("train"), self.seed, self.consumed, rank, world))
 
-    def _whole(self, split: Split) -> DataLoader:
+    def _in_order(self, split: Split) -> DataLoader[Any]:
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        return self._loader(split, [Draw(i, i) for i in range(rank, self._items(split), world)])
+        return self._loader(split, [SampleIndex(i, i) for i in range(rank, self._items(split), world)])
 
-    def val_dataloader(self) -> DataLoader:
-        return self._whole("val")
+    def val_dataloader(self) -> DataLoader[Any]:
+        return self._in_order("val")
 
-    def test_dataloader(self) -> DataLoader:
-        return self._whole("test")
+    def test_dataloader(self) -> DataLoader[Any]:
+        return self._in_order("test")
 
     @property
     def consumed(self) -> int:
-        """Training documents learned from so far, over all ranks: a function of the optimizer's steps alone."""
-        step, consumed = self.since
+        """Training documents consumed so far over all ranks, a function of optimizer steps alone."""
+        step, consumed = self.resume_point
         if not self.trainer:
             return consumed
         batches = (self.trainer.global_step - step) * self.trainer.accumulate_grad_batches
@@ -171,60 +152,4 @@ class InterleavedDataModule(LightningDataModule):
         return {"step": self.trainer.global_step if self.trainer else 0, "consumed": self.consumed}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.since = (state_dict["step"], state_dict["consumed"])
-
-
-class Media(Dataset[Tensor]):
-    """The media of one modality in a split, as they are."""
-
-    def __init__(self, data: InterleavedDataModule, split: Split, modality: str) -> None:
-        self.media = data.media(modality, split)
-
-    def __len__(self) -> int:
-        return len(self.media)
-
-    def __getitem__(self, draw: Draw) -> Tensor:
-        return self.media[draw.item]
-
-    def together(self, media: list[Tensor]) -> Tensor:
-        return torch.stack(media)
-
-
-class Documents(Dataset[list[Segment]]):
-    """The documents of a split, encoded; what is random in one depends on its draw alone."""
-
-    def __init__(self, data: InterleavedDataModule, split: Split, grammar: Grammar) -> None:
-        self.data, self.split, self.grammar = data, split, grammar
-        self.kept: dict[Hashable, Tensor] = {}
-
-    def __len__(self) -> int:
-        return self.data.size(self.split)
-
-    def __getitem__(self, draw: Draw) -> list[Segment]:
-        split = ("train", "val", "test").index(self.split)
-        rng = np.random.default_rng((self.data.seed, split, draw.number))
-        media = [m for m in self.data.compose(self.split, draw.item, rng) if m.modality in self.grammar.tokens]
-        drop, clean = rng.random(2)
-        names = self.data.alone
-        alone = [m for m in media if m.modality in names]
-        if alone and drop < self.data.condition_dropout:
-            media = [alone[int(rng.integers(len(alone)))]]
-        context = {"loss": False} if clean < self.data.clean_context else {"noise_cap": self.data.noise_cap}
-        return [
-            Segment(
-                m.modality,
-                self._tokens(m),
-                **(context if i + 1 < len(media) and not self.grammar.causal[m.modality] else {}),
-            )
-            for i, m in enumerate(media)
-        ]
-
-    def together(self, documents: list[list[Segment]]) -> InterleavedBatch:
-        return pack(documents, self.grammar, self.data.row_length)
-
-    def _tokens(self, medium: Medium) -> Tensor:
-        if medium.key is None:
-            return self.data.encode(medium)
-        if medium.key not in self.kept:
-            self.kept[medium.key] = self.data.encode(medium)
-        return self.kept[medium.key]
+        self.resume_point = (state_dict["step"], state_dict["consumed"])

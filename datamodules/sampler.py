@@ -1,4 +1,4 @@
-"""In which order documents are drawn: a pure function of (seed, number of documents drawn), so that resuming is exact.
+"""The order of training documents: a pure function of (seed, documents consumed), so that resuming is exact.
 
 Knows indices and ranks; nothing of documents.
 """
@@ -11,21 +11,21 @@ import numpy as np
 from torch.utils.data import Sampler
 
 
-class Draw(NamedTuple):
-    """One document to be made."""
+class SampleIndex(NamedTuple):
+    """The index of one document."""
 
-    item: int  # that it starts from
-    number: int  # how many documents were drawn before it, over all ranks: seeds what is random in it
+    item: int  # that the document starts from
+    number: int  # documents before it over all ranks, which seeds its randomness
 
 
-class ResumableSampler(Sampler[Draw]):
-    """An endless stream of shuffled passes over `size` items, each rank taking every `world`-th draw.
+class ResumableSampler(Sampler[SampleIndex]):
+    """An endless stream of shuffled passes over `size` items; each rank takes every `world`-th.
 
     Args:
         size: items in a pass.
         seed: of the shuffles.
-        consumed: documents drawn so far, over all ranks: where to go on.
-        rank, world: which draws are this process's own.
+        consumed: documents sampled so far over all ranks, where the stream continues.
+        rank, world: of this process, and the number of processes.
     """
 
     def __init__(self, size: int, seed: int, consumed: int = 0, rank: int = 0, world: int = 1) -> None:
@@ -37,9 +37,9 @@ class ResumableSampler(Sampler[Draw]):
     def _shuffled(self, epoch: int) -> np.ndarray:
         return np.random.default_rng((self.seed, epoch)).permutation(self.size)
 
-    def __iter__(self) -> Iterator[Draw]:
+    def __iter__(self) -> Iterator[SampleIndex]:
         number = self.consumed + self.rank
         while True:
-            epoch, place = divmod(number, self.size)
-            yield Draw(int(self._pass(epoch)[place]), number)
+            epoch, offset = divmod(number, self.size)
+            yield SampleIndex(int(self._pass(epoch)[offset]), number)
             number += self.world

@@ -1,6 +1,6 @@
 """python -m mot_lightning {fit,validate,test,generate}."""
 
-from mot_lightning.cli import main
+from mot_lightning.cli.main import main
 
 if __name__ == "__main__":
     main()

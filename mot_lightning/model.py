@@ -1,6 +1,6 @@
-"""MixtureOfTransformers: every modality's objective around one backbone. Embed -> backbone -> unreduced losses.
+"""MixtureOfTransformers: the objectives of all modalities around one backbone. Embed -> backbone -> unreduced losses.
 
-Knows tokens, not media: codecs, the trainer and optimisation live above.
+Knows tokens, not media; codecs, trainer and optimizer live above.
 """
 
 import math
@@ -11,33 +11,33 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from mot_lightning import objectives as ours
-from mot_lightning.backbone import Backbone, BackboneSettings, Condition, joined
+from mot_lightning.backbone import Backbone, BackboneSettings, Condition, build_attention
 from mot_lightning.backbone.feed_forward import SwiGLU
-from mot_lightning.backbone.moe import Bank, ExpertChoice, MixtureOfExperts
+from mot_lightning.backbone.moe import ExpertChoice, ExpertWeights, MixtureOfExperts
 from mot_lightning.backbone.tower import AdaptiveNorm, TowerLayer
 from mot_lightning.objectives import NextToken, Objective, Regression
-from mot_lightning.objectives.base import View
-from mot_lightning.objectives.ids import Ids
-from mot_lightning.objectives.latent_io import LinearIO, UNetIO
-from mot_lightning.sequence import Grammar, InterleavedBatch, Part, Tokens
+from mot_lightning.objectives.base import Embedded
+from mot_lightning.objectives.compatibility import incompatible
+from mot_lightning.objectives.discrete import DiscreteObjective
+from mot_lightning.objectives.latent_projection import LinearProjection, UNetProjection
+from mot_lightning.sequence import Grammar, InterleavedBatch, ModalityBatch, Tokens
 
 
 class Losses(NamedTuple):
-    """One modality's losses in one batch, unreduced."""
+    """The unreduced losses of one modality in one batch."""
 
     loss: Tensor  # (t,)
-    weight: Tensor  # (t,) 1, or 0 where there is no loss
+    weight: Tensor  # (t,) 1, or 0 for targets without a loss
     content: Tensor  # (t,) bool: False for control tokens
 
 
 class MixtureOfTransformers(nn.Module):
-    """A transformer over interleaved modalities, each with weights and an objective of its own.
+    """A transformer over interleaved modalities, each with its own weights and objective.
 
     Args:
-        objectives: by modality; built here.
-        tokens: what each modality's codec makes.
-        control: the discrete modality that owns the control tokens.
+        objectives: by modality; `build` is called here.
+        tokens: description of each codec's tokens.
+        control: the discrete modality whose vocabulary has the control tokens.
         backbone: size, shape and towers.
 
     Raises:
@@ -57,8 +57,8 @@ class MixtureOfTransformers(nn.Module):
         settings = backbone or BackboneSettings()
         for name, objective in objectives.items():
             if objective.discrete != tokens[name].discrete:
-                raise ValueError(misfit(name, objective, tokens[name]))
-        conditioned = frozenset(name for name, objective in objectives.items() if objective.conditions)
+                raise ValueError(incompatible(name, objective, tokens[name]))
+        conditioned = frozenset(name for name, objective in objectives.items() if objective.adaptive_norm)
         grids = {name: kind.grid for name, kind in tokens.items() if kind.grid}
         self.backbone = Backbone(settings, sorted(objectives), conditioned, grids)
         causal = {name: objective.causal for name, objective in objectives.items()}
@@ -77,74 +77,61 @@ class MixtureOfTransformers(nn.Module):
         return objective
 
     def forward(self, batch: InterleavedBatch, generator: torch.Generator) -> dict[str, Losses]:
-        """Losses of a batch; noise and times are drawn from the generator."""
+        """Losses of a batch; noise and times are sampled from the generator."""
         layout, parts = batch
-        views: dict[str, View] = {name: o.embed(parts[name], generator) for name, o in self.objectives.items()}
-        x = torch.cat([views[name].embedding for name in self.grammar.groups])  # (N, d)
+        embedded: dict[str, Embedded] = {name: o.embed(parts[name], generator) for name, o in self.objectives.items()}
+        x = torch.cat([embedded[name].embedding for name in self.grammar.groups])  # (N, d)
         hidden = self.backbone(
             x,
             layout.counts,
-            layout.position.flatten()[layout.order],
-            joined(self.backbone.settings.attention, layout, x.dtype),
+            layout.position.flatten()[layout.slot],
+            build_attention(self.backbone.settings.attention, layout, x.dtype),
             {
-                name: Condition(view.condition, parts[name].segment, self.grammar.tokens[name].length)
-                for name, view in views.items()
-                if view.condition is not None
+                name: Condition(e.condition, parts[name].segment, self.grammar.tokens[name].length)
+                for name, e in embedded.items()
+                if e.condition is not None
             },
         )
         return {
-            name: self._losses(objective, hidden, views[name], parts[name])
+            name: self._losses(objective, hidden, embedded[name], parts[name])
             for name, objective in self.objectives.items()
         }
 
     @staticmethod
-    def _losses(objective: Objective, hidden: Tensor, view: View, part: Part) -> Losses:
-        return Losses(objective.loss(hidden.index_select(0, part.read), view), part.weight, part.content)
+    def _losses(objective: Objective, hidden: Tensor, embedded: Embedded, part: ModalityBatch) -> Losses:
+        return Losses(objective.loss(hidden.index_select(0, part.read_at), embedded), part.weight, part.content)
 
     def weights_of(self, name: str) -> list[nn.Module]:
-        """All modules that a token of one modality passes."""
+        """All modules that a token of one modality passes through."""
         return [*self.backbone.weights_of(name), self.objectives[name]]
 
     def untouched(self, present: Mapping[str, bool]) -> list[nn.Parameter]:
-        """Weights that no token passes when only some modalities are present."""
+        """Weights that no token passes through when only some modalities are present."""
         if all(present.values()):
             return []
-        passed = [module for name, here in present.items() if here for module in self.weights_of(name)]
-        touched = {id(parameter) for module in passed for parameter in module.parameters()}
+        used = [module for name, here in present.items() if here for module in self.weights_of(name)]
+        touched = {id(parameter) for module in used for parameter in module.parameters()}
         return [parameter for parameter in self.parameters() if id(parameter) not in touched]
 
 
-def misfit(name: str, objective: Objective, tokens: Tokens) -> str:
-    """Why an objective cannot learn and make a modality's tokens, and what could."""
-    classes = [getattr(ours, word) for word in ours.__all__]
-    fitting = [own.__name__ for own in classes if own is not Objective and own.fits(tokens)]
-    made, wanted = ("ids" if discrete else "latents" for discrete in (tokens.discrete, objective.discrete))
-    if made == wanted:  # then it is their number that does not fit
-        made, wanted = f"{made} of any number", f"{wanted} of a fixed number"
-    return (
-        f"{type(objective).__name__} does not fit modality {name!r}: its codec makes {made}, wanted "
-        f"{' or '.join([*fitting, f'a codec that makes {wanted}'])}"
-    )
-
-
 def initialise(model: MixtureOfTransformers) -> None:
-    """Draw all weights.
+    """Initialise all weights.
 
     | weights | distribution |
     |---|---|
-    | linear layers, experts | normal, variance 1 / inputs: signals keep their scale at any width |
-    | projections back into the residual (W_O, down) | the same over 2 depth (GPT-2) |
-    | embeddings of ids and places | standard normal, the scale of a projected latent |
-    | tables that embed and predict | normal, variance 1 / dim, as what they embed is multiplied by sqrt(dim) |
-    | heads over ids, routers | normal, standard deviation 0.02: a first guess that is nearly uniform |
-    | adaptive norms, outputs of latents | zero: a block starts as an unconditioned one (DiT) |
+    | linear layers, experts | normal, variance 1 / inputs: activations keep their scale at any width |
+    | projections back into the residual stream (W_O, down) | the same, variance divided by 2 depth (GPT-2) |
+    | embeddings of ids and positions | standard normal, the scale of a projected latent |
+    | tied tables | normal, variance 1 / dim, as embeddings are multiplied by sqrt(dim) |
+    | heads over ids, routers | normal, standard deviation 0.02: nearly uniform predictions at first |
+    | adaptive norms, outputs of latents | zero: a block starts unconditioned (DiT) |
     | biases | zero |
-    | convolutions | PyTorch's own |
+    | convolutions | PyTorch's default |
     | norms | one |
     """
     scale = special_scales(model)
     for module in model.modules():
-        if isinstance(module, Bank):
+        if isinstance(module, ExpertWeights):
             _, inputs, dim = module.down.shape
             nn.init.normal_(module.gate_up, std=dim**-0.5)
             nn.init.normal_(module.down, std=inputs**-0.5 / math.sqrt(2 * model.backbone.settings.depth))
@@ -157,22 +144,22 @@ def initialise(model: MixtureOfTransformers) -> None:
 
 
 def special_scales(model: MixtureOfTransformers) -> dict[nn.Module, float]:
-    """Standard deviations of the linear layers that depart from 1 / sqrt(inputs)."""
-    found: dict[nn.Module, float] = {}
-    branches = math.sqrt(2 * model.backbone.settings.depth)
+    """Standard deviations of the linear layers whose scale is not 1 / sqrt(inputs)."""
+    scales: dict[nn.Module, float] = {}
+    residual = math.sqrt(2 * model.backbone.settings.depth)
     for module in model.modules():
         if isinstance(module, TowerLayer):
-            found[module.output] = module.output.in_features**-0.5 / branches
+            scales[module.output] = module.output.in_features**-0.5 / residual
         elif isinstance(module, SwiGLU):
-            found[module.down] = module.down.in_features**-0.5 / branches
+            scales[module.down] = module.down.in_features**-0.5 / residual
         elif isinstance(module, MixtureOfExperts):
-            found[module.router] = 0.02
+            scales[module.router] = 0.02
             if isinstance(module, ExpertChoice):
-                found[module.predictor] = 0.02
+                scales[module.predictor] = 0.02
         elif isinstance(module, AdaptiveNorm):
-            found[module.linear] = 0.0
-        elif isinstance(module, LinearIO | UNetIO | Regression):
-            found[module.output] = 0.0
-        elif isinstance(module, Ids):
-            found[module.head] = module.head.in_features**-0.5 if module.tie else 0.02
-    return found
+            scales[module.linear] = 0.0
+        elif isinstance(module, LinearProjection | UNetProjection | Regression):
+            scales[module.output] = 0.0
+        elif isinstance(module, DiscreteObjective):
+            scales[module.head] = module.head.in_features**-0.5 if module.tie else 0.02
+    return scales

@@ -1,4 +1,4 @@
-"""Seeds from numbers: what is random is a pure function of where it is needed. Knows nothing of what is drawn."""
+"""Seeds from numbers such as (seed, step, rank), of which all randomness is a pure function."""
 
 import torch
 
@@ -6,7 +6,7 @@ import torch
 def generator_for(*numbers: int, device: torch.device | str = "cpu") -> torch.Generator:
     """A generator seeded by a tuple of numbers: (seed, step, rank) in training, (seed, sample) in generation.
 
-    Noise that is a pure function of where it is needed makes resumed runs equal to uninterrupted ones.
+    As no state is carried from step to step, a resumed run equals an uninterrupted one.
     """
     return torch.Generator(device).manual_seed(mix(*numbers))
 

@@ -1,11 +1,14 @@
-"""Fixtures that several tests share: small real models and documents."""
+"""Fixtures that several tests share: small real models and documents, and a tiny run."""
 
 import os
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ["OMP_NUM_THREADS"] = "1"  # what the tests compute is too small to share, in other processes too
 
 import pytest
 import torch
+import yaml
+from runs import TINY, run, shared_run
 
 from mot_lightning.backbone import BackboneSettings
 from mot_lightning.model import MixtureOfTransformers
@@ -23,19 +26,61 @@ needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUD
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _own_cache(tmp_path_factory):
-    os.environ["MOT_LIGHTNING_CACHE"] = str(tmp_path_factory.mktemp("cache"))  # of codecs that tests train
+def _cache_of_tests(shared_folder):
+    os.environ["MOT_LIGHTNING_CACHE"] = str(shared_folder / "cache")  # of codecs that tests train
 
 
 @pytest.fixture(autouse=True)
 def _few_threads():
-    torch.set_num_threads(1)  # what the tests compute is too small to share
+    torch.set_num_threads(1)
 
 
-def make_model(image="norm", towers=None, tokens=TOKENS, order=("text", "image", "speech"), seed=0, **backbone):
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory, worker_id):
+    """A folder that all of pytest's workers see."""
+    base = tmp_path_factory.getbasetemp()
+    return base if worker_id == "master" else base.parent
+
+
+@pytest.fixture(scope="session")
+def trained(shared_folder):
+    """The folder of a tiny trained run that nothing interrupted. Tests read it and leave it as it is."""
+    return shared_run(shared_folder / "trained", "fit", *TINY, "--report.prompts=3", "--samples.prompts=2")
+
+
+@pytest.fixture
+def refusal(capsys, tmp_path):
+    """The one line that a command line ends with; nothing may have been written."""
+
+    def refused(*arguments):
+        before = sorted(tmp_path.rglob("*"))
+        capsys.readouterr()
+        assert run(tmp_path / "runs", *arguments) == 2
+        message = capsys.readouterr().err.strip()
+        assert len(message.splitlines()) == 1
+        assert message.startswith("error: ")
+        assert sorted(tmp_path.rglob("*")) == before
+        return message
+
+    return refused
+
+
+@pytest.fixture
+def printed_config(capsys, tmp_path):
+    """What `fit --print_config` shows of a command line."""
+
+    def printed(*arguments, command="fit"):
+        capsys.readouterr()
+        assert run(tmp_path / "runs", command, *arguments, "--print_config") == 0
+        return yaml.safe_load(capsys.readouterr().out)
+
+    return printed
+
+
+def make_model(image="adaln", towers=None, tokens=TOKENS, order=("text", "image", "speech"), seed=0, **backbone):
     """A small three-modality model whose weights are all far from zero."""
     if not isinstance(image, Objective):
-        image = Diffusion() if image == "diffusion" else FlowMatching(time=image)
+        image = Diffusion() if image == "diffusion" else FlowMatching(time_conditioning=image)
     objectives = {"text": NextToken(), "image": image, "speech": NextToken()}
     settings = BackboneSettings(**{**vars(SMALL), "towers": towers or {}, **backbone})
     model = MixtureOfTransformers({n: objectives[n] for n in order}, {n: tokens[n] for n in order}, "text", settings)
@@ -58,8 +103,8 @@ def make_document(rng, kinds, tokens=TOKENS):
     for name in kinds:
         kind = tokens[name]
         if kind.discrete:
-            found = torch.from_numpy(rng.integers(kind.vocab_size, size=rng.integers(1, 6)))
+            content = torch.from_numpy(rng.integers(kind.vocab_size, size=rng.integers(1, 6)))
         else:
-            found = torch.from_numpy(rng.standard_normal((kind.length, kind.latent_dim), dtype="float32"))
-        document.append(Segment(name, found))
+            content = torch.from_numpy(rng.standard_normal((kind.length, kind.latent_dim), dtype="float32"))
+        document.append(Segment(name, content))
     return document

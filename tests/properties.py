@@ -3,11 +3,16 @@
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from mot_lightning.generation import Context, generate
-from mot_lightning.packing import assign_rows, pack
+from mot_lightning.generation import Context, GenerationSettings, generate
 from mot_lightning.seeds import generator_for
+from mot_lightning.sequence import assign_rows, pack
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}  # float32 sums in another order
+
+
+def plain(modalities=(), **settings):
+    """Settings that sample from the model's own distribution, where none of these says otherwise."""
+    return GenerationSettings(modalities, **{"temperature": 1.0, "top_p": 1.0, "guidance": 1.0, **settings})
 
 
 def hidden_states(model, documents, row_length=256):
@@ -21,15 +26,15 @@ def hidden_states(model, documents, row_length=256):
         model(batch, generator_for(0))
     handle.remove()
     grid = torch.zeros(layout.document.numel(), captured["hidden"].shape[-1])
-    grid[layout.order] = captured["hidden"]
+    grid[layout.slot] = captured["hidden"]
     grid = grid.view(*layout.document.shape, -1)  # (b, s, d)
     lengths = [model.grammar.length(document) for document in documents]
-    places = assign_rows(lengths, row_length)
-    return [grid[row, start : start + n] for (row, start), n in zip(places, lengths, strict=True)]
+    offsets = assign_rows(lengths, row_length)
+    return [grid[row, start : start + n] for (row, start), n in zip(offsets, lengths, strict=True)]
 
 
 def total_loss(model, batch, seed=1):
-    return sum((found.loss * found.weight).sum() for found in model(batch, generator_for(seed)).values())
+    return sum((one.loss * one.weight).sum() for one in model(batch, generator_for(seed)).values())
 
 
 def assert_same_losses(model, a, b, other=None, **tolerance):
@@ -68,8 +73,8 @@ def assert_no_token_sees_its_future(model, document, segment, token):
     first = slot - token if bidirectional else slot
     torch.testing.assert_close(after[:first], before[:first], rtol=0, atol=1e-6)
     if bidirectional:
-        own = slice(first, first + len(document[segment].tokens))
-        assert ((after[own] - before[own]).abs().amax(-1) > 1e-4).all()
+        whole = slice(first, first + len(document[segment].tokens))
+        assert ((after[whole] - before[whole]).abs().amax(-1) > 1e-4).all()
     assert (after[slot] - before[slot]).abs().max() > 1e-4
     assert (after[-1] - before[-1]).abs().max() > 1e-6  # what follows sees it, whatever its modality
 
@@ -94,9 +99,9 @@ def cached_hidden_states(model, documents, one_by_one=False):
         pieces.append((grammar.control, begins))
         pieces.append((name, [segment.tokens for segment in segments]))
         pieces.append((grammar.control, [torch.tensor([grammar.end[name]])] * rows))
-    context, found = Context(model.backbone, rows, capacity=2), [[] for _ in documents]
+    context, states = Context(model.backbone, rows, capacity=2), [[] for _ in documents]
     for name, tokens in pieces:
-        lengths, causal = torch.tensor([len(own) for own in tokens]), grammar.causal[name]
+        lengths, causal = torch.tensor([len(ids) for ids in tokens]), grammar.causal[name]
         padded = torch.nn.utils.rnn.pad_sequence(tokens, batch_first=True)
         steps = padded.split(1, 1) if one_by_one and causal else [padded]
         for i, step in enumerate(steps):
@@ -105,14 +110,14 @@ def cached_hidden_states(model, documents, one_by_one=False):
                 x, condition = model.objectives[name].embed_clean(step)
                 hidden = context.append(x, name, causal, condition, counts)
             for row, kept in enumerate(counts.tolist()):
-                found[row].append(hidden[row, :kept])
-    return [torch.cat(rows) for rows in found], context
+                states[row].append(hidden[row, :kept])
+    return [torch.cat(parts) for parts in states], context
 
 
 def assert_cached_equals_packed(model, documents, one_by_one):
-    found, context = cached_hidden_states(model, documents, one_by_one)
+    cached, context = cached_hidden_states(model, documents, one_by_one)
     expected = hidden_states(model, documents)
-    torch.testing.assert_close(found, expected, **CLOSE)
+    torch.testing.assert_close(cached, expected, **CLOSE)
     torch.testing.assert_close(context.last, torch.stack([states[-1] for states in expected]), **CLOSE)
     assert context.lengths.tolist() == [len(states) for states in expected]
 
@@ -135,9 +140,9 @@ def tie_towers(model):
     """Give every tower the first one's weights."""
     for layer in model.backbone.layers:
         for tower in layer.towers[1:]:
-            own = tower.state_dict()
-            shared = {k: v for k, v in layer.towers[0].state_dict().items() if k in own}
-            tower.load_state_dict({**own, **shared})
+            weights = tower.state_dict()
+            shared = {k: v for k, v in layer.towers[0].state_dict().items() if k in weights}
+            tower.load_state_dict({**weights, **shared})
     for norm in model.backbone.norms[1:]:
         norm.load_state_dict(model.backbone.norms[0].state_dict())
 

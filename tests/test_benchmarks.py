@@ -9,34 +9,38 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-
-
 PEER = pytest.mark.skipif(find_spec("transfusion_pytorch") is None, reason="needs the group `bench`")
+
+
+def slow(name, keys, *marks):
+    return pytest.param(name, keys, marks=[pytest.mark.slow, *marks])
 
 
 @pytest.mark.parametrize(
     ("name", "keys"),
     [
-        ("backbone", ["mot_over_dense.64.1024.2", "bool_mask_over_ours.2x512", "gemm_share.64", "padded_over_packed"]),
-        ("trainer", ["bare_step_ms"]),
-        ("gpu", ["mfu.mot", "mfu.dense", "mot_over_dense"]),
-        ("gpu_generation", ["text_tokens_per_second.1", "roofline_share.2", "copy_gb_per_second"]),
         ("growth", ["modalities_over_one.6", "seconds.one_document.256", "saved_mib.1024"]),
-        pytest.param(
+        slow(
+            "backbone", ["mot_over_dense.64.1024.2", "bool_mask_over_ours.2x512", "gemm_share.64", "padded_over_packed"]
+        ),
+        slow("trainer", ["bare_step_ms"]),
+        slow("gpu", ["mfu.mot", "mfu.dense", "mot_over_dense"]),
+        slow("gpu_generation", ["text_tokens_per_second.1", "roofline_share.2", "copy_gb_per_second"]),
+        slow(
             "generation",
             ["peer_image_cfg", "peer_image_batch4_per_flop", "peer_text_decode", "peer_text_decode_per_flop"],
-            marks=PEER,
+            PEER,
         ),
-        pytest.param("peers", ["peer_train.ragged_64", "peer_train_per_flop.ragged_64"], marks=PEER),
+        slow("peers", ["peer_train.ragged_64", "peer_train_per_flop.ragged_64"], PEER),
     ],
 )
 def test_a_benchmark_runs_and_writes_its_figures(tmp_path, name, keys):
-    command = [sys.executable, ROOT / f"benchmarks/{name}.py", "--quick", f"--json={tmp_path / 'found.json'}"]
+    command = [sys.executable, ROOT / f"benchmarks/{name}.py", "--quick", f"--json={tmp_path / 'figures.json'}"]
     command += [f"--png={tmp_path / 'growth.png'}"] if name == "growth" else []
     done = subprocess.run(command, capture_output=True, text=True, timeout=250, cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
-    found = json.loads((tmp_path / "found.json").read_text())
-    assert set(found.pop("machine")) >= {"cpu", "torch", "threads", "date", "commit"}
-    assert set(keys) <= set(found)
-    assert all(value > 0 for name, value in found.items() if name != "trainer_overhead_ms")  # a difference, and noisy
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert set(figures.pop("machine")) >= {"cpu", "torch", "threads", "date", "commit"}
+    assert set(keys) <= set(figures)
+    assert all(value > 0 for name, value in figures.items() if name != "trainer_overhead_ms")  # a difference, and noisy
     assert name != "growth" or (tmp_path / "growth.png").stat().st_size > 10_000

@@ -23,8 +23,8 @@ from properties import (
 
 from mot_lightning.model import MixtureOfTransformers
 from mot_lightning.objectives import Diffusion, FlowMatching, NextToken
-from mot_lightning.packing import pack
 from mot_lightning.seeds import generator_for
+from mot_lightning.sequence import pack
 
 NAMES = ("text", "image", "speech")
 TOWERS = {
@@ -33,7 +33,7 @@ TOWERS = {
     "two": {"words": ["text"], "perception": ["image", "speech"]},
 }
 
-every_image = pytest.mark.parametrize("image", ["norm", "token", "diffusion"])
+every_image = pytest.mark.parametrize("image", ["adaln", "additive", "diffusion"])
 every_tower = pytest.mark.parametrize("towers", TOWERS)
 random_layouts = settings(max_examples=20, deadline=None, derandomize=True)
 kinds = st.lists(st.sampled_from(NAMES), min_size=1, max_size=4)
@@ -66,7 +66,7 @@ def test_no_token_sees_its_future(image, towers, data, kinds, seed):
 @given(data=st.data(), kinds=st.lists(kinds, min_size=2, max_size=4), seed=st.integers(0, 99))
 def test_no_token_sees_another_document(image, towers, data, kinds, seed):
     rng = np.random.default_rng(seed)
-    documents = [make_document(rng, own) for own in kinds]
+    documents = [make_document(rng, names) for names in kinds]
     number = data.draw(st.integers(0, len(documents) - 1))
     assert_documents_do_not_mix(shared(image, towers), documents, number, *some_token(data, documents[number]))
 
@@ -84,12 +84,12 @@ def test_the_first_patch_sees_the_last(image, towers):
 @given(kinds=st.lists(kinds, min_size=2, max_size=4), seed=st.integers(0, 99))
 def test_packed_equals_unpacked(image, towers, kinds, seed):
     rng = np.random.default_rng(seed)
-    assert_packed_equals_unpacked(shared(image, towers), [make_document(rng, own) for own in kinds])
+    assert_packed_equals_unpacked(shared(image, towers), [make_document(rng, names) for names in kinds])
 
 
 def some_batch(model, *kinds, seed=0):
     rng = np.random.default_rng(seed)
-    return pack([make_document(rng, own) for own in kinds], model.grammar, 64)
+    return pack([make_document(rng, names) for names in kinds], model.grammar, 64)
 
 
 @every_image
@@ -105,7 +105,7 @@ def test_tied_towers_are_a_dense_model(image, towers):
 
 
 def test_towers_that_are_not_tied_differ_from_a_dense_model():
-    mixture, dense = built("norm", "separate"), built("norm", "dense")
+    mixture, dense = built("adaln", "separate"), built("adaln", "dense")
     copy_tied(mixture, dense)
     document = make_document(np.random.default_rng(0), NAMES)
     (a,), (b,) = hidden_states(mixture, [document]), hidden_states(dense, [document])
@@ -119,7 +119,7 @@ def test_the_order_of_declaration_changes_nothing(image, towers):
     other = make_model(image, {k: v[::-1] for k, v in TOWERS[towers].items()}, order=("speech", "image", "text"))
     other.load_state_dict(model.state_dict())
     assert list(other.state_dict()) == list(model.state_dict())
-    a, b = (some_batch(own, NAMES, ["image", "text"]) for own in (model, other))
+    a, b = (some_batch(m, NAMES, ["image", "text"]) for m in (model, other))
     assert_same_losses(model, a, b, other, rtol=0, atol=0)
 
 
@@ -142,14 +142,14 @@ def test_absent_modalities_leave_a_finite_loss_and_defined_gradients(image, towe
 @pytest.mark.parametrize(
     ("image", "towers", "present"),
     [
-        ("norm", "separate", ["text"]),
-        ("norm", "separate", ["text", "image"]),
+        ("adaln", "separate", ["text"]),
+        ("adaln", "separate", ["text", "image"]),
         ("diffusion", "separate", ["text", "speech"]),
-        ("token", "dense", ["text"]),
-        ("token", "two", ["text"]),
-        ("token", "two", ["text", "image"]),
-        ("norm", "two", ["text", "image"]),
-        ("norm", "dense", ["text", "image", "speech"]),
+        ("additive", "dense", ["text"]),
+        ("additive", "two", ["text"]),
+        ("additive", "two", ["text", "image"]),
+        ("adaln", "two", ["text", "image"]),
+        ("adaln", "dense", ["text", "image", "speech"]),
     ],
 )
 def test_the_untouched_weights_are_those_without_a_gradient(image, towers, present):
@@ -180,16 +180,19 @@ def test_the_same_seed_draws_the_same_noise_and_another_does_not(image):
 
 @every_image
 def test_training_starts_at_the_loss_of_knowing_nothing(image):
-    objectives = {"text": NextToken(), "image": FlowMatching(time=image) if image != "diffusion" else Diffusion()}
+    objectives = {
+        "text": NextToken(),
+        "image": FlowMatching(time_conditioning=image) if image != "diffusion" else Diffusion(),
+    }
     tokens = {name: TOKENS[name] for name in objectives}
     torch.manual_seed(0)
     model = MixtureOfTransformers(objectives, tokens, "text", SMALL)
     batch = some_batch(model, ["text", "image"])
     with torch.no_grad():
         losses = model(batch, generator_for(0))
-        view = model.objectives["image"].embed(batch.parts["image"], generator_for(0))
+        embedded = model.objectives["image"].embed(batch.by_modality["image"], generator_for(0))
     assert losses["text"].loss.mean().item() == pytest.approx(np.log(model.grammar.ids("text")), abs=0.2)
-    torch.testing.assert_close(losses["image"].loss, view.target.square().mean(-1))
+    torch.testing.assert_close(losses["image"].loss, embedded.target.square().mean(-1))
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ def test_there_are_notebooks():
     assert NOTEBOOKS
 
 
+@pytest.mark.slow
 # what Jupyter's own packages warn of is theirs; the notebook's warnings stay in its kernel
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:(nbclient|nbformat|jupyter_client|jupyter_core|ipykernel|zmq)")
 @pytest.mark.filterwarnings("ignore:.*(zmq|event loop|JUPYTER_PLATFORM_DIRS|jupyter).*")

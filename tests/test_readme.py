@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from mot_lightning.cli import COMMANDS
+from mot_lightning.commands import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

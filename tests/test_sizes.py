@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mot_lightning.backbone import BackboneSettings
-from mot_lightning.config import read_yaml
+from mot_lightning.config.files import read_yaml
 from mot_lightning.model import MixtureOfTransformers
 from mot_lightning.objectives import FlowMatching, NextToken
 from mot_lightning.sequence import Tokens
@@ -24,7 +24,7 @@ def labelled(path):
 def built(path, towers, image=True):
     family, _ = labelled(path)
     settings = BackboneSettings(**read_yaml(path)["model"]["backbone"], towers=towers)
-    objectives = {"text": NextToken()} | ({"image": FlowMatching(time="token")} if image else {})
+    objectives = {"text": NextToken()} | ({"image": FlowMatching(time_conditioning="additive")} if image else {})
     tokens = {"text": Tokens(vocab_size=TEXT[family]), "image": IMAGE}
     with torch.device("meta"):
         return MixtureOfTransformers(objectives, {name: tokens[name] for name in objectives}, "text", settings)

@@ -1,9 +1,17 @@
 """Vectors in, vectors out: the transformer that mixes towers of weights by modality."""
 
-from mot_lightning.backbone.attention import Attend, PackedAttention, joined
+from mot_lightning.backbone.attention import AttentionFn, PackedAttention, build_attention
 from mot_lightning.backbone.backbone import Backbone
-from mot_lightning.backbone.moe import Experts
+from mot_lightning.backbone.moe import MoESettings
 from mot_lightning.backbone.settings import BackboneSettings
 from mot_lightning.backbone.tower import Condition
 
-__all__ = ["Attend", "Backbone", "BackboneSettings", "Condition", "Experts", "PackedAttention", "joined"]
+__all__ = [
+    "AttentionFn",
+    "Backbone",
+    "BackboneSettings",
+    "Condition",
+    "MoESettings",
+    "PackedAttention",
+    "build_attention",
+]

@@ -1,16 +1,17 @@
 """The Mixture-of-Transformers backbone (arXiv 2411.04996): towers of weights, joined by one attention per layer.
 
-Sees vectors, where they sit, and condition vectors; knows nothing of ids, latents, losses or time.
+Knows vectors, their positions and condition vectors; nothing of ids, latents, losses or time.
 """
 
 from collections.abc import Mapping, Sequence
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from mot_lightning.backbone.attention import Attend
-from mot_lightning.backbone.block import Block, Places
+from mot_lightning.backbone.attention import AttentionFn
+from mot_lightning.backbone.block import BatchPositions, Block
 from mot_lightning.backbone.moe import experts_by_tower
 from mot_lightning.backbone.norm import RMSNorm
 from mot_lightning.backbone.rope import grid_position, rope
@@ -23,9 +24,9 @@ class Backbone(nn.Module):
 
     Args:
         settings: size and shape.
-        modalities: all that tokens may belong to.
-        conditioned: those whose objective gives a condition vector per segment (adaptive norm).
-        grids: rows and columns of the segments of those that lie on a grid.
+        modalities: names of all modalities.
+        conditioned: modalities whose objective gives a condition vector per segment (adaptive norm).
+        grids: rows and columns of a segment, for modalities on a grid.
     """
 
     layers: Sequence[Block]
@@ -59,46 +60,47 @@ class Backbone(nn.Module):
         layers = [layer.towers[tower] for layer in self.layers]
         return [*(module for layer in layers for module in layer.weights_of(modality)), self.norms[tower]]
 
-    def adapt(self, modality: str, vectors: Tensor) -> Tensor:
-        """What the layers make of conditions (k, d) of a modality, (k, depth, 6, d): for who knows them beforehand."""
+    def adapt(self, modality: str, vectors: Float[Tensor, "k d"]) -> Float[Tensor, "k depth 6 d"]:
+        """Modulation of all layers for conditions of a modality that are known in advance."""
         tower = next(i for i, members in enumerate(self.towers) if modality in members)
         return torch.stack([layer.towers[tower].adapted(modality, vectors) for layer in self.layers], dim=1)
 
     def forward(
         self,
-        x: Tensor,
+        x: Float[Tensor, "N d"],
         counts: Sequence[int],
-        position: Tensor,
-        attend: Attend,
+        position: Int[Tensor, " N"],
+        attend: AttentionFn,
         conditions: dict[str, Condition],
-    ) -> Tensor:
+    ) -> Float[Tensor, "N d"]:
         """Hidden states of the last layer, normalised.
 
         Args:
-            x: (N, d) embeddings, grouped by tower and modality.
+            x: embeddings, grouped by tower and modality.
             counts: tokens of each modality, in the order of `modalities`.
-            position: (N,) place of each token within its document.
+            position: of each token within its document.
             attend: joins the towers' queries, keys and values.
             conditions: for each conditioned modality.
         """
         settings = self.settings
         per_modality = dict(zip(self.modalities, counts, strict=True))
         sizes = [sum(per_modality[m] for m in tower) for tower in self.towers]
-        # in training zero rows go through their tower too, so that all its gradients are defined on every rank
+        # in training towers without tokens run too, so that all gradients are defined on every rank
         live = [i for i, size in enumerate(sizes) if size or torch.is_grad_enabled()]
         sizes = [sizes[i] for i in live]
-        angles = rope(self._place(position, counts), settings.head_size, settings.rope_base, settings.rope_scaling)
-        places = Places(live, sizes, per_modality, *(angle[:, None, None] for angle in angles))
-        xs = list(x.split(sizes))  # one (n, d) for each tower, to the end
+        position = self._rotary_position(position, counts)
+        angles = rope(position, settings.head_size, settings.rope_base, settings.rope_scaling)
+        positions = BatchPositions(live, sizes, per_modality, *(angle[:, None, None] for angle in angles))
+        xs = list(x.split(sizes))  # one (n, d) for each tower
         for layer in self.layers:
             if settings.activation_checkpointing and torch.is_grad_enabled():
-                xs = checkpoint(layer, xs, places, attend, conditions, use_reentrant=False)
+                xs = checkpoint(layer, xs, positions, attend, conditions, use_reentrant=False)
             else:
-                xs = layer(xs, places, attend, conditions)
+                xs = layer(xs, positions, attend, conditions)
         return cat_rows([self.norms[i](x) for i, x in zip(live, xs, strict=True)])  # (N, d)
 
-    def _place(self, position: Tensor, counts: Sequence[int]) -> Tensor:
-        """Where a token stands for its rotation: (N,) in the document or, with `rope_2d`, (N, 2) row and column."""
+    def _rotary_position(self, position: Tensor, counts: Sequence[int]) -> Tensor:
+        """Position of each token for its rotation: (N,) in the document or, with `rope_2d`, (N, 2) row and column."""
         if not self.settings.rope_2d:
             return position
         parts = zip(self.modalities, position.split(list(counts)), strict=True)

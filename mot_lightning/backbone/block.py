@@ -1,6 +1,6 @@
 """One layer of the mixture: every tower on its own tokens, joined by the global attention (MoT, algorithm 1).
 
-Knows towers and who is present; nothing of what tokens mean.
+Knows towers and which of them are live; nothing of the meaning of tokens.
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,27 +8,29 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from mot_lightning.backbone.attention import Attend
-from mot_lightning.backbone.moe import Experts, MixtureOfExperts
+from mot_lightning.backbone.attention import AttentionFn
+from mot_lightning.backbone.attention.permute import Keys, Queries
+from mot_lightning.backbone.moe import MixtureOfExperts, MoESettings
+from mot_lightning.backbone.qk import qk_norm_rope
 from mot_lightning.backbone.settings import BackboneSettings
 from mot_lightning.backbone.tower import Condition, TowerLayer, cat_rows
-from mot_lightning.backbone.turn import norm_and_rotate
 
 
-class Places(NamedTuple):
-    """Where a batch's tokens stand: the same for every layer."""
+class BatchPositions(NamedTuple):
+    """Live towers, counts and rotary angles of a batch; the same for every layer."""
 
-    live: list[int]  # towers that take part
+    live: list[int]  # indices of towers that run
     sizes: list[int]  # tokens of each
     counts: dict[str, int]  # tokens of each modality
-    cos: Tensor  # (N, 1, 1, e), for queries and keys and all their heads
-    sin: Tensor  # (N, 1, 1, e)
+    cos: Float[Tensor, "N 1 1 e"]  # for queries and keys and all their heads
+    sin: Float[Tensor, "N 1 1 e"]
 
 
 class Block(nn.Module):
-    """The towers' layers of one depth.
+    """One layer of all towers.
 
     Args:
         towers: modalities of each tower.
@@ -46,7 +48,7 @@ class Block(nn.Module):
         conditioned: frozenset[str],
         settings: BackboneSettings,
         number: int,
-        experts: Mapping[tuple[str, ...], Experts],
+        experts: Mapping[tuple[str, ...], MoESettings],
     ) -> None:
         super().__init__()
         self.number, self.heads, self.head_size = number, (settings.heads, settings.key_heads), settings.head_size
@@ -58,43 +60,54 @@ class Block(nn.Module):
             other.tie(self.towers[0], settings.tied(number))
 
     def forward(
-        self, xs: list[Tensor], places: Places, attend: Attend, conditions: dict[str, Condition]
-    ) -> list[Tensor]:
-        """(n, d) of each tower that takes part -> the same, one layer on."""
-        project, turn, finish = _compiled() if self.compile_towers else REGIONS
+        self,
+        xs: list[Float[Tensor, "_ d"]],
+        positions: BatchPositions,
+        attend: AttentionFn,
+        conditions: dict[str, Condition],
+    ) -> list[Float[Tensor, "_ d"]]:
+        """The hidden states of each live tower -> those after this layer."""
+        project, rotate, finish = _compiled() if self.compile_towers else REGIONS
         if self.compile_towers and self.number == 0:
-            xs = [x.clone() for x in xs]  # a view's place in its storage would be compiled in
-        towers = [self.towers[i] for i in places.live]
-        modulations = [tower.modulation(places.counts, conditions, self.number) for tower in towers]
+            xs = [x.clone() for x in xs]  # a view would be compiled for its storage offset
+        towers = [self.towers[i] for i in positions.live]
+        modulations = [tower.modulation(positions.counts, conditions, self.number) for tower in towers]
         qkv = cat_rows([project(tower, x, m) for tower, x, m in zip(towers, xs, modulations, strict=True)])
         gains = [tower.qk_norm.gain for tower in towers if tower.qk_norm]
-        q, k, v = turn(self, qkv, gains, places.cos, places.sin, places.sizes)
-        gathered = list(attend(self.number, q, k, v).split_with_sizes(places.sizes))
+        q, k, v = rotate(self, qkv, gains, positions.cos, positions.sin, positions.sizes)
+        attended = list(attend(self.number, q, k, v).split_with_sizes(positions.sizes))
         if self.compile_towers:
-            gathered = [seen.clone() for seen in gathered]
-        # experts ask the device for their loads: nothing that one graph could hold
+            attended = [y.clone() for y in attended]
+        # experts wait for the device to get their loads, which one graph cannot contain
         ends = [TowerLayer.forward if isinstance(tower.ffn, MixtureOfExperts) else finish for tower in towers]
-        parts = zip(ends, towers, xs, gathered, modulations, strict=True)
-        return [end(tower, x, seen, modulation) for end, tower, x, seen, modulation in parts]
+        parts = zip(ends, towers, xs, attended, modulations, strict=True)
+        return [end(tower, x, y, modulation) for end, tower, x, y, modulation in parts]
 
-    def turn(self, qkv: Tensor, gains: list[Tensor], cos: Tensor, sin: Tensor, sizes: list[int]) -> tuple[Tensor, ...]:
-        """Queries and keys as they meet, and values, out of (N, (h + 2 kv_heads) e).
+    def rotate(
+        self,
+        qkv: Float[Tensor, "N qkv"],
+        gains: list[Float[Tensor, " two_e"]],
+        cos: Float[Tensor, "N 1 1 e"],
+        sin: Float[Tensor, "N 1 1 e"],
+        sizes: list[int],
+    ) -> tuple[Queries, Keys, Keys]:
+        """Normalised and rotated queries and keys, and values, from one vector of (h + 2 kv_heads) e for each token.
 
-        A method, so that what it compiles to knows heads and their size for numbers that never change.
+        A method, so that the compiled code treats the heads and their size as constants.
         """
         by_head = (gain.view(2, self.head_size) for gain in gains)  # (2, e)
         qkv = qkv.unflatten(-1, (self.heads[0] + 2 * self.heads[1], self.head_size))  # (N, h + 2 kv_heads, e)
-        return norm_and_rotate(qkv, self.heads, [*by_head], cos, sin, sizes)
+        return qk_norm_rope(qkv, self.heads, [*by_head], cos, sin, sizes)
 
 
-# what happens between attentions, region by region
-REGIONS: tuple[Any, ...] = (TowerLayer.project, Block.turn, TowerLayer.forward)
+# the code between attentions, compiled as separate regions
+REGIONS: tuple[Any, ...] = (TowerLayer.project, Block.rotate, TowerLayer.forward)
 
 
 @cache
 def _compiled() -> tuple[Any, ...]:
-    """The regions for any number of tokens: one graph of each serves all towers and layers."""
-    # towers that are absent, one token alone, training and evaluation have graphs of their own; beyond the limit, eight
-    # by itself, a region would run uncompiled and say nothing
+    """The compiled regions for any number of tokens: one graph of each serves all towers and layers."""
+    # absent towers, single tokens, training and evaluation are compiled separately; beyond the limit, 8 by default, a
+    # region would silently run uncompiled
     torch._dynamo.config.recompile_limit = max(64, torch._dynamo.config.recompile_limit)
     return tuple(torch.compile(region, dynamic=True) for region in REGIONS)

@@ -1,15 +1,16 @@
-"""Size and shape of the backbone: which modalities share which weights, and all that a layer may vary in."""
+"""Size and shape of the backbone: which modalities share which weights, and the options of a layer."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from mot_lightning.backbone.attention import Backend
-from mot_lightning.backbone.moe import Experts
+from mot_lightning.backbone.attention import AttentionBackend
+from mot_lightning.backbone.moe import MoESettings
+from mot_lightning.errors import require
 
-# what each tower may have of its own
-Part = Literal["ffn", "qkv", "o", "norm", "qk_norm"]
-PARTS: tuple[Part, ...] = get_args(Part)
+# weights of a layer that towers share or untie
+Shareable = Literal["ffn", "qkv", "o", "norm", "qk_norm"]
+SHAREABLE: tuple[Shareable, ...] = get_args(Shareable)
 
 
 @dataclass(frozen=True)
@@ -23,23 +24,22 @@ class BackboneSettings:
         kv_heads: heads of keys and values, each shared by several queries (GQA, arXiv 2305.13245); 0 takes `heads`.
         head_dim: width of a head, even; 0 takes `dim / heads`.
         ffn_dim: hidden width of SwiGLU; 0 takes the nearest multiple of 64 to `8/3 dim`.
-        norm: "pre" normalises what enters a branch (Llama, Transfusion), "branch" what leaves it (Chameleon;
+        norm: "pre" normalises what enters a branch (Llama, Transfusion), "res_post" what leaves it (Swin v2, Chameleon;
             MoT, algorithm 1).
         qk_norm: whether queries and keys are RMS-normalised (arXiv 2302.05442).
-        dropout: share of each branch's outputs that is dropped.
+        dropout: probability of dropping an output of a branch.
         rope_base: base of the rotary frequencies.
         rope_scaling: positions are divided by it (position interpolation, arXiv 2306.15595).
-        rope_2d: whether tokens that lie on a grid turn by row and column, half of the frequencies each.
+        rope_2d: whether tokens on a grid are rotated by row and column, half of the frequencies each.
         towers: modalities that share weights, by tower; empty gives every modality a tower of its own.
             One tower with all modalities is a dense transformer.
-        untie: which weights each tower has of its own; the rest is one copy for all towers.
-        untied_layers: first layer and the one after the last in which towers have weights of their own; empty
-            for all.
+        untie: weights that each tower has its own copy of; all towers share one copy of the rest.
+        untied_layers: first layer and the one after the last in which towers have their own copies; empty for all.
         experts: in place of a tower's feed-forward network, by tower.
-        attention: how the attention over a packed batch is computed: "sdpa" (with a mask, anywhere), "block_list"
-            (without one, on the CPU), "flex" (on CUDA; on the CPU without gradients), or the fastest of them.
-        compile: whether what stands between two attentions is compiled, once for all layers and numbers of tokens.
-        activation_checkpointing: whether a layer is computed again in the backward pass instead of remembered.
+        attention: how the attention over a packed batch is computed: "sdpa" (with a mask, anywhere), "blockwise"
+            (without one, on the CPU), "flex" (on CUDA; on the CPU without gradients), or "auto", the fastest of them.
+        compile: whether the code between attentions is compiled, once for all layers and numbers of tokens.
+        activation_checkpointing: whether layers are recomputed in the backward pass, to save memory.
     """
 
     dim: int = 128
@@ -48,58 +48,48 @@ class BackboneSettings:
     kv_heads: int = 0
     head_dim: int = 0
     ffn_dim: int = 0
-    norm: Literal["pre", "branch"] = "pre"
+    norm: Literal["pre", "res_post"] = "pre"
     qk_norm: bool = True
     dropout: float = 0.0
     rope_base: float = 10_000.0
     rope_scaling: float = 1.0
     rope_2d: bool = False
     towers: dict[str, list[str]] = field(default_factory=dict)
-    untie: list[Part] = field(default_factory=lambda: list(PARTS))
+    untie: list[Shareable] = field(default_factory=lambda: list(SHAREABLE))
     untied_layers: list[int] = field(default_factory=list)
-    experts: dict[str, Experts] = field(default_factory=dict)
-    attention: Backend = "auto"
+    experts: dict[str, MoESettings] = field(default_factory=dict)
+    attention: AttentionBackend = "auto"
     compile: bool = False
     activation_checkpointing: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("dim", "depth", "heads"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"backbone.{name} is {getattr(self, name)}, wanted at least 1")
-        for name in ("kv_heads", "head_dim", "ffn_dim"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"backbone.{name} is {getattr(self, name)}, wanted 0 or more")
-        if not self.head_dim and (self.dim % self.heads or self.dim // self.heads % 2):
-            raise ValueError(
-                f"backbone.heads is {self.heads}, wanted a number that divides dim {self.dim} evenly in two"
-            )
-        # both halves of a head turn by the same angles, of which a grid takes every other one
-        even = 4 if self.rope_2d else 2
-        if self.head_size % even:
-            raise ValueError(f"backbone.head_dim is {self.head_size}, wanted a multiple of {even}")
-        if self.heads % self.key_heads:
-            raise ValueError(
-                f"backbone.kv_heads is {self.kv_heads}, wanted a number that divides {self.heads} heads evenly"
-            )
-        if self.rope_base <= 1 or self.rope_scaling <= 0:
-            name, least = ("rope_base", 1) if self.rope_base <= 1 else ("rope_scaling", 0)
-            raise ValueError(f"backbone.{name} is {getattr(self, name)}, wanted above {least}")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"backbone.dropout is {self.dropout}, wanted a share from 0 to below 1")
-        if self.norm not in ("pre", "branch"):
-            raise ValueError(f"backbone.norm is {self.norm!r}, wanted 'pre' or 'branch'")
-        if self.attention not in get_args(Backend):
-            raise ValueError(f"backbone.attention is {self.attention!r}, wanted {', '.join(get_args(Backend))}")
-        for part in self.untie:
-            if part not in PARTS:
-                raise ValueError(f"backbone.untie has {part!r}, wanted some of {', '.join(PARTS)}")
-        if self.untied_layers:
-            given = list(self.untied_layers)
-            if len(given) != 2 or not 0 <= given[0] < given[1] <= self.depth:
-                raise ValueError(
-                    f"backbone.untied_layers is {given}, wanted [first, after the last] from 0 to depth {self.depth}"
-                )
+        def check(name: str, wanted: str, fits: bool) -> None:
+            require(f"backbone.{name}", getattr(self, name), wanted, fits)
 
+        for name in ("dim", "depth", "heads"):
+            check(name, "at least 1", getattr(self, name) >= 1)
+        for name in ("kv_heads", "head_dim", "ffn_dim"):
+            check(name, "0 or more", getattr(self, name) >= 0)
+        size, remainder = divmod(self.dim, self.heads)
+        even_heads = not remainder and size % 2 == 0
+        check("heads", f"a number that divides dim {self.dim} into even widths", self.head_dim > 0 or even_heads)
+        # both halves of a head have the same angles, which row and column alternate over
+        multiple = 4 if self.rope_2d else 2
+        require("backbone.head_dim", self.head_size, f"a multiple of {multiple}", self.head_size % multiple == 0)
+        divides = self.heads % self.key_heads == 0
+        check("kv_heads", f"a number that divides {self.heads} heads evenly", divides)
+        check("rope_base", "above 1", self.rope_base > 1)
+        check("rope_scaling", "above 0", self.rope_scaling > 0)
+        check("dropout", "from 0 to below 1", 0 <= self.dropout < 1)
+        check("norm", "'pre' or 'res_post'", self.norm in ("pre", "res_post"))
+        backends = get_args(AttentionBackend)
+        check("attention", ", ".join(backends), self.attention in backends)
+        for part in self.untie:
+            if part not in SHAREABLE:
+                raise ValueError(f"backbone.untie has {part!r}, wanted some of {', '.join(SHAREABLE)}")
+        layers = list(self.untied_layers)
+        in_order = not layers or (len(layers) == 2 and 0 <= layers[0] < layers[1] <= self.depth)
+        require("backbone.untied_layers", layers, f"[first, after the last] from 0 to depth {self.depth}", in_order)
         if self.experts and any("ffn" in self.tied(layer) for layer in range(self.depth)):
             raise ValueError(f"backbone.experts has {next(iter(self.experts))!r}, wanted none where ffn is not untied")
 
@@ -115,14 +105,14 @@ class BackboneSettings:
     def hidden(self) -> int:
         return self.ffn_dim or max(64, round(8 * self.dim / 3 / 64) * 64)
 
-    def tied(self, layer: int) -> list[Part]:
+    def tied(self, layer: int) -> list[Shareable]:
         """Which weights of a layer all towers share."""
         first, end = self.untied_layers or (0, self.depth)
-        return [part for part in PARTS if part not in self.untie or not first <= layer < end]
+        return [part for part in SHAREABLE if part not in self.untie or not first <= layer < end]
 
 
 def group_towers(towers: Mapping[str, Sequence[str]], modalities: Sequence[str]) -> list[tuple[str, ...]]:
-    """The modalities of each tower, in an order that does not depend on how they were declared.
+    """The modalities of each tower, in an order that does not depend on the declaration.
 
     Raises:
         ValueError: a modality is in no tower or in two, or a tower names one that does not exist.

@@ -1,23 +1,24 @@
 """One layer of one tower: its norms, projections and feed-forward network, for the tokens routed to it.
 
-Knows nothing of the other towers; `backbone.py` joins them, and has them share what is tied.
+Knows nothing of the other towers; `block.py` joins them and ties the weights that they share.
 """
 
 from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
 from mot_lightning.backbone.feed_forward import SwiGLU
-from mot_lightning.backbone.moe import Experts
+from mot_lightning.backbone.moe import MoESettings
 from mot_lightning.backbone.norm import RMSNorm, rms_norm
-from mot_lightning.backbone.settings import BackboneSettings, Part
+from mot_lightning.backbone.settings import BackboneSettings, Shareable
 
 Branch = Literal["attention", "ffn"]
 
 # the modules of a layer that each part of `untie` stands for
-MODULES: dict[Part, tuple[str, ...]] = {
+MODULES: dict[Shareable, tuple[str, ...]] = {
     "ffn": ("ffn",),
     "qkv": ("qkv",),
     "o": ("output",),
@@ -29,17 +30,17 @@ MODULES: dict[Part, tuple[str, ...]] = {
 class Condition(NamedTuple):
     """A vector per segment that adapts the norms of that segment's tokens (DiT, arXiv 2212.09748)."""
 
-    vector: Tensor  # (k, d)
-    segment: Tensor  # (n,) the segment of each token
-    length: int | None = None  # tokens of each segment, where all have the same: n = k * length
-    adapted: Tensor | None = None  # (k, depth, 6, d) what the layers make of the vectors, if worked out beforehand
+    vector: Float[Tensor, "k d"]
+    segment: Int[Tensor, " n"]  # the segment of each token
+    length: int | None = None  # tokens of each segment, if all are equal: n = k * length
+    adapted: Float[Tensor, "k depth 6 d"] | None = None  # modulation of all layers, if computed in advance
 
 
 class Modulation(NamedTuple):
-    """What adapts the two branches of one modality's tokens; each of k runs of tokens shares one row."""
+    """Modulation of the two branches for one modality's tokens; each of k runs of tokens shares one row."""
 
-    attention: tuple[Tensor, ...]  # shift, gain and gate, (k, 1, d) each
-    ffn: tuple[Tensor, ...]
+    attention: tuple[Float[Tensor, "k 1 d"], ...]  # shift, gain and gate
+    ffn: tuple[Float[Tensor, "k 1 d"], ...]
     runs: tuple[int, int]  # k and the tokens of a run
 
 
@@ -50,24 +51,24 @@ class AdaptiveNorm(nn.Module):
         super().__init__()
         self.linear = nn.Linear(dim, 6 * dim)
 
-    def forward(self, vector: Tensor) -> Tensor:
-        return self.linear(F.silu(vector)).unflatten(-1, (6, -1))  # (k, 6, d)
+    def forward(self, vector: Float[Tensor, "k d"]) -> Float[Tensor, "k 6 d"]:
+        return self.linear(F.silu(vector)).unflatten(-1, (6, -1))
 
 
 class QKGains(nn.Module):
-    """Gains of the normalised queries and keys, read where towers have joined (`norm_and_rotate`)."""
+    """Gains of the normalised queries and keys, applied to all towers at once (`qk_norm_rope`)."""
 
     def __init__(self, head_dim: int) -> None:
         super().__init__()
-        self.gain = nn.Parameter(torch.ones(2 * head_dim))  # of queries, then of keys: a vector, so without decay
+        self.gain = nn.Parameter(torch.ones(2 * head_dim))  # of queries, then of keys; 1D, so without weight decay
 
 
 class TowerLayer(nn.Module):
     """A transformer layer, split where the global attention joins the towers.
 
     Args:
-        modalities: those routed here, in the order of their rows.
-        conditioned: those of them whose objective gives a condition vector per segment.
+        modalities: of this tower, in the order of their tokens.
+        conditioned: modalities whose objective gives a condition vector per segment.
         settings: size and shape.
         experts: in place of one feed-forward network.
     """
@@ -77,7 +78,7 @@ class TowerLayer(nn.Module):
         modalities: tuple[str, ...],
         conditioned: frozenset[str],
         settings: BackboneSettings,
-        experts: Experts | None = None,
+        experts: MoESettings | None = None,
     ) -> None:
         super().__init__()
         dim, size = settings.dim, settings.head_size
@@ -92,21 +93,21 @@ class TowerLayer(nn.Module):
         self.dropout = nn.Dropout(settings.dropout) if settings.dropout else None
         self.adapt = nn.ModuleDict({m: AdaptiveNorm(dim) for m in modalities if m in conditioned})
 
-    def tie(self, other: "TowerLayer", parts: list[Part]) -> None:
-        """Share some of another tower's weights: the same modules, in two places."""
+    def tie(self, other: "TowerLayer", parts: list[Shareable]) -> None:
+        """Share modules with another tower."""
         for part in parts:
             for name in MODULES[part]:
                 setattr(self, name, getattr(other, name))
 
     def weights_of(self, modality: str) -> list[nn.Module]:
         """All modules that a token of one of its modalities passes."""
-        own = [module for name, module in self.named_children() if name != "adapt"]
-        return [*own, self.adapt[modality]] if modality in self.adapt else own
+        modules = [module for name, module in self.named_children() if name != "adapt"]
+        return [*modules, self.adapt[modality]] if modality in self.adapt else modules
 
-    def adapted(self, modality: str, vector: Tensor | None = None) -> Tensor:
-        """Shift, gain and gate of both branches for conditions (k, d) of a modality, (k, 6, d); (1, 6, d) for none.
+    def adapted(self, modality: str, vector: Float[Tensor, "k d"] | None = None) -> Float[Tensor, "#k 6 d"]:
+        """Shift, gain and gate of both branches for conditions of a modality; one row without a condition.
 
-        The norms' own gains are multiplied in here, so that a token pays for one gain only.
+        The norms' own gains are multiplied in here, so that each token is multiplied by one gain only.
         """
         one, zero = torch.ones_like(self.attention_norm.gain), torch.zeros_like(self.attention_norm.gain)
         plain = torch.stack([zero, self.attention_norm.gain, one, zero, self.ffn_norm.gain, one])  # (6, d)
@@ -116,28 +117,30 @@ class TowerLayer(nn.Module):
         return torch.addcmul(plain, self.adapt[modality](vector), gains)
 
     def modulation(self, counts: dict[str, int], conditions: dict[str, Condition], number: int) -> list[Modulation]:
-        """One for each modality of the tower in the layer of this number; nothing where none is conditioned."""
+        """One for each modality of the tower in the layer of this number; empty if none is conditioned."""
         if not self.adapt:
             return []
-        found = []
+        modulations = []
         for name in self.modalities:
             if name in self.adapt:
-                own = conditions[name]
-                rows = self.adapted(name, own.vector) if own.adapted is None else own.adapted[:, number]  # (k, 6, d)
-                rows, runs = (rows, (len(rows), own.length)) if own.length else (rows[own.segment], (counts[name], 1))
+                vector, segment, length, in_advance = conditions[name]
+                rows = self.adapted(name, vector) if in_advance is None else in_advance[:, number]  # (k, 6, d)
+                rows, runs = (rows, (len(rows), length)) if length else (rows[segment], (counts[name], 1))
             else:
                 rows, runs = self.adapted(name), (1, counts[name])
             adapted = rows[:, :, None].unbind(1)
-            found.append(Modulation(adapted[:3], adapted[3:], runs))
-        return found
+            modulations.append(Modulation(adapted[:3], adapted[3:], runs))
+        return modulations
 
-    def project(self, x: Tensor, modulation: list[Modulation]) -> Tensor:
-        """What enters the global attention: queries, keys and values side by side (n, (h + 2 kv_heads) e)."""
+    def project(self, x: Float[Tensor, "n d"], modulation: list[Modulation]) -> Float[Tensor, "n qkv"]:
+        """Input of the global attention: queries, keys and values side by side, (h + 2 kv_heads) e."""
         return self.qkv(_norm(x, self.attention_norm, modulation, "attention") if self.pre else x)
 
-    def forward(self, x: Tensor, gathered: Tensor, modulation: list[Modulation]) -> Tensor:
-        """What follows the global attention: W_O, residual, feed-forward, residual (MoT, eq. 1 and 3)."""
-        branch = self.output(gathered.flatten(1))  # (n, d)
+    def forward(
+        self, x: Float[Tensor, "n d"], attended: Float[Tensor, "n h e"], modulation: list[Modulation]
+    ) -> Float[Tensor, "n d"]:
+        """The layer after the global attention: W_O, residual, feed-forward, residual (MoT, eq. 1 and 3)."""
+        branch = self.output(attended.flatten(1))  # (n, d)
         branch = branch if self.pre else _norm(branch, self.attention_norm, modulation, "attention")
         x = self._add(x, branch, modulation, "attention")  # (n, d)
         if self.pre:
@@ -147,16 +150,16 @@ class TowerLayer(nn.Module):
         return self._add(x, branch, modulation, "ffn")  # (n, d)
 
     def _add(self, x: Tensor, y: Tensor, modulation: list[Modulation], branch: Branch) -> Tensor:
-        """The residual stream and what a branch made of it, where there is a modulation times its gate."""
+        """The residual stream x plus the output y of a branch, times its gate if there is a modulation."""
         y = self.dropout(y) if self.dropout else y
         if not modulation:
             return x + y
         parts = zip(_runs(x, modulation), _runs(y, modulation), modulation, strict=True)
-        return _joined([torch.addcmul(own, other, getattr(m, branch)[2]) for own, other, m in parts])
+        return _cat_runs([torch.addcmul(x_runs, y_runs, getattr(m, branch)[2]) for x_runs, y_runs, m in parts])
 
 
-def cat_rows(parts: list[Tensor]) -> Tensor:
-    """All rows; those of a single part are not copied."""
+def cat_rows(parts: list[Shaped[Tensor, " _ *of_each"]]) -> Shaped[Tensor, " n *of_each"]:
+    """Concatenated rows; a single part is not copied."""
     return torch.cat(parts) if len(parts) > 1 else parts[0]
 
 
@@ -164,7 +167,7 @@ def _norm(x: Tensor, norm: RMSNorm, modulation: list[Modulation], branch: Branch
     if not modulation:
         return rms_norm(x, norm.gain)
     parts = zip(_runs(rms_norm(x), modulation), modulation, strict=True)
-    return _joined([torch.addcmul(getattr(m, branch)[0], unit, getattr(m, branch)[1]) for unit, m in parts])
+    return _cat_runs([torch.addcmul(getattr(m, branch)[0], unit, getattr(m, branch)[1]) for unit, m in parts])
 
 
 def _runs(x: Tensor, modulation: list[Modulation]) -> list[Tensor]:
@@ -173,5 +176,5 @@ def _runs(x: Tensor, modulation: list[Modulation]) -> list[Tensor]:
     return [part.view(*m.runs, x.shape[-1]) for part, m in zip(parts, modulation, strict=True)]
 
 
-def _joined(parts: list[Tensor]) -> Tensor:
+def _cat_runs(parts: list[Tensor]) -> Tensor:
     return cat_rows([part.flatten(0, 1) for part in parts])  # (n, d)

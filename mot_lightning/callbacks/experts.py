@@ -1,4 +1,4 @@
-"""How evenly experts are used: the share of the tokens that visited each, while training."""
+"""How evenly experts are used: the fraction of training tokens that each one processed."""
 
 from typing import Any
 
@@ -7,12 +7,12 @@ from lightning.pytorch import Callback
 
 
 class ExpertUtilisation(Callback):
-    """Logs `train/experts/<layer.tower>/<expert>` of a training batch every few steps, where there are experts.
+    """Logs `train/experts/<layer.tower>/<expert>` of a training batch every few steps, if the model has experts.
 
-    By expert choice all shares are alike, by construction.
+    Expert choice gives all experts the same fraction by construction.
 
     Args:
-        every_n_steps: training steps from one row to the next.
+        every_n_steps: training steps between two rows.
     """
 
     def __init__(self, every_n_steps: int = 10) -> None:
@@ -22,13 +22,13 @@ class ExpertUtilisation(Callback):
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         step = trainer.global_step
-        if not outputs["experts"] or (batch_idx + 1) % trainer.accumulate_grad_batches:
-            return  # a row is of a step's last batch
+        if not outputs["expert_visits"] or (batch_idx + 1) % trainer.accumulate_grad_batches:
+            return  # one row a step, from its last batch
         if step == 1 or step % self.every_n_steps == 0 or step == trainer.max_steps:
             row: dict[str, float] = {}
-            for name, numbers in outputs["experts"].items():
-                counted = torch.tensor(numbers, dtype=torch.float32, device=trainer.strategy.root_device)
-                *visits, tokens = trainer.strategy.reduce(counted, reduce_op="sum").tolist()
+            for name, counts in outputs["expert_visits"].items():
+                local = torch.tensor(counts, dtype=torch.float32, device=trainer.strategy.root_device)
+                *visits, tokens = trainer.strategy.reduce(local, reduce_op="sum").tolist()
                 if tokens:
                     row |= {f"train/experts/{name}/{i}": n / tokens for i, n in enumerate(visits)}
             for logger in trainer.loggers if row else []:

@@ -1,4 +1,4 @@
-"""How hard each modality pulls: the norm of the gradient on all weights that its tokens pass."""
+"""How strongly each modality moves the model: the gradient norm of all weights that its tokens pass through."""
 
 from typing import Any
 
@@ -7,25 +7,26 @@ from lightning.pytorch import Callback
 from torch import Tensor
 
 from mot_lightning.model import MixtureOfTransformers
+from mot_lightning.training.sharding import full_norm
 
 
 def gradient_norms(model: MixtureOfTransformers) -> dict[str, Tensor]:
-    """By modality; weights that several modalities share count for each of them."""
-    found = {}
+    """Norms by modality; weights that modalities share count for each of them."""
+    norms = {}
     for name in model.grammar.names:
         weights = dict.fromkeys(p for module in model.weights_of(name) for p in module.parameters())
-        found[name] = torch.nn.utils.get_total_norm(p.grad for p in weights if p.grad is not None)
-    return found
+        norms[name] = torch.nn.utils.get_total_norm(p.grad for p in weights if p.grad is not None)
+    return norms
 
 
 class GradientNorms(Callback):
-    """Logs `train/<modality>/grad_norm` every few steps: of the whole loss, weights included, before clipping.
+    """Logs `train/<modality>/grad_norm` every few steps: of the weighted total loss, before clipping.
 
-    Where modalities share weights, each counts the gradient of all who share them. A modality that was absent and
-    shares none names nothing.
+    Where modalities share weights, the norm of each includes the gradients of the others. A modality without tokens
+    and without shared weights has no row.
 
     Args:
-        every_n_steps: training steps from one row to the next.
+        every_n_steps: training steps between two rows.
     """
 
     def __init__(self, every_n_steps: int = 10) -> None:
@@ -37,12 +38,7 @@ class GradientNorms(Callback):
         step = trainer.global_step + 1  # the trainer has not counted this one yet
         if step == 1 or step % self.every_n_steps == 0 or step == trainer.max_steps:
             norms = gradient_norms(pl_module.model)
-            numbers = torch.stack([whole_norm(norm) for norm in norms.values()]).tolist()  # the device is asked once
-            row = {f"train/{name}/grad_norm": norm for name, norm in zip(norms, numbers, strict=True) if norm}
+            values = torch.stack([full_norm(norm) for norm in norms.values()]).tolist()  # one device sync
+            row = {f"train/{name}/grad_norm": norm for name, norm in zip(norms, values, strict=True) if norm}
             for logger in trainer.loggers:
                 logger.log_metrics(row, step)
-
-
-def whole_norm(norm: Tensor) -> Tensor:
-    """The norm, where each rank may hold a slice."""
-    return norm.full_tensor() if hasattr(norm, "full_tensor") else norm

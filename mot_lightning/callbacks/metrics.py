@@ -1,4 +1,4 @@
-"""Per-modality metrics: from each step's sums and counts to named numbers, exact over batches and ranks.
+"""Metrics by modality: from the sums and counts of each step to named numbers, exact over batches and ranks.
 
 Logged names are stage/modality/quantity: `train/image/loss`, `val/text/bits_per_byte`.
 """
@@ -9,31 +9,35 @@ import torch
 from lightning.pytorch import Callback
 from torch import Tensor
 
-from mot_lightning.callbacks.diverged import check_losses
 from mot_lightning.module import MoTModule
+from mot_lightning.training.divergence import check_losses
+from mot_lightning.training.losses import Sums
 
 
-def quantities(module: MoTModule, sums: Tensor, stage: str) -> dict[str, float]:
-    """Named metrics from the sums (m, 5) of a whole stage; a modality that was absent names nothing."""
+def metrics_of(module: MoTModule, sums: Sums, stage: str) -> dict[str, float]:
+    """Named metrics from the sums of a stage; a modality without targets has none."""
     named: dict[str, float] = {}
-    if (sums[:, 1] > 0).any():
-        named[f"{stage}/loss"] = float(module.weighted(sums))
-    for name, (loss, count, content_loss, content_count, size) in zip(module.modalities, sums.tolist(), strict=True):
-        if count:
-            named[f"{stage}/{name}/loss"] = loss / count
-        if content_count and module.model.objectives[name].discrete:
-            for quantity, value in module.codecs[name].quantities(content_loss, content_count, size).items():
+    if (sums.targets > 0).any():
+        named[f"{stage}/loss"] = float(module.loss_weights.total(sums.loss, sums.targets))
+    rows = sums.stack().tolist()
+    for name, (loss, targets, content_loss, content_targets, content_bytes) in zip(
+        module.modalities, rows, strict=True
+    ):
+        if targets:
+            named[f"{stage}/{name}/loss"] = loss / targets
+        if content_targets and module.model.objectives[name].discrete:
+            for quantity, value in module.codecs[name].metrics(content_loss, content_targets, content_bytes).items():
                 named[f"{stage}/{name}/{quantity}"] = value
     return named
 
 
 class ModalityMetrics(Callback):
-    """Logs the metrics of a training batch every few steps, and those of whole validation and test splits.
+    """Logs the metrics of a training batch every few steps, and of the validation and test splits.
 
-    Rows go straight to the loggers: `self.log` costs about half a millisecond a call even when nothing is written.
+    Rows go directly to the loggers: `self.log` costs about half a millisecond a call even when nothing is written.
 
     Args:
-        every_n_steps: training steps from one row to the next.
+        every_n_steps: training steps between two rows.
     """
 
     def __init__(self, every_n_steps: int = 10) -> None:
@@ -45,14 +49,14 @@ class ModalityMetrics(Callback):
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         step = trainer.global_step
         if (batch_idx + 1) % trainer.accumulate_grad_batches:
-            return  # a row is of a step's last batch
+            return  # one row a step, from its last batch
         if step == 1 or step % self.every_n_steps == 0 or step == trainer.max_steps:
-            rate = trainer.optimizers[0].param_groups[0]["lr"]
-            row = quantities(pl_module, self._reduced(trainer, outputs["sums"]), "train")
-            self._write(trainer, {**row, "train/learning_rate": rate})
+            learning_rate = trainer.optimizers[0].param_groups[0]["lr"]
+            row = metrics_of(pl_module, self._reduced(trainer, outputs["sums"].stack()), "train")
+            self._write(trainer, {**row, "train/learning_rate": learning_rate})
             check_losses(row, step)
             for bar in [trainer.progress_bar_callback] if trainer.progress_bar_callback else []:
-                bar.show({"loss": row["train/loss"]})  # the rest stands in metrics.csv
+                bar.show({"loss": row["train/loss"]})  # metrics.csv has the rest
 
     def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
         self.total = torch.zeros(len(pl_module.modalities), 5, dtype=torch.float64)
@@ -68,8 +72,8 @@ class ModalityMetrics(Callback):
         self.on_validation_batch_end(trainer, pl_module, outputs)
 
     def on_validation_epoch_end(self, trainer: Any, pl_module: Any) -> None:
-        row = quantities(pl_module, self._reduced(trainer, self.total), "val")
-        pl_module.log_dict(row, logger=False)  # for checkpoints and whoever monitors
+        row = metrics_of(pl_module, self._reduced(trainer, self.total), "val")
+        pl_module.log_dict(row, logger=False)  # for callbacks that monitor a metric
         if not trainer.sanity_checking:
             self._write(trainer, row)
             for logger in trainer.loggers:
@@ -78,12 +82,14 @@ class ModalityMetrics(Callback):
             check_losses(row, trainer.global_step)
 
     def on_test_epoch_end(self, trainer: Any, pl_module: Any) -> None:
-        pl_module.log_dict(quantities(pl_module, self._reduced(trainer, self.total), "test"), logger=False)
+        pl_module.log_dict(metrics_of(pl_module, self._reduced(trainer, self.total), "test"), logger=False)
 
     @staticmethod
-    def _reduced(trainer: Any, sums: Tensor | None) -> Tensor:
+    def _reduced(trainer: Any, sums: Tensor | None) -> Sums:
+        """Stacked sums (m, 5), added up over ranks."""
         assert sums is not None
-        return trainer.strategy.reduce(sums.clone().to(trainer.strategy.root_device), reduce_op="sum").cpu()
+        reduced = trainer.strategy.reduce(sums.clone().to(trainer.strategy.root_device), reduce_op="sum")
+        return Sums.unstack(reduced.cpu())
 
     @staticmethod
     def _write(trainer: Any, row: dict[str, float]) -> None:

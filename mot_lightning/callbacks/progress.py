@@ -1,4 +1,4 @@
-"""The progress bar: steps done of all steps, their rate and the time left, through training, validation and test."""
+"""The progress bar of training, validation and test: steps done, steps a second, time left."""
 
 from typing import Any
 
@@ -6,10 +6,10 @@ from lightning.pytorch.callbacks import TQDMProgressBar
 
 
 class StepProgress(TQDMProgressBar):
-    """Lightning's bar, counting towards `max_steps`: the training data are one endless stream.
+    """Lightning's bar with `max_steps` as its total: the training data are one endless epoch.
 
     Args:
-        refresh_rate: steps from one drawing to the next.
+        refresh_rate: steps between two updates of the bar.
     """
 
     def __init__(self, refresh_rate: int = 10) -> None:
@@ -21,7 +21,7 @@ class StepProgress(TQDMProgressBar):
         return self.trainer.max_steps * self.trainer.accumulate_grad_batches
 
     def show(self, numbers: dict[str, float]) -> None:
-        """Numbers to stand behind the bar."""
+        """Show numbers behind the bar."""
         self.shown = {name: f"{value:.3g}" for name, value in numbers.items()}
 
     def get_metrics(self, trainer: Any, pl_module: Any) -> dict[str, Any]:

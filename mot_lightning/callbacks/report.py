@@ -1,4 +1,4 @@
-"""The report: after a test, every task is judged, metrics.json is written and the table is printed."""
+"""The report after a test: measures every task, writes metrics.json and prints the table."""
 
 import json
 import math
@@ -9,20 +9,21 @@ from typing import Any
 
 from lightning.pytorch import Callback
 
-from mot_lightning.evaluation.evaluate import evaluate_tasks, ledger
+from mot_lightning.analysis.cost import ledger
+from mot_lightning.evaluation.evaluate import evaluate_tasks
 from mot_lightning.evaluation.table import table
-from mot_lightning.sharding import whole
+from mot_lightning.training.sharding import summon_full_params
 
 
 class Report(Callback):
-    """Writes `metrics.json`, flat `stage/modality/quantity: number`, and prints the table.
+    """Writes `metrics.json`, flat as `stage/modality/quantity: number`, and prints the table.
 
     Args:
-        guidance: classifier-free guidance scale of the guided figures.
+        guidance: classifier-free guidance scale of the guided metrics.
         seed: of all samples.
-        prompts: the most of each task; none takes all, 0 leaves the tasks out.
-        temperature: at which tasks that draw ids draw them; none takes each task's own. Lower ones are surer and show
-            less of what there is: the Frechet distance tells.
+        prompts: the most prompts of a task; null takes all, 0 skips the tasks.
+        temperature: of tasks that sample ids; null takes the temperature of each task. A lower one gains accuracy and
+            loses diversity, which the Frechet distance shows.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class Report(Callback):
         self.fit = state_dict["fit"]
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        self.started = time.monotonic() - self.fit.get("fit/seconds", 0.0)  # a resumed run goes on counting
+        self.started = time.monotonic() - self.fit.get("fit/seconds", 0.0)  # a resumed run continues the count
 
     def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         self._measure(trainer)
@@ -64,23 +65,23 @@ class Report(Callback):
         }
 
     def on_test_end(self, trainer: Any, pl_module: Any) -> None:
-        with whole(pl_module.model, pl_module.average):
+        with summon_full_params(pl_module.model, pl_module.ema_model):
             if trainer.is_global_zero:
                 self._write(trainer, pl_module)
 
     def _write(self, trainer: Any, pl_module: Any) -> None:
         tasks = [] if self.prompts == 0 else trainer.datamodule.tasks("test")
         if self.prompts:
-            tasks = [task.first(self.prompts) for task in tasks]
+            tasks = [task.subset(self.prompts) for task in tasks]
         if self.temperature is not None:
-            tasks = [task.at(self.temperature) for task in tasks]
+            tasks = [task.with_temperature(self.temperature) for task in tasks]
         losses = {name: value.item() for name, value in trainer.callback_metrics.items() if name.startswith("test/")}
         batch = next(iter(trainer.datamodule.test_dataloader()))
         batch = pl_module.transfer_batch_to_device(batch, pl_module.device, 0)
         metrics: dict[str, Any] = {
             **losses,
-            **evaluate_tasks(pl_module, tasks, self.guidance, self.seed),
-            **ledger(pl_module, batch),
+            **evaluate_tasks(pl_module.pipeline, tasks, self.guidance, self.seed),
+            **ledger(pl_module.model, batch),
             **self.fit,
         }
         folder = Path(trainer.default_root_dir)
@@ -90,5 +91,5 @@ class Report(Callback):
 
 
 def where(**paths: Path) -> str:
-    """What there is to look at, by name."""
+    """One line with the paths that exist, by name."""
     return "   ".join(f"{name}: {path}" for name, path in paths.items() if path.exists())

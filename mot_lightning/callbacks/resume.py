@@ -1,7 +1,7 @@
-"""Exact resumption: a checkpoint written at any moment says the steps taken, and whether their validation was made.
+"""Exact resumption: a checkpoint from any moment records the steps taken and whether their validation was finished.
 
-Lightning's own progress counters are mid-step when an exception saves a checkpoint: a batch counts twice, and a
-validation is forgotten or made at the wrong step. What is counted here is the optimizer's steps.
+Lightning's progress counters are mid-step when an exception saves a checkpoint: one batch is counted twice, and a
+validation is skipped or runs at the wrong step. This callback counts optimizer steps instead.
 """
 
 from typing import Any
@@ -10,10 +10,10 @@ from lightning.pytorch import Callback
 
 
 class ExactResume(Callback):
-    """Makes a resumed run's validations fall where an uninterrupted run's do."""
+    """Makes a resumed run validate at the same steps as an uninterrupted one."""
 
     def __init__(self) -> None:
-        self.validated = 0  # the step of the last validation that was made whole
+        self.validated = 0  # the step of the last finished validation
 
     def state_dict(self) -> dict[str, Any]:
         return {"validated": self.validated}
@@ -33,7 +33,7 @@ class ExactResume(Callback):
                 loop[name][span] = dict.fromkeys(loop[name][span], number)
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        """The validation that was due when the run ended, and was not made."""
+        """Run the validation that was due when the run ended but was not finished."""
         step = trainer.global_step
         due = (
             trainer.enable_validation and step and not step * trainer.accumulate_grad_batches % trainer.val_check_batch

@@ -3,11 +3,11 @@
 from mot_lightning.codecs.base import Codec
 from mot_lightning.codecs.hubert import HubertUnits
 from mot_lightning.codecs.mel_latents import MelLatents
-from mot_lightning.codecs.neural import NeuralCodec
+from mot_lightning.codecs.mel_units import LogMelUnits
+from mot_lightning.codecs.neural_audio import NeuralCodec
 from mot_lightning.codecs.patches import Patches
 from mot_lightning.codecs.text import Bytes
 from mot_lightning.codecs.tokenizer import BPE, HFTokenizer
-from mot_lightning.codecs.units import LogMelUnits
 from mot_lightning.codecs.vae import VAE
 from mot_lightning.codecs.vq import VQ
 

@@ -1,6 +1,6 @@
-"""What codecs through an autoencoder of diffusers share: a pretrained network, or a small one that is trained here.
+"""The base of codecs with an autoencoder of diffusers: a pretrained network, or a small one that is trained here.
 
-Knows networks, images and a grid of latents; `vae.py` and `vq.py` make tokens of them, `training.py` trains.
+Knows networks, images and a grid of latents; `vae.py` and `vq.py` convert latents to tokens, `fitting.py` trains.
 """
 
 from abc import abstractmethod
@@ -9,26 +9,31 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from mot_lightning.codecs.image import ImageCodec
-from mot_lightning.codecs.outside import Held, from_outside
+from mot_lightning.codecs.fitting import train_once
+from mot_lightning.codecs.image import ImageCodec, Images, OneImage
+from mot_lightning.codecs.pretrained import FrozenNetwork, load_pretrained
+from mot_lightning.errors import require
+
+LatentGrid = Float[Tensor, "b latent_channels rows columns"]
 
 
-def in_parts(function: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
-    """A function of many images, some hundred at a time: their features would fill the memory."""
-    return torch.cat([function(part) for part in images.split(256)])
+def batched(function: Callable[[Tensor], Tensor], images: Images) -> Shaped[Tensor, "b ..."]:
+    """Apply a function to many images in chunks, whose features fit in memory."""
+    return torch.cat([function(chunk) for chunk in images.split(256)])
 
 
 class Autoencoder(ImageCodec):
     """A network between images and a grid of latents.
 
-    Without `name_or_path` it is a small one that `fit` trains on the training split's images, and a checkpoint holds
-    its weights. A pretrained one's weights no checkpoint holds, only their hash.
+    Without `name_or_path` it is a small one that `fit` trains on the images of the training split, and checkpoints hold
+    its weights. Of a pretrained network, checkpoints hold only a hash.
 
     Args:
-        shape: channels, height and width of every image. Grey ones pass a network for RGB as three equal channels.
-        name_or_path: a folder of diffusers, or a name on the hub; none trains a network here.
+        shape: channels, height and width of every image. Grey images pass an RGB network as three equal channels.
+        name_or_path: a folder of diffusers, or a name on the hub; null trains a network here.
         downsample: pixels along a side of one latent, a power of 2.
         channels: of the widest layers.
         steps: of training in `fit`.
@@ -37,57 +42,54 @@ class Autoencoder(ImageCodec):
         ValueError: there is no such network, or it does not fit the images.
     """
 
-    classes: ClassVar[tuple[str, ...]]  # of diffusers that may be loaded
+    classes: ClassVar[tuple[str, ...]]  # classes of diffusers that may be loaded
     latent_size: tuple[int, int]
 
     def __init__(
-        self, shape: tuple[int, int, int], name_or_path: str | None, downsample: int, channels: int, steps: int
+        self, shape: tuple[int, int, int], name_or_path: str | Path | None, downsample: int, channels: int, steps: int
     ) -> None:
         super().__init__(shape)
-        if downsample not in (1, 2, 4, 8, 16):
-            raise ValueError(f"downsample is {downsample}, wanted 1, 2, 4, 8 or 16")
-        if channels < 8 or channels % 8:
-            raise ValueError(f"channels is {channels}, wanted a multiple of 8")
-        if steps < 1:
-            raise ValueError(f"steps is {steps}, wanted at least 1")
-        self.name_or_path, self.downsample, self.channels, self.steps = name_or_path, downsample, channels, steps
+        require("downsample", downsample, "1, 2, 4, 8 or 16", downsample in (1, 2, 4, 8, 16))
+        require("channels", channels, "a multiple of 8", channels >= 8 and channels % 8 == 0)
+        require("steps", steps, "at least 1", steps >= 1)
+        self.name_or_path = None if name_or_path is None else str(name_or_path)
+        self.downsample, self.channels, self.steps = downsample, channels, steps
 
-    def hold(self) -> int:
-        """Load or build the network; returns its latents' channels. A subclass calls it once it knows its settings."""
+    def load_network(self) -> int:
+        """Load or build the network; returns its latents' channels. Subclasses call it after their settings."""
         name = self.name_or_path
         if name is None:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(0)
-                self.held = Held(self.build())
+                self.frozen = FrozenNetwork(self.build())
         else:
-            wanted = f"a folder or hub name of {' or '.join(self.classes)}"
-            self.held = Held(from_outside(lambda: self._load(name), type(self).__name__, name, wanted))
-        wide = self.held.network.config.in_channels
-        if wide != self.shape[0] and (self.shape[0], wide) != (1, 3):
-            raise ValueError(f"shape has {self.shape[0]} channels, wanted the {wide} of {name}")
+            expected = f"a folder or hub name of {' or '.join(self.classes)}"
+            self.frozen = FrozenNetwork(load_pretrained(lambda: self._load(name), type(self).__name__, name, expected))
+        channels = self.frozen.network.config.in_channels
+        if channels != self.shape[0] and (self.shape[0], channels) != (1, 3):
+            raise ValueError(f"shape has {self.shape[0]} channels, wanted the {channels} of {name}")
         try:
             with torch.no_grad():
                 latents = self.latents(torch.zeros(1, *self.shape))
-                back = self.images(latents)[0].shape
+                decoded = tuple(self.images(latents)[0].shape)
         except RuntimeError as error:
             reason = str(error).splitlines()[0]
             raise ValueError(f"shape is {self.shape}, wanted a size that {name} can encode: {reason}") from None
-        if tuple(back) != self.shape:
-            raise ValueError(f"shape is {self.shape}, wanted a size that comes back: this returns as {tuple(back)}")
+        require("shape", self.shape, f"a size that comes back: this returns as {decoded}", decoded == self.shape)
         self.latent_size = latents.shape[2], latents.shape[3]
         return latents.shape[1]
 
     def _load(self, name: str) -> Any:
         import diffusers  # takes seconds
 
-        stated = diffusers.AutoencoderKL.load_config(name).get("_class_name")
-        if stated not in self.classes:
-            raise ValueError(f"it holds a {stated}")
-        return getattr(diffusers, stated).from_pretrained(name, low_cpu_mem_usage=False)
+        class_name = diffusers.AutoencoderKL.load_config(name).get("_class_name")
+        if class_name not in self.classes:
+            raise ValueError(f"it holds a {class_name}")
+        return getattr(diffusers, class_name).from_pretrained(name, low_cpu_mem_usage=False)
 
     @property
-    def outside(self) -> str:
-        return self.held.hash if self.name_or_path else ""
+    def pretrained_hash(self) -> str:
+        return self.frozen.hash if self.name_or_path else ""
 
     @property
     def length(self) -> int:
@@ -99,43 +101,43 @@ class Autoencoder(ImageCodec):
 
     def get_extra_state(self) -> dict[str, Tensor]:
         """The weights of a network that is trained here."""
-        return {} if self.name_or_path else dict(self.held.network.state_dict())
+        return {} if self.name_or_path else dict(self.frozen.network.state_dict())
 
     def set_extra_state(self, state: Any) -> None:
         if state:
-            self.held.network.load_state_dict(state)
+            self.frozen.network.load_state_dict(state)
 
     def save_pretrained(self, folder: Path) -> None:
         """Write the network as a folder that diffusers and `name_or_path` read."""
-        self.held.network.save_pretrained(folder)
+        self.frozen.network.save_pretrained(folder)
 
-    def take(self, folder: Path) -> None:
-        """Take the network from a folder that `save_pretrained` wrote."""
-        self.held = Held(from_outside(lambda: self._load(str(folder)), type(self).__name__, str(folder), "a network"))
+    def load(self, folder: Path) -> None:
+        """Load the network from a folder of `save_pretrained`."""
+        self.frozen = FrozenNetwork(
+            load_pretrained(lambda: self._load(str(folder)), type(self).__name__, str(folder), "a network")
+        )
 
     # images <-> latents, in batches, on the network's device
 
-    def latents(self, images: Tensor) -> Tensor:
-        """Images (b, c, h, w) -> the network's likeliest latents (b, c', h', w')."""
-        return self.encoded(2 * images.expand(-1, self.held.network.config.in_channels, -1, -1) - 1)
+    def latents(self, images: Images) -> LatentGrid:
+        """Images -> the network's most likely latents."""
+        return self.encoded(2 * images.expand(-1, self.frozen.network.config.in_channels, -1, -1) - 1)
 
-    def images(self, latents: Tensor) -> Tensor:
-        """The network's latents (b, c', h', w') -> images (b, c, h, w)."""
-        pixels = self.held.network.decode(latents).sample  # from -1 to 1
+    def images(self, latents: LatentGrid) -> Images:
+        """The network's latents -> images."""
+        pixels = self.frozen.network.decode(latents).sample  # from -1 to 1
         pixels = pixels.mean(1, keepdim=True) if self.shape[0] == 1 else pixels
         return ((pixels + 1) / 2).clamp(0, 1)
 
     @abstractmethod
-    def encoded(self, pixels: Tensor) -> Tensor:
-        """Pixels from -1 to 1, (b, c, h, w) -> the network's likeliest latents (b, c', h', w')."""
+    def encoded(self, pixels: Images) -> LatentGrid:
+        """Pixels from -1 to 1 -> the network's most likely latents."""
 
     # training
 
-    def fit(self, media: Sequence[Tensor]) -> None:
-        """Train the network, or take it from the cache where it was trained on the same images before."""
+    def fit(self, media: Sequence[OneImage]) -> None:
+        """Train the network, or load it from the cache if it was trained on the same images before."""
         if self.name_or_path is None:
-            from mot_lightning.codecs.training import train_once  # it imports this module
-
             train_once(self, torch.stack(list(media)))
 
     @abstractmethod
@@ -143,20 +145,20 @@ class Autoencoder(ImageCodec):
         """A small network of diffusers, untrained."""
 
     @abstractmethod
-    def loss(self, images: Tensor, done: float, generator: torch.Generator) -> Tensor:
-        """What is to be small for images (b, c, h, w), when a share of the training is done."""
+    def loss(self, images: Images, done: float, generator: torch.Generator) -> Float[Tensor, ""]:
+        """Loss of a batch of images, after a fraction `done` of the training."""
 
-    def before_step(self, images: Tensor, step: int, steps: int, generator: torch.Generator) -> None:
-        """Whatever no gradient does, given some thousand training images (b, c, h, w)."""
+    def before_step(self, images: Images, step: int, steps: int, generator: torch.Generator) -> None:
+        """Updates without gradients before a step, from some thousand training images."""
 
-    def finish(self, images: Tensor) -> None:
-        """Whatever follows from trained weights, given some thousand training images (b, c, h, w)."""
+    def on_train_end(self, images: Images) -> None:
+        """Updates that depend on the trained weights, from some thousand training images."""
 
     @torch.no_grad()
-    def quality(self, images: Tensor) -> dict[str, float]:
-        """Of reconstructions (b, c, h, w): the mean over images of the signal-to-noise ratio (PSNR), in dB."""
-        back = in_parts(lambda part: self.images(self.latents(part)), images)
-        error = (back - images).square().flatten(1).mean(1)  # (b,)
+    def quality(self, images: Images) -> dict[str, float]:
+        """Quality of reconstructions: the mean over images of the peak signal-to-noise ratio (PSNR), in dB."""
+        reconstructed = batched(lambda chunk: self.images(self.latents(chunk)), images)
+        error = (reconstructed - images).square().flatten(1).mean(1)  # (b,)
         return {"psnr": float((-10 * error.clamp_min(1e-10).log10()).mean())}
 
     def layers(self) -> dict[str, Any]:

@@ -1,21 +1,24 @@
-"""Images as patches of pixels: continuous latents with nothing lost."""
+"""Images as patches of pixels: lossless continuous latents."""
 
 from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor
 
-from mot_lightning.codecs.image import ImageCodec
+from mot_lightning.codecs.image import ImageCodec, OneImage
+from mot_lightning.errors import require
+from mot_lightning.sequence import Latents
 
 
-def to_patches(image: Tensor, p: int) -> Tensor:
-    """(c, h, w) -> its patches of side p, row by row, (n, c p p)."""
+def to_patches(image: OneImage, p: int) -> Float[Tensor, "n c*{p}*{p}"]:
+    """An image -> its patches of side p, row by row."""
     return F.unfold(image[None], p, stride=p)[0].T
 
 
-def from_patches(patches: Tensor, size: tuple[int, int], p: int) -> Tensor:
-    """(n, c p p) -> (c, h, w) of that height and width."""
+def from_patches(patches: Latents, size: tuple[int, int], p: int) -> OneImage:
+    """Patches (n, c p p) -> the image of that height and width."""
     return F.fold(patches.T[None], size, p, stride=p)[0]
 
 
@@ -30,15 +33,15 @@ class Patches(ImageCodec):
         ValueError: the patch does not divide the image, or an image has another shape.
     """
 
-    mean: Tensor
-    std: Tensor
+    mean: Float[Tensor, ""]
+    std: Float[Tensor, ""]
 
     def __init__(self, shape: tuple[int, int, int], patch_size: int) -> None:
         super().__init__(shape)
         self.patch_size = patch_size
         c, h, w = self.shape
-        if patch_size < 1 or h % patch_size or w % patch_size:
-            raise ValueError(f"patch_size is {patch_size}, wanted a divisor of the image's {h}x{w}")
+        divides = patch_size >= 1 and h % patch_size == 0 and w % patch_size == 0
+        require("patch_size", patch_size, f"a divisor of the image's {h}x{w}", divides)
         self.latent_dim = c * patch_size**2
         self.register_buffer("mean", torch.tensor(0.5))
         self.register_buffer("std", torch.tensor(0.5))
@@ -51,16 +54,16 @@ class Patches(ImageCodec):
     def grid(self) -> tuple[int, int]:
         return self.shape[1] // self.patch_size, self.shape[2] // self.patch_size
 
-    def fit(self, media: Sequence[Tensor]) -> None:
+    def fit(self, media: Sequence[OneImage]) -> None:
         """Mean and standard deviation of the training images' pixels: latents of unit scale."""
         pixels = torch.stack(list(media))
         self.mean.copy_(pixels.mean())
         self.std.copy_(pixels.std().clamp(min=1e-3))
 
-    def encode(self, media: Tensor) -> Tensor:
+    def encode(self, media: OneImage) -> Latents:
         self.check(media)
         return (to_patches(media, self.patch_size) - self.mean.to(media)) / self.std.to(media)  # (n, c p p)
 
-    def decode(self, tokens: Tensor) -> Tensor:
+    def decode(self, tokens: Latents) -> OneImage:
         _, h, w = self.shape
         return from_patches(tokens * self.std + self.mean, (h, w), self.patch_size).clamp(0, 1)  # (c, h, w)

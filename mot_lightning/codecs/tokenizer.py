@@ -1,46 +1,49 @@
-"""Text as subwords: any Hugging Face tokenizer, and byte-level BPE learned from the training split's texts."""
+"""Text as subwords: any Hugging Face tokenizer, and byte-level BPE trained on the texts of the training split."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float, UInt8
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor
 
-from mot_lightning.codecs.outside import fingerprint, from_outside
-from mot_lightning.codecs.text import Text
+from mot_lightning.codecs.pretrained import content_hash, load_pretrained
+from mot_lightning.codecs.text import TextCodec
+from mot_lightning.errors import require
+from mot_lightning.sequence import Ids
 
 
-class Subwords(Text):
-    """Text <-> ids of a `tokenizers.Tokenizer`, (n,). No special token is added: segments have ends of their own."""
+class Subwords(TextCodec):
+    """Text <-> ids of a `tokenizers.Tokenizer`. No special token is added: the grammar ends segments by a stop id."""
 
     vocab_size: int
     tokenizer: Tokenizer
 
-    def encode(self, media: str) -> Tensor:
+    def encode(self, media: str) -> Ids:
         return torch.tensor(self.tokenizer.encode(media, add_special_tokens=False).ids, dtype=torch.long)  # (n,)
 
-    def decode(self, tokens: Tensor) -> str:
-        """Ids that the tokenizer does not have write nothing; bytes that are not UTF-8, the replacement character."""
+    def decode(self, tokens: Ids) -> str:
+        """Unknown ids decode to nothing; bytes that are not UTF-8, to the replacement character."""
         return self.tokenizer.decode(tokens.tolist(), skip_special_tokens=False)
 
-    def sizes(self) -> Tensor:
-        """Bytes that each id writes: exact for byte-level tokenizers, for others as written behind another token."""
-        found = torch.zeros(self.vocab_size)
+    def bytes_per_token(self) -> Float[Tensor, " vocab_size"]:
+        """Bytes that each id encodes: exact for byte-level tokenizers, for others as decoded after another token."""
+        sizes = torch.zeros(self.vocab_size)
         by_bytes = isinstance(self.tokenizer.decoder, decoders.ByteLevel)
         for token, i in self.tokenizer.get_vocab(with_added_tokens=False).items():
             # the alphabet of byte-level tokenizers has one character for each byte
-            found[i] = len(token) if by_bytes else self._written_behind(token, i)
+            sizes[i] = len(token) if by_bytes else self._bytes_after_another(token, i)
         for i, added in self.tokenizer.get_added_tokens_decoder().items():
-            found[i] = len(added.content.encode())
-        return found
+            sizes[i] = len(added.content.encode())
+        return sizes
 
-    def _written_behind(self, token: str, i: int) -> int:
+    def _bytes_after_another(self, token: str, i: int) -> int:
         if len(token) == 6 and token.startswith("<0x"):  # byte fallback
             return 1
-        one, two = (self.tokenizer.decode([i] * n, skip_special_tokens=False) for n in (1, 2))
-        return len(two.encode()) - len(one.encode())
+        once, twice = (self.tokenizer.decode([i] * n, skip_special_tokens=False) for n in (1, 2))
+        return len(twice.encode()) - len(once.encode())
 
 
 class HFTokenizer(Subwords):
@@ -53,17 +56,18 @@ class HFTokenizer(Subwords):
         ValueError: there is no tokenizer there.
     """
 
-    def __init__(self, name_or_path: str) -> None:
+    def __init__(self, name_or_path: str | Path) -> None:
         super().__init__()
+        name_or_path = str(name_or_path)
         self.name_or_path = name_or_path
-        self.tokenizer = from_outside(
+        self.tokenizer = load_pretrained(
             lambda: _load(name_or_path), "HFTokenizer", name_or_path, "a tokenizer.json, a folder or a name on the hub"
         )
         self.vocab_size = 1 + max(self.tokenizer.get_vocab().values())  # ids may have gaps
 
     @property
-    def outside(self) -> str:
-        return fingerprint(self.tokenizer.to_str())
+    def pretrained_hash(self) -> str:
+        return content_hash(self.tokenizer.to_str())
 
 
 def _load(name_or_path: str) -> Tokenizer:
@@ -75,7 +79,7 @@ def _load(name_or_path: str) -> Tokenizer:
 
 
 class BPE(Subwords):
-    """Byte-level byte-pair encoding (GPT-2) that `fit` learns from the training split's texts: any text comes back.
+    """Byte-level byte-pair encoding (GPT-2) that `fit` trains on the texts of the training split; lossless.
 
     Args:
         vocab_size: ids: the 256 bytes, then merges. A corpus too small for them leaves the last ids unused.
@@ -86,11 +90,10 @@ class BPE(Subwords):
 
     def __init__(self, vocab_size: int = 512) -> None:
         super().__init__()
-        if vocab_size < 256:
-            raise ValueError(f"vocab_size is {vocab_size}, wanted at least 256: every byte has an id")
+        require("vocab_size", vocab_size, "at least 256: every byte has an id", vocab_size >= 256)
         self.vocab_size = vocab_size
         alphabet = {letter: i for i, letter in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
-        self.tokenizer = Tokenizer(models.BPE(alphabet, []))  # bytes, until it is fitted
+        self.tokenizer = Tokenizer(models.BPE(alphabet, []))  # bytes only, until it is fitted
         self.tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         self.tokenizer.decoder = decoders.ByteLevel()
 
@@ -104,7 +107,7 @@ class BPE(Subwords):
             ),
         )
 
-    def get_extra_state(self) -> Tensor:
+    def get_extra_state(self) -> UInt8[Tensor, " bytes"]:
         """The tokenizer's JSON, as bytes."""
         return torch.tensor(list(self.tokenizer.to_str().encode()), dtype=torch.uint8)
 

@@ -5,36 +5,40 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor
 
-from mot_lightning.codecs.autoencoder import Autoencoder, in_parts
-from mot_lightning.codecs.outside import fingerprint
+from mot_lightning.codecs.autoencoder import Autoencoder, LatentGrid, batched
+from mot_lightning.codecs.image import Images, OneImage
 from mot_lightning.codecs.patches import from_patches, to_patches
+from mot_lightning.codecs.pretrained import content_hash
+from mot_lightning.errors import require
+from mot_lightning.sequence import Latents
 
 
 class VAE(Autoencoder):
-    """Image (c, h, w) in [0, 1] <-> its latents (n, c' p p), row by row: the posterior's mean, shifted and scaled.
+    """Image in [0, 1] <-> its latents (n, latent_channels p p), row by row: the posterior's mean, shifted and scaled.
 
-    Shift and scale are those of the network's config; one that is trained here gets those that bring the training
-    images' latents to mean 0 and deviation 1.
+    Shift and scale are in the network's config. Those of a network trained here give the latents of training images
+    mean 0 and deviation 1.
 
     Args:
-        shape, downsample, channels, steps: as in `Autoencoder`; the latter three are of a network trained here.
-        name_or_path: folder or hub name of an AutoencoderKL, AutoencoderTiny or AutoencoderDC; none trains a small
+        shape, downsample, channels, steps: as in `Autoencoder`; the last three are of a network trained here.
+        name_or_path: folder or hub name of an AutoencoderKL, AutoencoderTiny or AutoencoderDC; null trains a small
             AutoencoderKL.
-        latent_patch_size: side p of a patch of latents that makes one token; 2 in Transfusion.
-        latent_channels: c' of a network trained here.
-        kl_weight: of the divergence from a normal distribution in nats a latent, beside the squared error a pixel.
+        latent_patch_size: side p of the patch of latents in one token; 2 in Transfusion.
+        latent_channels: of a network trained here.
+        kl_weight: of the divergence from a normal distribution in nats per latent, beside the squared error per pixel.
     """
 
     classes = ("AutoencoderKL", "AutoencoderTiny", "AutoencoderDC")
-    shift: Tensor
-    scale: Tensor
+    shift: Float[Tensor, "latent_channels 1 1"]
+    scale: Float[Tensor, "latent_channels 1 1"]
 
     def __init__(
         self,
         shape: tuple[int, int, int],
-        name_or_path: str | None = None,
+        name_or_path: str | Path | None = None,
         latent_patch_size: int = 1,
         latent_channels: int = 4,
         downsample: int = 2,
@@ -44,66 +48,66 @@ class VAE(Autoencoder):
     ) -> None:
         super().__init__(shape, name_or_path, downsample, channels, steps)
         self.latent_channels, self.kl_weight = latent_channels, kl_weight
-        self.latent_channels = self.hold()
+        self.latent_channels = self.load_network()
         self.latent_patch_size = self.patch_size = p = latent_patch_size
         h, w = self.latent_size
-        if p < 1 or h % p or w % p:
-            raise ValueError(f"latent_patch_size is {p}, wanted a divisor of the latents' {h}x{w}")
+        divides = p >= 1 and h % p == 0 and w % p == 0
+        require("latent_patch_size", p, f"a divisor of the latents' {h}x{w}", divides)
         self.latent_dim = self.latent_channels * p**2
         self.register_buffer("shift", torch.zeros(self.latent_channels, 1, 1))
         self.register_buffer("scale", torch.ones(self.latent_channels, 1, 1))
-        self._take_scale()
+        self._read_scale()
 
-    def _take_scale(self) -> None:
-        """What the config says of its latents, as numbers for all channels or for each."""
-        config = self.held.network.config
+    def _read_scale(self) -> None:
+        """Read shift and scale from the network's config, as one number or one for each channel."""
+        config = self.frozen.network.config
         mean, std = config.get("latents_mean"), config.get("latents_std")
         self.shift.copy_(torch.tensor(mean or config.get("shift_factor") or 0.0).view(-1, 1, 1))
         self.scale.copy_((config.get("scaling_factor") or 1.0) / torch.tensor(std or 1.0).view(-1, 1, 1))
 
     @property
-    def outside(self) -> str:
-        """Of the network's weights, and of the scale that its folder states."""
-        return fingerprint([self.held.hash, self.shift.tolist(), self.scale.tolist()]) if self.name_or_path else ""
+    def pretrained_hash(self) -> str:
+        """Hash of the network's weights, and of the shift and scale in its config."""
+        return content_hash([self.frozen.hash, self.shift.tolist(), self.scale.tolist()]) if self.name_or_path else ""
 
     @property
     def grid(self) -> tuple[int, int]:
         return self.latent_size[0] // self.latent_patch_size, self.latent_size[1] // self.latent_patch_size
 
     @torch.no_grad()
-    def encode(self, media: Tensor) -> Tensor:
+    def encode(self, media: OneImage) -> Latents:
         self.check(media)
         return to_patches((self.latents(media[None])[0] - self.shift) * self.scale, self.latent_patch_size)
 
     @torch.no_grad()
-    def decode(self, tokens: Tensor) -> Tensor:
+    def decode(self, tokens: Latents) -> OneImage:
         scaled = from_patches(tokens.to(self.scale), self.latent_size, self.latent_patch_size)  # (c', h', w')
         return self.images((scaled / self.scale + self.shift)[None])[0]  # (c, h, w)
 
-    def encoded(self, pixels: Tensor) -> Tensor:
-        found = self.held.network.encode(pixels)  # each class has a word of its own for it
-        if "latent_dist" in found:
-            return found["latent_dist"].mode()
-        return found["latents"] if "latents" in found else found["latent"]
+    def encoded(self, pixels: Images) -> LatentGrid:
+        output = self.frozen.network.encode(pixels)  # with another key for each class
+        if "latent_dist" in output:
+            return output["latent_dist"].mode()
+        return output["latents"] if "latents" in output else output["latent"]
 
     def build(self) -> Any:
         from diffusers import AutoencoderKL  # takes seconds
 
         return AutoencoderKL(**self.layers(), latent_channels=self.latent_channels)
 
-    def loss(self, images: Tensor, done: float, generator: torch.Generator) -> Tensor:
+    def loss(self, images: Images, done: float, generator: torch.Generator) -> Float[Tensor, ""]:
         pixels = 2 * images - 1
-        posterior = self.held.network.encode(pixels).latent_dist
-        back = self.held.network.decode(posterior.sample(generator)).sample
-        return F.mse_loss(back, pixels) + self.kl_weight * posterior.kl().mean() / posterior.mean[0].numel()
+        posterior = self.frozen.network.encode(pixels).latent_dist
+        decoded = self.frozen.network.decode(posterior.sample(generator)).sample
+        return F.mse_loss(decoded, pixels) + self.kl_weight * posterior.kl().mean() / posterior.mean[0].numel()
 
     @torch.no_grad()
-    def finish(self, images: Tensor) -> None:
-        latents = in_parts(self.latents, images)
+    def on_train_end(self, images: Images) -> None:
+        latents = batched(self.latents, images)
         scale = {"shift_factor": float(latents.mean()), "scaling_factor": float(1 / latents.std().clamp_min(1e-6))}
-        self.held.network.register_to_config(**scale)
-        self._take_scale()
+        self.frozen.network.register_to_config(**scale)
+        self._read_scale()
 
-    def take(self, folder: Path) -> None:
-        super().take(folder)
-        self._take_scale()
+    def load(self, folder: Path) -> None:
+        super().load(folder)
+        self._read_scale()

@@ -1,30 +1,35 @@
 """Images as ids of a vector-quantised autoencoder's codes (VQ-VAE, arXiv 1711.00937), as Chameleon's image tokens."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float, Int
 from sklearn.cluster import MiniBatchKMeans
 from torch import Tensor
 
-from mot_lightning.codecs.autoencoder import Autoencoder, in_parts
+from mot_lightning.codecs.autoencoder import Autoencoder, LatentGrid, batched
+from mot_lightning.codecs.image import Images, OneImage
+from mot_lightning.errors import require
+from mot_lightning.sequence import Ids
 
-PLAIN = 0.2  # share of the training before anything is quantised
-SETTLED = 0.8  # share after which codes stay where gradients bring them
-EVERY = 50  # steps from one look at unused codes to the next
+PLAIN = 0.2  # fraction of the training before latents are quantised
+SETTLED = 0.8  # fraction after which only gradients move codes
+EVERY = 50  # steps between checks for unused codes
 
 
 class VQ(Autoencoder):
-    """Image (c, h, w) in [0, 1] <-> ids (n,) of the codes nearest to its latents, row by row.
+    """Image in [0, 1] <-> ids of the codes nearest to its latents, row by row.
 
-    A network that is trained here is a plain autoencoder first; k-means over its latents then makes the codes. A code
-    that nothing is near to moves to some latent (Jukebox, arXiv 2005.00341, section 3.1): none stays unused for long.
+    A network that is trained here is a plain autoencoder first; k-means over its latents then initialises the codes. An
+    unused code is moved to a random latent (Jukebox, arXiv 2005.00341, section 3.1), so none stays unused for long.
 
     Args:
-        shape, downsample, channels, steps: as in `Autoencoder`; the latter three are of a network trained here.
-        name_or_path: folder or hub name of a VQModel; none trains a small one.
+        shape, downsample, channels, steps: as in `Autoencoder`; the last three are of a network trained here.
+        name_or_path: folder or hub name of a VQModel; null trains a small one.
         vocab_size: codes of a network trained here.
-        latent_channels: numbers in one of its codes.
+        latent_channels: size of its codes.
     """
 
     classes = ("VQModel",)
@@ -33,7 +38,7 @@ class VQ(Autoencoder):
     def __init__(
         self,
         shape: tuple[int, int, int],
-        name_or_path: str | None = None,
+        name_or_path: str | Path | None = None,
         vocab_size: int = 256,
         latent_channels: int = 4,
         downsample: int = 2,
@@ -41,76 +46,75 @@ class VQ(Autoencoder):
         steps: int = 1000,
     ) -> None:
         super().__init__(shape, name_or_path, downsample, channels, steps)
-        if vocab_size < 2:
-            raise ValueError(f"vocab_size is {vocab_size}, wanted at least 2")
+        require("vocab_size", vocab_size, "at least 2", vocab_size >= 2)
         self.vocab_size, self.latent_channels = vocab_size, latent_channels
-        self.latent_channels = self.hold()
-        self.vocab_size = self.held.network.config.num_vq_embeddings
+        self.latent_channels = self.load_network()
+        self.vocab_size = self.frozen.network.config.num_vq_embeddings
 
     @property
-    def codebook(self) -> Tensor:
-        return self.held.network.quantize.embedding.weight.detach()  # (vocab_size, c')
+    def codebook(self) -> Float[Tensor, "vocab_size latent_channels"]:
+        return self.frozen.network.quantize.embedding.weight.detach()
 
-    def encode(self, media: Tensor) -> Tensor:
+    def encode(self, media: OneImage) -> Ids:
         self.check(media)
         return self.ids(media[None])[0]
 
     @torch.no_grad()
-    def ids(self, images: Tensor) -> Tensor:
-        """Images (b, c, h, w) -> ids (b, n)."""
+    def ids(self, images: Images) -> Int[Tensor, "b n"]:
+        """Images -> the ids of each."""
         return self._nearest(self.latents(images))
 
     def _nearest(self, latents: Tensor) -> Tensor:
-        return self.held.network.quantize(latents)[2][2].view(len(latents), -1)
+        return self.frozen.network.quantize(latents)[2][2].view(len(latents), -1)
 
     @torch.no_grad()
-    def decode(self, tokens: Tensor) -> Tensor:
-        """Ids (n,) -> image. A segment that was left unfinished goes on with its last id; what is too much is cut."""
+    def decode(self, tokens: Ids) -> OneImage:
+        """Ids -> image. Short segments are padded with their last id, long ones are cut."""
         ids = tokens[: self.length].cpu()
         last = ids[-1:] if len(ids) else torch.zeros(1, dtype=torch.long)
         ids = torch.cat([ids, last.expand(self.length - len(ids))])
-        codes = self.held.network.quantize.embedding(ids)  # (n, c')
+        codes = self.frozen.network.quantize.embedding(ids)  # (n, c')
         return self.images(codes.T.reshape(1, -1, *self.latent_size))[0]  # (c, h, w)
 
-    def encoded(self, pixels: Tensor) -> Tensor:
-        return self.held.network.encode(pixels).latents
+    def encoded(self, pixels: Images) -> LatentGrid:
+        return self.frozen.network.encode(pixels).latents
 
     def build(self) -> Any:
         from diffusers import VQModel  # takes seconds
 
         return VQModel(**self.layers(), latent_channels=self.latent_channels, num_vq_embeddings=self.vocab_size)
 
-    def loss(self, images: Tensor, done: float, generator: torch.Generator) -> Tensor:
+    def loss(self, images: Images, done: float, generator: torch.Generator) -> Float[Tensor, ""]:
         pixels = 2 * images - 1
-        network = self.held.network
+        network = self.frozen.network
         latents = network.encode(pixels).latents
         if done < PLAIN:
             return F.mse_loss(network.decode(latents, force_not_quantize=True).sample, pixels)
-        found = network.decode(latents)
-        return F.mse_loss(found.sample, pixels) + found.commit_loss
+        decoded = network.decode(latents)
+        return F.mse_loss(decoded.sample, pixels) + decoded.commit_loss
 
     @torch.no_grad()
-    def before_step(self, images: Tensor, step: int, steps: int, generator: torch.Generator) -> None:
+    def before_step(self, images: Images, step: int, steps: int, generator: torch.Generator) -> None:
         first = int(-(-PLAIN * steps // 1))  # the first step that quantises
         if step < first or step > SETTLED * steps or (step - first) % EVERY:
             return
-        codes = self.held.network.quantize.embedding.weight  # (v, c')
-        latents = in_parts(self.latents, images)  # (b, c', h', w')
+        codes = self.frozen.network.quantize.embedding.weight  # (v, c')
+        latents = batched(self.latents, images)  # (b, c', h', w')
         points = latents.permute(0, 2, 3, 1).reshape(-1, codes.shape[1])
         if step == first and len(points) > len(codes):
             means = MiniBatchKMeans(len(codes), random_state=0, batch_size=4_096, n_init=1).fit(points.cpu().numpy())
             codes.copy_(torch.from_numpy(means.cluster_centers_))
         unused = self._nearest(latents).flatten().bincount(minlength=len(codes)) == 0  # (v,)
-        drawn = torch.randint(len(points), (len(codes),), generator=generator, device=points.device)
-        codes.copy_(torch.where(unused[:, None], points[drawn], codes))
+        sampled = torch.randint(len(points), (len(codes),), generator=generator, device=points.device)
+        codes.copy_(torch.where(unused[:, None], points[sampled], codes))
 
     @torch.no_grad()
-    def quality(self, images: Tensor) -> dict[str, float]:
-        """PSNR, the share of codes in use, and perplexity: so many codes, used alike, would say as much."""
-        counts = in_parts(self.ids, images).flatten().bincount(minlength=self.vocab_size).double()
-        share = counts / counts.sum()
+    def quality(self, images: Images) -> dict[str, float]:
+        """PSNR, the fraction of codes in use, and the perplexity of codes: the effective number in use."""
+        counts = batched(self.ids, images).flatten().bincount(minlength=self.vocab_size).double()
+        probability = counts / counts.sum()
         return {
             **super().quality(images),
             "codes_used": float((counts > 0).double().mean()),
-            "code_perplexity": float(torch.special.entr(share).sum().exp()),
+            "code_perplexity": float(torch.special.entr(probability).sum().exp()),
         }

@@ -1,1 +1,1 @@
-"""How good a model is: tasks and their judges, distances between distributions, and what a token costs."""
+"""How good a model is: the tasks of the data, their metrics, and the table that shows them."""

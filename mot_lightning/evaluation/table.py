@@ -1,57 +1,56 @@
-"""The table at the end: how good the model is per modality and across modalities, and what it costs."""
+"""The table at the end of a test: losses and costs by modality, metrics by task."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from mot_lightning.evaluation.evaluate import standard_error
 from mot_lightning.evaluation.tasks import Task
+
+QUANTITIES = ("bits_per_byte", "perplexity")  # shown beside a modality's loss
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = [
-        "  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True)))
+        "  ".join(
+            cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+        )
         for row in rows
     ]
     return [lines[0], "-" * len(lines[0]), *lines[1:], ""]
 
 
 def table(metrics: Mapping[str, float], modalities: Sequence[str], tasks: Sequence[Task]) -> str:
-    """Two tables as text: modalities with their losses and costs, tasks with their accuracies."""
-    own = {"loss", "bits_per_byte", "perplexity"}
+    """Two tables as text: modalities with losses and costs, tasks with metrics."""
     rows = [["modality", "test loss", "", "active parameters", "forward MFLOP/token"]]
     for name in modalities:
-        other = [
+        quantities = [
             f"{value:.3f} {quantity.replace('_', ' ')}"
-            for quantity in sorted(own - {"loss"})
+            for quantity in QUANTITIES
             if (value := metrics.get(f"test/{name}/{quantity}")) is not None
         ]
         rows.append(
             [
                 name,
                 f"{metrics.get(f'test/{name}/loss', float('nan')):.3f}",
-                " ".join(other),
+                " ".join(quantities),
                 f"{metrics.get(f'model/{name}/active_parameters', 0):,}",
                 f"{metrics.get(f'model/{name}/forward_flops_per_token', 0) / 1e6:.2f}",
             ]
         )
     lines = _aligned(rows)
-    rows = [["task", "right", "guided", "judge on real", "samples", "Frechet", "guided"]]
+    rows = [["task", "metric", "value", "guided", "on real media", "samples"]]
     for task in tasks:
-        stem = f"test/{task.target}/{task.name}"
-        if stem not in metrics:
-            continue
-        n = int(metrics[f"{stem}_samples"])
-        fid = [f"test/{task.target}/fid{s}[{task.reference.name}]" if task.reference else "" for s in ("", "_guided")]
-        rows.append(
-            [
-                task.title,
-                f"{metrics[stem]:.3f} ±{standard_error(metrics[stem], n):.3f}",
-                f"{metrics[stem + '_guided']:.3f}" if stem + "_guided" in metrics else "",
-                f"{metrics[stem + '_real']:.3f}" if stem + "_real" in metrics else "",
-                str(n),
-                *(f"{metrics[key]:.2f}" if key in metrics else "" for key in fid),
+        for name, metric in task.metrics.items():
+            key = f"test/{task.target}/{name}"
+            if key not in metrics:
+                continue
+            value, samples = metrics[key], int(metrics[f"{key}_samples"])
+            standard_error: Any = getattr(metric, "standard_error", None)
+            error = f" ±{standard_error(value, samples):.3f}" if standard_error else ""
+            variants = [
+                f"{metrics[key + suffix]:.3f}" if key + suffix in metrics else "" for suffix in ("_guided", "_real")
             ]
-        )
+            rows.append([task.title, name, f"{value:.3f}{error}", *variants, str(samples)])
     if len(rows) > 1:
         lines += _aligned(rows)
     lines.append(f"parameters in all: {metrics.get('model/parameters', 0):,}")

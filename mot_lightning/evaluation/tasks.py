@@ -1,58 +1,39 @@
-"""What a cross-modal task is: prompts, what is to be made of them, and who judges it. Datamodules declare them."""
+"""Cross-modal tasks: prompts, the modality that continues them, and its metrics. Datamodules declare them."""
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from torch import Tensor, nn
-
-
-@dataclass(frozen=True)
-class Reference:
-    """Real media that made ones are compared with as a distribution, through an embedded feature extractor.
-
-    Attributes:
-        name: of the extractor; it stands in the metric's name, "fid[name]".
-        extractor: uint8 images (n, 3, h, w) -> features (n, num_features).
-        media: real images, (c, h, w) in [0, 1] each.
-    """
-
-    name: str
-    extractor: nn.Module
-    media: Sequence[Tensor]
+from torchmetrics import Metric
 
 
 @dataclass(frozen=True)
 class Task:
-    """Prompts that are continued by one segment of a modality, and a judge of what comes.
+    """Prompts that are each continued by one segment of a modality, and the metrics of these segments.
 
     Attributes:
-        name: the quantity it is logged as, `test/<target>/<name>`.
-        title: as a table shows it, "text -> image".
+        title: its name in tables, such as "text -> image".
         prompts: each a list of (modality, media).
-        target: the modality to make.
-        labels: what each made segment should be.
-        judge: media -> what each is taken for.
-        real: media of the target modality on which the judge's own accuracy is measured, and their labels.
-        temperature: of discrete tokens; 0 takes the likeliest.
+        target: the modality to generate.
+        labels: what each generated segment should show or say; metrics get them as targets.
+        metrics: by name, updated with (media, labels) and logged as `test/<target>/<name>`.
+        real: media of the target modality and their labels, to measure as well: what a perfect model could reach.
+        temperature: of ids; 0 takes the likeliest.
         max_length: the most tokens of a segment that a stop id ends.
-        guided: whether classifier-free guidance applies; the task is then done with and without.
-        reference: real media for a Frechet distance.
+        guided: whether to sample the task also with classifier-free guidance.
     """
 
-    name: str
     title: str
     prompts: Sequence[Sequence[tuple[str, Any]]]
     target: str
-    labels: Sequence[int]
-    judge: Callable[[Sequence[Any]], Sequence[int]]
-    real: tuple[Sequence[Any], Sequence[int]] | None = None
+    labels: Sequence[Any]
+    metrics: Mapping[str, Metric]
+    real: tuple[Sequence[Any], Sequence[Any]] | None = None
     temperature: float = 0.0
     max_length: int = 64
     guided: bool = False
-    reference: Reference | None = None
 
     @property
     def slug(self) -> str:
@@ -60,24 +41,24 @@ class Task:
         return re.sub(r"\W+", "_", self.title.replace("->", "to"))
 
     def modalities(self) -> set[str]:
-        """All that a model must have to be asked."""
+        """The modalities that a model needs for it."""
         return {self.target, *(name for prompt in self.prompts for name, _ in prompt)}
 
-    def first(self, n: int) -> "Task":
-        """The same task on n of its prompts, whose labels take turns."""
-        seen: Counter[int] = Counter()
-        turns = []
+    def subset(self, n: int) -> "Task":
+        """The same task on n of its prompts, spread evenly over the labels."""
+        seen: Counter[Any] = Counter()
+        ranked = []
         for i, label in enumerate(self.labels):
-            turns.append((seen[label], label, i))
+            ranked.append((seen[label], label, i))
             seen[label] += 1
-        kept = [i for _, _, i in sorted(turns)[:n]]
-        return replace(self, prompts=[self.prompts[i] for i in kept], labels=[self.labels[i] for i in kept])
+        indices = [i for _, _, i in sorted(ranked)[:n]]
+        return replace(self, prompts=[self.prompts[i] for i in indices], labels=[self.labels[i] for i in indices])
 
-    def at(self, temperature: float) -> "Task":
-        """The same task, ids drawn at another temperature; a task that takes the likeliest stays as it is."""
+    def with_temperature(self, temperature: float) -> "Task":
+        """The same task at another temperature; a task that takes the likeliest ids stays unchanged."""
         return replace(self, temperature=temperature) if self.temperature else self
 
     def caption(self, i: int) -> str:
-        """What prompt i asks for: its words, or its label."""
-        words = [media for _, media in self.prompts[i] if isinstance(media, str)]
-        return " ".join(words) or f"{self.prompts[i][0][0]} of a {self.labels[i]}"
+        """What prompt i asks for: its text, or its label."""
+        texts = [media for _, media in self.prompts[i] if isinstance(media, str)]
+        return " ".join(texts) or f"{self.prompts[i][0][0]} of a {self.labels[i]}"

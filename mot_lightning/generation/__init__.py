@@ -1,7 +1,8 @@
-"""From a trained model to new documents."""
+"""Generation: from a trained model and prompts to new documents."""
 
 from mot_lightning.generation.context import Context
-from mot_lightning.generation.generate import GenerationSettings, generate
-from mot_lightning.generation.trained import Trained
+from mot_lightning.generation.generate import generate
+from mot_lightning.generation.limits import GenerationLimits
+from mot_lightning.generation.settings import GenerationSettings
 
-__all__ = ["Context", "GenerationSettings", "Trained", "generate"]
+__all__ = ["Context", "GenerationLimits", "GenerationSettings", "generate"]

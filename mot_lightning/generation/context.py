@@ -1,27 +1,30 @@
 """Context: a batch of growing sequences with their cached keys and values.
 
-Knows the backbone and places; nothing of what tokens mean or who chooses them.
+Knows the backbone and positions; nothing of the meaning or the sampling of tokens.
 """
 
 from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from mot_lightning.backbone import Backbone, Condition
 
-# From so many tokens of each on, sequences of different lengths have a call of the attention each, and need no mask for
-# where they end; fewer share one call under a mask
-WORTH_A_CALL = 16
-AT_ONCE = 32  # conditions worked out together: each takes room for six vectors a layer
+# With at least this many tokens per call, sequences of different lengths have attention calls of their own, without a
+# mask; with fewer they share one masked call
+MIN_TOKENS_PER_CALL = 16
+AT_ONCE = 32  # conditions adapted together: each takes memory for six vectors per layer
+
+Selection = Sequence[int] | Int[Tensor, " selected"]  # indices of sequences
 
 
 class Context:
     """r sequences of different lengths that grow by one modality at a time.
 
-    `peek` gives the hidden states of tokens and leaves no trace, `append` keeps them. A token sees all that stands
-    before it and, of the tokens it comes with, those up to itself, or all of them where its modality is bidirectional.
+    `peek` returns the hidden states of new tokens and does not keep them, `append` keeps them. A token attends to all
+    earlier tokens of its sequence and, among the new ones, to those up to itself, or to all if it is bidirectional.
     """
 
     def __init__(self, backbone: Backbone, rows: int, capacity: int = 128) -> None:
@@ -29,33 +32,33 @@ class Context:
         weight = next(backbone.parameters())
         shape = (settings.depth, 2, rows, settings.key_heads, capacity, settings.head_size)
         self.backbone = backbone
-        self.cache = weight.new_zeros(shape)  # (depth, k and v, r, kv_heads, capacity, e); rubbish beyond the lengths
+        self.cache = weight.new_zeros(shape)  # (depth, k and v, r, kv_heads, capacity, e); undefined beyond the lengths
         self.lengths = torch.zeros(rows, dtype=torch.long)  # (r,), on the host: shapes depend on them
         self.last = weight.new_zeros(rows, settings.dim)  # (r, d)
 
-    def __getitem__(self, rows: Sequence[int] | Tensor) -> "Context":
-        """A copy of some of the sequences."""
+    def __getitem__(self, rows: Selection) -> "Context":
+        """A copy of the selected sequences."""
         part = object.__new__(Context)
         part.backbone, part.cache = self.backbone, self.cache[:, :, rows]
         part.lengths, part.last = self.lengths[rows], self.last[rows]
         return part
 
-    def __setitem__(self, rows: Sequence[int] | Tensor, part: "Context") -> None:
-        """Take back what became of some of the sequences."""
+    def __setitem__(self, rows: Selection, part: "Context") -> None:
+        """Replace the selected sequences."""
         self._match(part)
         self.cache[:, :, rows] = part.cache
         self.lengths[rows], self.last[rows] = part.lengths, part.last
 
     def __add__(self, other: "Context") -> "Context":
-        """The sequences of both, copied."""
+        """A copy of the sequences of both."""
         self._match(other)
         both = object.__new__(Context)
         both.backbone, both.cache = self.backbone, torch.cat([self.cache, other.cache], dim=2)
         both.lengths, both.last = torch.cat([self.lengths, other.lengths]), torch.cat([self.last, other.last])
         return both
 
-    def adapt(self, modality: str, conditions: Tensor) -> Iterator[Condition]:
-        """What `peek` takes in place of each of these conditions (k, d): the layers' part is done for many at once."""
+    def adapt(self, modality: str, conditions: Float[Tensor, "k d"]) -> Iterator[Condition]:
+        """A `Condition` for `peek` from each vector, with the modulation of all layers computed in advance."""
         segment = torch.empty(0, dtype=torch.long, device=conditions.device)
         for vectors in conditions.split(AT_ONCE):
             for vector, adapted in zip(vectors.split(1), self.backbone.adapt(modality, vectors).split(1), strict=True):
@@ -63,141 +66,155 @@ class Context:
 
     def peek(
         self,
-        x: Tensor,
+        x: Float[Tensor, "r n d"],
         modality: str,
         causal: bool,
-        condition: Tensor | Condition | None = None,
-        counts: Tensor | None = None,
-    ) -> Tensor:
-        """Hidden states (r, n, d) of tokens x (r, n, d) of one modality placed after each sequence.
+        condition: Float[Tensor, "#r d"] | Condition | None = None,
+        counts: Int[Tensor, " r"] | None = None,
+    ) -> Float[Tensor, "r n d"]:
+        """Hidden states of tokens x of one modality at the end of each sequence; they are not kept.
 
         Args:
-            causal: whether the tokens see each other only backwards.
-            condition: (r, d), or (1, d) or one of `adapt` where all have the same, for a modality with adaptive norms.
-            counts: (r,) how many of its tokens each sequence means; none means all.
+            causal: whether each new token attends only to those up to itself.
+            condition: for a modality with adaptive norms; one row, or an item of `adapt`, is for all sequences.
+            counts: number of valid tokens of each sequence; None means all.
         """
         r, n, _ = x.shape
         lengths = self.lengths.tolist()
         self._reserve(max(lengths) + n)
-        place = self.lengths[:, None] + torch.arange(n)  # (r, n)
-        reach = place  # the last key that each token sees
+        slot = self.lengths[:, None] + torch.arange(n)  # (r, n)
+        last_visible = slot  # the last slot that each token attends to
         if not causal:
-            meant = torch.full_like(self.lengths, n) if counts is None else counts.cpu()
-            reach = (self.lengths + meant.clamp(min=1) - 1)[:, None].expand(r, n)
-        parts = [
-            _Part(self.cache[:, :, rows], rows, (min(lengths[rows]), max(lengths[rows]) + n), place[rows], reach[rows])
-            for rows in _calls(lengths, n)
-        ]
+            valid = torch.full_like(self.lengths, n) if counts is None else counts.cpu()
+            last_visible = (self.lengths + valid.clamp(min=1) - 1)[:, None].expand(r, n)
+        groups = []
+        for rows in _calls(lengths, n):
+            span = min(lengths[rows]), max(lengths[rows]) + n
+            groups.append(_Rows(self.cache[:, :, rows], rows, span, slot[rows], last_visible[rows]))
 
         def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             # (r, h, n, e)
             q, k, v = (y.unflatten(0, (r, n)).transpose(1, 2) if n > 1 else y[:, :, None] for y in (q, k, v))
-            if len(parts) == 1:
-                return parts[0].attend(layer, q, k, v)
-            return torch.cat([part.attend(layer, q[part.rows], k[part.rows], v[part.rows]) for part in parts])
+            if len(groups) == 1:
+                return groups[0].attend(layer, q, k, v)
+            return torch.cat([group.attend(layer, q[group.rows], k[group.rows], v[group.rows]) for group in groups])
 
-        place = place.to(x.device)
+        position = slot.flatten().to(x.device)
         per_modality = [r * n if name == modality else 0 for name in self.backbone.modalities]
-        # a modality of no rows still passes its tower, conditioned on nothing
-        nothing = Condition(x.new_empty(0, x.shape[-1]), place.new_empty(0))
-        conditions = {name: nothing for name in self.backbone.modalities}
+        # modalities without tokens pass their towers too, with an empty condition
+        empty = Condition(x.new_empty(0, x.shape[-1]), position.new_empty(0))
+        conditions = dict.fromkeys(self.backbone.modalities, empty)
         if condition is not None:
-            one = condition if isinstance(condition, Condition) else nothing._replace(vector=condition)
-            conditions[modality] = one._replace(length=r * n // len(one.vector))
-        hidden = self.backbone(x.flatten(0, 1), per_modality, place.flatten(), attend, conditions)
+            condition = condition if isinstance(condition, Condition) else empty._replace(vector=condition)
+            conditions[modality] = condition._replace(length=r * n // len(condition.vector))
+        hidden = self.backbone(x.flatten(0, 1), per_modality, position, attend, conditions)
         return hidden.view(r, n, -1)  # (r, n, d)
 
     def append(
-        self, x: Tensor, modality: str, causal: bool, condition: Tensor | None = None, counts: Tensor | None = None
-    ) -> Tensor:
-        """As `peek`, and kept: all tokens, or the first `counts` (r,) of each sequence."""
+        self,
+        x: Float[Tensor, "r n d"],
+        modality: str,
+        causal: bool,
+        condition: Float[Tensor, "#r d"] | None = None,
+        counts: Int[Tensor, " r"] | None = None,
+    ) -> Float[Tensor, "r n d"]:
+        """As `peek`, but the tokens are kept: all, or the first `counts` of each sequence."""
         hidden = self.peek(x, modality, causal, condition, counts)
         if counts is None:
             self.lengths = self.lengths + x.shape[1]
             self.last = hidden[:, -1]
         else:
-            at = (counts - 1).clamp(min=0)
-            newest = hidden[torch.arange(len(hidden), device=x.device), at]  # (r, d)
+            index = (counts - 1).clamp(min=0)
+            newest = hidden[torch.arange(len(hidden), device=x.device), index]  # (r, d)
             self.lengths = self.lengths + counts.cpu()
             self.last = torch.where((counts > 0)[:, None], newest, self.last)
         return hidden
 
-    def speaking(self, modality: str, causal: bool) -> "Voice":
-        return Voice(self, modality, causal)
+    def for_modality(self, modality: str, causal: bool) -> "ModalityContext":
+        return ModalityContext(self, modality, causal)
 
     def _reserve(self, length: int) -> None:
-        """Room for so many tokens; it doubles, so that growing by one seldom copies."""
+        """Grow the capacity to at least `length`; it doubles, so that copies are rare."""
         capacity = self.cache.shape[4]
         if length > capacity:
             self.cache = F.pad(self.cache, (0, 0, 0, max(length, 2 * capacity) - capacity))
 
     def _match(self, other: "Context") -> None:
-        """The same room in both."""
-        for one, two in ((self, other), (other, self)):
-            one.cache = F.pad(one.cache, (0, 0, 0, max(0, two.cache.shape[4] - one.cache.shape[4])))
+        """Grow both to the same capacity."""
+        for context, target in ((self, other), (other, self)):
+            missing = max(0, target.cache.shape[4] - context.cache.shape[4])
+            context.cache = F.pad(context.cache, (0, 0, 0, missing))
 
 
 def _calls(lengths: list[int], n: int) -> list[slice]:
-    """Neighbouring sequences that n tokens each are attended to for at once: all, or those of one length."""
+    """Neighbouring sequences that share one attention call for n tokens each: all, or runs of equal length."""
     ends = [i for i in range(1, len(lengths)) if lengths[i] != lengths[i - 1]]
     runs = [slice(start, end) for start, end in zip([0, *ends], [*ends, len(lengths)], strict=True)]
-    return runs if len(lengths) * n >= WORTH_A_CALL * len(runs) else [slice(0, len(lengths))]
+    return runs if len(lengths) * n >= MIN_TOKENS_PER_CALL * len(runs) else [slice(0, len(lengths))]
 
 
-class _Part:
-    """Some of the sequences, all of whose tokens one call of the attention serves in each layer.
+class _Rows:
+    """Sequences that share one attention call in each layer.
 
     Args:
         cache: of these sequences, (depth, 2, r, kv_heads, capacity, e).
-        span: first slot of the tokens, and the one after the last.
-        place: (r, n) slots of the tokens, beyond the lengths: no trace until they move.
-        reach: (r, n) the last slot that each token sees.
+        rows: of these sequences among all.
+        span: first slot of the new tokens, and the one after the last.
+        slot: (r, n) slots of the new tokens. They are beyond the lengths, so they count only once the lengths grow.
+        last_visible: (r, n) the last slot that each token attends to.
     """
 
-    def __init__(self, cache: Tensor, rows: slice, span: tuple[int, int], place: Tensor, reach: Tensor) -> None:
+    def __init__(self, cache: Tensor, rows: slice, span: tuple[int, int], slot: Tensor, last_visible: Tensor) -> None:
         start, end = span
         self.rows = rows
-        cache = cache.view(-1, *cache.shape[2:])  # keys and values by turns, of layer after layer; never a copy
-        self.seen, self.new = cache[..., :end, :].unbind(), cache[..., start:end, :].unbind()
+        cache = cache.view(-1, *cache.shape[2:])  # keys and values of each layer in turn; a view, never a copy
+        self.visible, self.new = cache[..., :end, :].unbind(), cache[..., start:end, :].unbind()
         self.index: tuple[Tensor, slice, Tensor] | None = None
         self.mask: Tensor | None = None
-        if end - start > place.shape[1]:  # not all begin at one slot
-            sequence = torch.arange(len(place), device=cache.device)[:, None]
-            self.new, self.index = cache.unbind(), (sequence, slice(None), place.to(cache.device))
-        if int(reach.min()) < end - 1:
-            hidden = (torch.arange(end) > reach[..., None]).to(cache.device)
+        if end - start > slot.shape[1]:  # the sequences differ in length
+            sequence = torch.arange(len(slot), device=cache.device)[:, None]
+            self.new, self.index = cache.unbind(), (sequence, slice(None), slot.to(cache.device))
+        if int(last_visible.min()) < end - 1:
+            invisible = (torch.arange(end) > last_visible[..., None]).to(cache.device)
             # additive, so that no layer has to convert it
-            self.mask = cache.new_zeros(hidden.shape).masked_fill_(hidden, -torch.inf)[:, None]  # (r, 1, n, end)
+            self.mask = cache.new_zeros(invisible.shape).masked_fill_(invisible, -torch.inf)[:, None]  # (r, 1, n, end)
 
     def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Keeps k and v (r, kv_heads, n, e) and gives what q (r, h, n, e) gathered, (r n, h, e)."""
-        own = slice(2 * layer, 2 * layer + 2)
-        for new, x in zip(self.new[own], (k, v), strict=True):
+        """Write k and v (r, kv_heads, n, e) to the cache; return the attention of q (r, h, n, e) as (r n, h, e)."""
+        of_layer = slice(2 * layer, 2 * layer + 2)
+        for new, x in zip(self.new[of_layer], (k, v), strict=True):
             if self.index is None:
                 new.copy_(x)
             else:
                 new[self.index] = x.transpose(1, 2)
-        keys, values = self.seen[own]
-        shared = keys.shape[1] != q.shape[1]
-        out = F.scaled_dot_product_attention(q, keys, values, attn_mask=self.mask, enable_gqa=shared)
+        keys, values = self.visible[of_layer]
+        grouped_query = keys.shape[1] != q.shape[1]
+        out = F.scaled_dot_product_attention(q, keys, values, attn_mask=self.mask, enable_gqa=grouped_query)
         return out.transpose(1, 2).flatten(0, 1) if out.shape[2] > 1 else out[:, :, 0]  # (r n, h, e)
 
 
-class Voice:
-    """A context as one modality's objective sees it: whatever it peeks at or appends is of that modality."""
+class ModalityContext:
+    """The context for one modality's objective: all tokens that it peeks at or appends are of that modality."""
 
     def __init__(self, context: Context, modality: str, causal: bool) -> None:
         self._context, self._modality, self._causal = context, modality, causal
 
     @property
-    def last(self) -> Tensor:
+    def last(self) -> Float[Tensor, "r d"]:
         return self._context.last
 
-    def adapt(self, conditions: Tensor) -> Iterator[Condition]:
+    def adapt(self, conditions: Float[Tensor, "k d"]) -> Iterator[Condition]:
         return self._context.adapt(self._modality, conditions)
 
-    def peek(self, x: Tensor, condition: Tensor | Condition | None = None) -> Tensor:
+    def peek(
+        self, x: Float[Tensor, "r n d"], condition: Float[Tensor, "#r d"] | Condition | None = None
+    ) -> Float[Tensor, "r n d"]:
         return self._context.peek(x, self._modality, self._causal, condition)
 
-    def append(self, x: Tensor, condition: Tensor | None = None, counts: Tensor | None = None) -> Tensor:
+    def append(
+        self,
+        x: Float[Tensor, "r n d"],
+        condition: Float[Tensor, "#r d"] | None = None,
+        counts: Int[Tensor, " r"] | None = None,
+    ) -> Float[Tensor, "r n d"]:
         return self._context.append(x, self._modality, self._causal, condition, counts)

@@ -1,4 +1,4 @@
-"""What an objective is: how one modality's tokens enter the backbone, what is asked of them, and how they are made.
+"""The interface of an objective: how one modality's tokens are embedded, scored and sampled.
 
 Knows one modality's tokens and hidden states; nothing of the other modalities, of media or of the trainer.
 """
@@ -6,121 +6,132 @@ Knows one modality's tokens and hidden states; nothing of the other modalities, 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import torch
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
-from mot_lightning.sequence import Part, Tokens
+from mot_lightning.sequence import Ids, Latents, ModalityBatch, Tokens
+
+# tokens of r sequences of one length, and their embeddings
+RowsOfIds = Int[Tensor, "r n"]
+RowsOfLatents = Float[Tensor, "r n latent_dim"]
+Embeddings = Float[Tensor, "r n d"]
 
 
-class View(NamedTuple):
-    """What an objective shows the backbone of its tokens, and what it will ask for in return."""
+class Embedded(NamedTuple):
+    """The embedded tokens of a batch, and the targets of their loss."""
 
-    embedding: Tensor  # (n, d)
-    target: Tensor  # (t,) ids or (t, latent_dim)
-    condition: Tensor | None = None  # (k, d): adapts the norms of each segment's tokens
-    weight: Tensor | None = None  # (t,) of each target's loss; none is 1
-    skip: tuple[Tensor, ...] = ()  # what the way in hands to the way out, past the backbone
+    embedding: Float[Tensor, "n d"]
+    target: Int[Tensor, " t"] | Float[Tensor, "t latent_dim"]
+    condition: Float[Tensor, "k d"] | None = None  # adapts the norms of each segment's tokens
+    weight: Float[Tensor, " t"] | None = None  # of each target's loss; None is 1
+    skip: tuple[Tensor, ...] = ()  # features that skip the backbone, from the input projection to the output projection
 
 
+@runtime_checkable
 class Context(Protocol):
     """r growing sequences and their cached keys and values (`mot_lightning.generation.context`).
 
-    With classifier-free guidance (`Request.guidance`) there are 2 r: those to be continued, and after them their twins,
-    which hold the same segment without what precedes it. All tokens come to both.
+    With classifier-free guidance (`Request.guidance`) there are 2 r: the r conditional ones, then as many unconditional
+    ones, which hold the same segment without what precedes it. New tokens go to both.
     """
 
     @property
-    def last(self) -> Tensor:
-        """(r, d) hidden state of each sequence's last token."""
+    def last(self) -> Float[Tensor, "r d"]:
+        """Hidden state of each sequence's last token."""
         ...
 
-    def adapt(self, conditions: Tensor) -> Iterator[Any]:
-        """Conditions (k, d), worked out for all layers at once; `peek` takes each in place of its (1, d)."""
+    def adapt(self, conditions: Float[Tensor, "k d"]) -> Iterator[Any]:
+        """Conditions with the modulation of all layers computed in advance; `peek` takes each as its condition."""
         ...
 
-    def peek(self, x: Tensor, condition: Any = None) -> Tensor:
-        """Hidden states (r, n, d) of tokens that leave no trace: one denoising step."""
+    def peek(self, x: Float[Tensor, "r n d"], condition: Any = None) -> Float[Tensor, "r n d"]:
+        """Hidden states of tokens that are not kept: one denoising step."""
         ...
 
-    def append(self, x: Tensor, condition: Tensor | None = None, counts: Tensor | None = None) -> Tensor:
-        """Hidden states (r, n, d) of tokens that stay; row i keeps the first `counts[i]`."""
+    def append(
+        self,
+        x: Float[Tensor, "r n d"],
+        condition: Float[Tensor, "#r d"] | None = None,
+        counts: Int[Tensor, " r"] | None = None,
+    ) -> Float[Tensor, "r n d"]:
+        """Hidden states of tokens that are kept; row i keeps the first `counts[i]`."""
         ...
 
 
 @dataclass(frozen=True)
 class Request:
-    """How segments are to be sampled: one generator per sequence, so that no sample depends on its batch."""
+    """Settings for sampling segments: one generator per sequence, so that no sample depends on its batch."""
 
     generators: list[torch.Generator]
-    length: int | None = None  # tokens, where no stop id ends the segment
-    stop: int | None = None  # the id that ends the segment, where one does
-    max_length: int = 256  # tokens, where a stop id ends the segment
-    temperature: float = 1.0  # of discrete tokens; 0 takes the likeliest
-    top_k: int = 0  # how many of the likeliest ids may be drawn; 0 is all
-    top_p: float = 1.0  # share of the probability that is sampled from
-    min_p: float = 0.0  # share of the likeliest id's probability that an id must have
-    repetition_penalty: float = 1.0  # of ids that the segment already holds; 1 is none
+    length: int | None = None  # tokens, if no stop id ends the segment
+    stop: int | None = None  # the id that ends the segment, if one does
+    max_length: int = 256  # tokens, if a stop id ends the segment
+    temperature: float = 1.0  # of ids; 0 takes the likeliest
+    top_k: int = 0  # number of likeliest ids to sample from; 0 is all
+    top_p: float = 1.0  # probability mass of the likeliest ids to sample from
+    min_p: float = 0.0  # minimum probability of an id, relative to the likeliest
+    repetition_penalty: float = 1.0  # of ids already in the segment; 1 is none
     guidance: float = 1.0  # classifier-free guidance scale; 1 is none
-    progress: Callable[[list[int | None]], Any] | None = None  # told the id that each sequence gets, as it gets it
+    progress: Callable[[list[int | None]], Any] | None = None  # called at each step with the new id of each sequence
 
-    def both(self, x: Tensor) -> Tensor:
-        """What comes to each of the r sequences (r, ...), for all of the context: their twins get the same."""
+    def both(self, x: Shaped[Tensor, " r *of_each"]) -> Shaped[Tensor, " in_context *of_each"]:
+        """Values of the r sequences -> values of the whole context: the unconditional sequences get the same."""
         return x if self.guidance == 1 else torch.cat([x, x])
 
-    def guide(self, prediction: Tensor) -> Tensor:
-        """Predictions for all of the context -> (r, ...): classifier-free guidance (arXiv 2207.12598, eq. 6)."""
+    def guide(self, prediction: Float[Tensor, " in_context *of_each"]) -> Float[Tensor, " r *of_each"]:
+        """Predictions of the whole context -> guided predictions of the r sequences (arXiv 2207.12598, eq. 6)."""
         if self.guidance == 1:
             return prediction
-        prompted, free = prediction.chunk(2)
-        return free + self.guidance * (prompted - free)
+        conditional, unconditional = prediction.chunk(2)
+        return unconditional + self.guidance * (conditional - unconditional)
 
 
 class Objective(nn.Module, ABC):
-    """Settings in `__init__`, weights in `build`: the model calls it once it knows its width and the tokens."""
+    """Settings in `__init__`, weights in `build`: the model calls it when it knows its width and the tokens."""
 
-    causal: ClassVar[bool]  # attention inside its own segments, and prediction from the token before
-    discrete: ClassVar[bool]  # the tokens it fits: ids, or latents
-    conditions: bool = False  # whether its views carry a condition
-    tokens: Tokens  # what it was built for
+    causal: ClassVar[bool]  # causal attention within segments, and prediction from the previous token
+    discrete: ClassVar[bool]  # True for ids, False for latents
+    adaptive_norm: bool = False  # whether `Embedded.condition` is set
+    tokens: Tokens  # that it was built for
 
     @classmethod
-    def fits(cls, tokens: Tokens) -> bool:
-        """Whether it can learn and make such tokens. Ids in causal order end by a stop id, all else by its length."""
-        told = tokens.length is not None or tokens.max_length is not None  # by its shape, or by its begin token
-        return cls.discrete == tokens.discrete and (told or (cls.discrete and cls.causal))
+    def supports(cls, tokens: Tokens) -> bool:
+        """Whether it can learn and sample these tokens. Causal ids end by a stop id, all others by their length."""
+        has_length = tokens.length is not None or tokens.max_length is not None  # fixed, or in the begin token
+        return cls.discrete == tokens.discrete and (has_length or (cls.discrete and cls.causal))
 
     @abstractmethod
     def build(self, dim: int, tokens: Tokens) -> None:
-        """Make the weights for hidden states of `dim` and these tokens."""
+        """Create the weights for hidden states of `dim` and these tokens."""
 
-    def meet(self, codebook: Tensor | None) -> None:
-        """Learn what the ids of a codec that has been fitted stand for, (v, c). Most objectives ask nothing of it."""
-
-    @abstractmethod
-    def embed(self, part: Part, generator: torch.Generator) -> View:
-        """Embed a batch's tokens. Noise and time are drawn here, from the generator."""
+    def set_codebook(self, codebook: Float[Tensor, "v c"] | None) -> None:
+        """Take the codebook of a fitted codec. Most objectives do not use it."""
 
     @abstractmethod
-    def embed_clean(self, tokens: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Embed finished tokens (r, n) or (r, n, latent_dim) as context: (r, n, d), and a condition or None.
+    def embed(self, part: ModalityBatch, generator: torch.Generator) -> Embedded:
+        """Embed a batch's tokens. Noise and time are sampled here, from the generator."""
 
-        A condition is (r, d), or (1, d) where all sequences have the same.
+    @abstractmethod
+    def embed_clean(self, tokens: RowsOfIds | RowsOfLatents) -> tuple[Embeddings, Float[Tensor, "#r d"] | None]:
+        """Embed finished tokens as context, with a condition, which is (1, d) if all sequences have the same."""
+
+    @abstractmethod
+    def loss(self, hidden: Float[Tensor, "t d"], embedded: Embedded) -> Float[Tensor, " t"]:
+        """Loss of each target, unreduced, from the hidden states that predict them."""
+
+    @abstractmethod
+    def sample(self, context: Context, request: Request) -> list[Ids] | list[Latents]:
+        """The tokens of one segment for each sequence.
+
+        A causal objective appends them to the context one by one; all others leave that to the caller.
         """
 
-    @abstractmethod
-    def loss(self, hidden: Tensor, view: View) -> Tensor:
-        """Loss of each target, (t,), unreduced, from the hidden states (t, d) at which it is read."""
 
-    @abstractmethod
-    def sample(self, context: Context, request: Request) -> list[Tensor]:
-        """The tokens of one segment for each sequence. A context grows by those of a causal objective, token by token;
-        whoever asked appends all others."""
-
-
-def places(part: Part) -> tuple[Tensor, Tensor]:
-    """The place of each token in its segment (n,), and how many tokens each segment has (k,)."""
+def positions_in_segment(part: ModalityBatch) -> tuple[Int[Tensor, " n"], Int[Tensor, " k"]]:
+    """The position of each token in its segment, and the number of tokens of each segment."""
     ones = torch.ones(len(part.segment), dtype=torch.long, device=part.segment.device)
     sizes = torch.zeros(len(part.loss), dtype=torch.long, device=ones.device).index_add(0, part.segment, ones)
     first = sizes.cumsum(0) - sizes

@@ -1,73 +1,77 @@
-"""Flow matching on straight paths (rectified flow, arXiv 2209.03003): the velocity from data to noise is learned."""
+"""Flow matching on straight paths (rectified flow, arXiv 2209.03003): learns the velocity from data to noise."""
 
 from typing import Any, ClassVar, Literal
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
-from mot_lightning.objectives.denoiser import Denoiser
-from mot_lightning.objectives.scheduler import make_scheduler
+from mot_lightning.errors import require
+from mot_lightning.objectives.base import RowsOfLatents
+from mot_lightning.objectives.denoising import DenoisingObjective
+from mot_lightning.objectives.schedulers import make_scheduler
+from mot_lightning.sequence import Latents
 
-EARLIEST = 0.05  # the least time that x_0's error is divided by, as in arXiv 2511.13720
+EARLIEST = 0.05  # minimum time by which the error of x_0 is divided, as in arXiv 2511.13720
 
 
-class FlowMatching(Denoiser):
+class FlowMatching(DenoisingObjective):
     """x_t = (1 - t) x_0 + t noise, and the loss is the squared error of its velocity noise - x_0.
 
     Args:
-        time: where t enters: "norm" adapts the norms of the segment's tokens, "token" is added to each token.
-        scheduler: the diffusers scheduler that samples, as class_path and init_args, or just its name.
+        time_conditioning, patch_io: as in `DenoisingObjective`.
+        scheduler: the diffusers scheduler that samples, as class_path and init_args, or its name.
         steps: sampling steps.
-        shift: times are moved towards noise: s t / (1 + (s - 1) t) (Stable Diffusion 3,
-            arXiv 2403.03206, eq. 23). What many numbers show together stays visible under much noise. A scheduler
-            that has a shift and is not given one takes this one.
-        io: how latents enter and leave: "linear" one by one, "unet" through the outer blocks of a U-Net.
-        times: how they are drawn before the shift: "uniform", or "logit_normal", which practises the middle of the
-            path more than its ends (arXiv 2403.03206, eq. 19, m = 0, s = 1).
-        prediction: what the network says: "velocity", or "x_0", from which the velocity (x_t - x_0) / t follows, with
-            the loss still the velocity's (arXiv 2511.13720, eq. 6).
+        shift: moves times towards noise: s t / (1 + (s - 1) t) (Stable Diffusion 3, arXiv 2403.03206, eq. 23), since
+            data of many dimensions stay visible under strong noise. It is also the scheduler's shift, if that has one
+            and its init_args do not set it.
+        timestep_sampling: how times are sampled before the shift: "uniform", or "logit_normal", which samples the
+            middle of the path more often than its ends (arXiv 2403.03206, eq. 19, m = 0, s = 1).
+        prediction: output of the network: "velocity", or "x_0", from which the velocity is (x_t - x_0) / t. The loss is
+            that of the velocity in both cases (arXiv 2511.13720, eq. 6).
     """
 
     default_scheduler: ClassVar = {"class_path": "diffusers.FlowMatchEulerDiscreteScheduler"}
 
     def __init__(
         self,
-        time: Literal["norm", "token"] = "norm",
+        time_conditioning: Literal["adaln", "additive"] = "adaln",
         scheduler: dict[str, Any] | str | None = None,
         steps: int = 25,
         shift: float = 3.0,
-        io: Literal["linear", "unet"] = "linear",
-        times: Literal["uniform", "logit_normal"] = "uniform",
+        patch_io: Literal["linear", "unet"] = "linear",
+        timestep_sampling: Literal["uniform", "logit_normal"] = "uniform",
         prediction: Literal["velocity", "x_0"] = "velocity",
     ) -> None:
-        if shift <= 0:
-            raise ValueError(f"shift is {shift}, wanted above 0")
-        super().__init__(time, scheduler, steps, io)
-        self.shift, self.times, self.prediction = shift, times, prediction
-        made = make_scheduler(self.scheduler)
-        flows = type(made).__name__.startswith("FlowMatch") or made.config.get("prediction_type") == "flow_prediction"
-        if not flows:
-            raise ValueError(f"scheduler {type(made).__name__} integrates no flow, wanted one of FlowMatch...Scheduler")
-        name = next((name for name in ("shift", "flow_shift") if name in made.config), None)
+        require("shift", shift, "above 0", shift > 0)
+        super().__init__(time_conditioning, scheduler, steps, patch_io)
+        self.shift, self.timestep_sampling, self.prediction = shift, timestep_sampling, prediction
+        sampler = make_scheduler(self.scheduler)
+        class_name = type(sampler).__name__
+        if not class_name.startswith("FlowMatch") and sampler.config.get("prediction_type") != "flow_prediction":
+            raise ValueError(f"scheduler {class_name} integrates no flow, wanted one of FlowMatch...Scheduler")
+        name = next((name for name in ("shift", "flow_shift") if name in sampler.config), None)
         if name:
             arguments = {name: shift, **self.scheduler.get("init_args", {})}
             self.scheduler = {**self.scheduler, "init_args": arguments}
 
-    def draw_times(self, cap: Tensor, generator: torch.Generator) -> Tensor:
-        draw = torch.rand if self.times == "uniform" else torch.randn
-        t = draw(cap.shape, generator=generator, device=cap.device)  # (k,)
-        t = t if self.times == "uniform" else t.sigmoid()
+    def sample_times(self, cap: Float[Tensor, " k"], generator: torch.Generator) -> Float[Tensor, " k"]:
+        sample = torch.rand if self.timestep_sampling == "uniform" else torch.randn
+        t = sample(cap.shape, generator=generator, device=cap.device)  # (k,)
+        t = t if self.timestep_sampling == "uniform" else t.sigmoid()
         return cap * self.shift * t / (1 + (self.shift - 1) * t)
 
-    def corrupt(self, x_0: Tensor, noise: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+    def corrupt(self, x_0: Latents, noise: Latents, t: Float[Tensor, "n 1"]) -> tuple[Latents, Latents]:
         x_t = (1 - t) * x_0 + t * noise  # (n, latent_dim)
         return x_t, noise - x_0 if self.prediction == "velocity" else x_0
 
-    def weigh(self, t: Tensor) -> Tensor | None:
-        # (x_t - x) / t is wrong by 1 / t of what x is wrong by
+    def loss_weight(self, t: Float[Tensor, " k"]) -> Float[Tensor, " k"] | None:
+        # the error of (x_t - x) / t is 1 / t times that of x
         return None if self.prediction == "velocity" else t.clamp(min=EARLIEST) ** -2  # (k,)
 
-    def for_scheduler(self, prediction: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
+    def to_scheduler_output(
+        self, prediction: RowsOfLatents, x_t: RowsOfLatents, t: Float[Tensor, "#r"]
+    ) -> RowsOfLatents:
         if self.prediction == "velocity":
             return prediction
         return (x_t - prediction) / t[:, None, None].clamp(min=EARLIEST)  # (r, n, latent_dim)

@@ -3,70 +3,73 @@
 from dataclasses import replace
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from mot_lightning.objectives.base import Context, Request, View
-from mot_lightning.objectives.drawing import draw
-from mot_lightning.objectives.ids import Ids
-from mot_lightning.sequence import Part
+from mot_lightning.objectives.base import Context, Embedded, Embeddings, Request, RowsOfIds
+from mot_lightning.objectives.discrete import DiscreteObjective
+from mot_lightning.objectives.sampling import sample_ids
+from mot_lightning.sequence import Ids, ModalityBatch
 
 
-class NextToken(Ids):
+class NextToken(DiscreteObjective):
     """Cross-entropy of the next id.
 
     Args:
         tie: whether one table both embeds and predicts the ids.
-        label_smoothing: share of the target's probability that is spread over all ids, in training.
+        label_smoothing: probability of the target that is spread over all ids, in training.
         z_loss: weight of the squared logarithm of the softmax's normaliser, in training (PaLM: 1e-4).
-        max_logits: the most logits that exist at once; beyond it the head works chunk by chunk.
-        lookup: what embeds an id: "table" a row of a table, "codebook" what it stands for in its codec (`Ids`).
+        max_logits: maximum number of logits at once; beyond it the head works in chunks.
+        lookup: how ids are embedded, as in `DiscreteObjective`.
     """
 
     causal = True
 
-    def embed(self, part: Part, generator: torch.Generator) -> View:
-        return View(self._embed(part.tokens), part.target)  # (n, d), (t,)
+    def embed(self, part: ModalityBatch, generator: torch.Generator) -> Embedded:
+        return Embedded(self._embed(part.tokens), part.target)  # (n, d), (t,)
 
-    def embed_clean(self, tokens: Tensor) -> tuple[Tensor, None]:
+    def embed_clean(self, tokens: RowsOfIds) -> tuple[Embeddings, None]:
         return self._embed(tokens), None  # (r, n, d)
 
-    def loss(self, hidden: Tensor, view: View) -> Tensor:
-        return self.cross_entropy(hidden, view.target)  # (t,)
+    def loss(self, hidden: Float[Tensor, "t d"], embedded: Embedded) -> Float[Tensor, " t"]:
+        return self.cross_entropy(hidden, embedded.target)  # (t,)
 
-    def choose(self, hidden: Tensor, ids: slice | Tensor, request: Request) -> Tensor:
-        """One id for each hidden state (r, d), among `ids`."""
-        among = torch.arange(self.head.out_features, device=hidden.device)[ids]  # (v,)
-        return among[draw(self.head(hidden).float()[:, among], request)]  # (r,)
+    def choose(
+        self, hidden: Float[Tensor, "r d"], ids: slice | Int[Tensor, " v"], request: Request
+    ) -> Int[Tensor, " r"]:
+        """Sample one id for each hidden state, among `ids`."""
+        candidates = torch.arange(self.head.out_features, device=hidden.device)[ids]  # (v,)
+        return candidates[sample_ids(self.head(hidden).float()[:, candidates], request)]  # (r,)
 
-    def sample(self, context: Context, request: Request) -> list[Tensor]:
+    def sample(self, context: Context, request: Request) -> list[Ids]:
         stop = request.stop
         assert stop is not None, "the grammar gives every modality learned by NextToken a stop id"
         r, device = len(request.generators), context.last.device
         written: list[list[int]] = [[] for _ in range(r)]
         seen = torch.zeros(r, stop + 1, dtype=torch.bool, device=device)
-        rows, own = list(range(r)), request  # those that still write, and how
+        rows, active_request = list(range(r)), request  # sequences that have not ended, and their generators
         for _ in range(request.max_length):
             logits = request.guide(self.head(context.last)[:, : stop + 1].float())  # (r, stop + 1)
-            # only rows that still write draw, so that no sample depends on how long the others are
-            writing = slice(None) if len(rows) == r else rows
-            ids = draw(logits[writing], own, seen[writing])
-            drawn = dict(zip(rows, ids.tolist(), strict=True))  # the one wait for the device in a step
-            rows = [row for row, id in drawn.items() if id != stop]
+            # ended sequences do not sample, so that their generators do not depend on the length of others
+            active = slice(None) if len(rows) == r else rows
+            ids = sample_ids(logits[active], active_request, seen[active])
+            id_of = dict(zip(rows, ids.tolist(), strict=True))  # the only device synchronisation of a step
+            rows = [row for row, id in id_of.items() if id != stop]
             if request.progress is not None:
-                request.progress([drawn[row] if row in rows else None for row in range(r)])
+                request.progress([id_of[row] if row in rows else None for row in range(r)])
             if not rows:
                 break
             counts = None
             if len(rows) < r:
-                own = replace(request, generators=[request.generators[row] for row in rows])
-                ids = torch.tensor([drawn.get(row, stop) for row in range(r)], device=device)
+                active_request = replace(request, generators=[request.generators[row] for row in rows])
+                ids = torch.tensor([id_of.get(row, stop) for row in range(r)], device=device)
                 counts = request.both(torch.tensor([int(row in rows) for row in range(r)], device=device))
             for row in rows:
-                written[row].append(drawn[row])
+                written[row].append(id_of[row])
             if request.repetition_penalty != 1:
                 seen.scatter_(1, ids[:, None], True)
             context.append(request.both(self._embed(ids)[:, None]), counts=counts)
         else:
             if request.progress is not None:
                 request.progress([None] * r)
-        return [torch.tensor(own, dtype=torch.long, device=device) for own in written]
+        return [torch.tensor(row_ids, dtype=torch.long, device=device) for row_ids in written]

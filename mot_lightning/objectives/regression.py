@@ -1,16 +1,17 @@
-"""Plain regression, the baseline that answers whether diffusion matters: each latent from the one before it."""
+"""Plain regression of each latent from the previous one: the baseline that shows whether diffusion matters."""
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from mot_lightning.objectives.base import Context, Objective, Request, View
-from mot_lightning.sequence import Part, Tokens
+from mot_lightning.objectives.base import Context, Embedded, Embeddings, Objective, Request, RowsOfLatents
+from mot_lightning.sequence import Latents, ModalityBatch, Tokens
 
 
 class Regression(Objective):
-    """Squared error of the next latent, which at its best is the mean of all that could come.
+    """Squared error of the next latent; the best prediction is its conditional mean.
 
-    Nothing is drawn: a sample is the one answer to what precedes it.
+    Sampling is deterministic: a segment depends on its context alone.
     """
 
     causal = True
@@ -22,16 +23,16 @@ class Regression(Objective):
         self.input = nn.Linear(tokens.latent_dim, dim)
         self.output = nn.Linear(dim, tokens.latent_dim)
 
-    def embed(self, part: Part, generator: torch.Generator) -> View:
-        return View(self.input(part.tokens), part.target)  # (n, d), (t, latent_dim)
+    def embed(self, part: ModalityBatch, generator: torch.Generator) -> Embedded:
+        return Embedded(self.input(part.tokens), part.target)  # (n, d), (t, latent_dim)
 
-    def embed_clean(self, tokens: Tensor) -> tuple[Tensor, None]:
+    def embed_clean(self, tokens: RowsOfLatents) -> tuple[Embeddings, None]:
         return self.input(tokens), None  # (r, n, d)
 
-    def loss(self, hidden: Tensor, view: View) -> Tensor:
-        return (self.output(hidden).float() - view.target).square().mean(-1)  # (t,)
+    def loss(self, hidden: Float[Tensor, "t d"], embedded: Embedded) -> Float[Tensor, " t"]:
+        return (self.output(hidden).float() - embedded.target).square().mean(-1)  # (t,)
 
-    def sample(self, context: Context, request: Request) -> list[Tensor]:
+    def sample(self, context: Context, request: Request) -> list[Latents]:
         assert request.length is not None
         latents: list[Tensor] = []
         for _ in range(request.length):

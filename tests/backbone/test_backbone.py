@@ -1,93 +1,170 @@
-"""The backbone alone: its settings, how modalities become towers, and what the rotary embedding keeps."""
+"""Whatever a layer may vary in, what makes it a Mixture of Transformers still holds."""
+
+from functools import cache
 
 import numpy as np
 import pytest
 import torch
-
-from mot_lightning.backbone import BackboneSettings
-from mot_lightning.backbone.mask import attention_mask
-from mot_lightning.backbone.rope import rope, rotate
-from mot_lightning.backbone.settings import group_towers
-from mot_lightning.sequence import Layout
-
-NAMES = ["text", "image", "speech"]
-
-
-@pytest.mark.parametrize(
-    ("wrong", "message"),
-    [
-        ({"dim": 0}, "backbone.dim is 0, wanted at least 1"),
-        ({"depth": 0}, "backbone.depth is 0, wanted at least 1"),
-        ({"heads": -1}, "backbone.heads is -1, wanted at least 1"),
-        ({"dim": 32, "heads": 5}, "backbone.heads is 5, wanted .* dim 32"),
-        ({"dim": 6, "heads": 2}, "backbone.heads is 2, wanted .* dim 6"),  # heads of 3 have no halves to rotate
-        ({"dropout": 1.0}, "backbone.dropout is 1.0, wanted a share from 0 to below 1"),
-        ({"attention": "fast"}, "backbone.attention is 'fast', wanted auto, sdpa, block_list, flex"),
-        ({"dropout": -0.1}, "backbone.dropout is -0.1, wanted a share from 0 to below 1"),
-    ],
+from conftest import make_document, make_model
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from properties import (
+    CLOSE,
+    assert_cached_equals_packed,
+    assert_documents_do_not_mix,
+    assert_no_token_sees_its_future,
+    assert_packed_equals_unpacked,
+    assert_same_losses,
+    hidden_states,
+    linear_flops,
+    total_loss,
 )
-def test_settings_out_of_range_are_refused_in_one_line(wrong, message):
-    with pytest.raises(ValueError, match=message) as refused:
-        BackboneSettings(**wrong)
-    assert "\n" not in str(refused.value)
+
+from mot_lightning.analysis.cost import total_parameters
+from mot_lightning.backbone.settings import SHAREABLE
+from mot_lightning.sequence import pack
+
+NAMES = ("text", "image", "speech")
+VARIANTS = {
+    "ffn untied": {"untie": ["ffn"]},
+    "ffn and qkv untied": {"untie": ["ffn", "qkv"]},
+    "all but ffn untied": {"untie": ["qkv", "o", "norm", "qk_norm"]},
+    "first layer untied": {"untied_layers": [0, 1]},
+    "res-post norm": {"norm": "res_post"},
+    "no qk norm": {"qk_norm": False},
+    "one key head": {"kv_heads": 1},
+    "narrow heads": {"head_dim": 8},
+    "stretched positions": {"rope_scaling": 4.0},
+    "grids": {"rope_2d": True},
+    "all at once": {
+        "untie": ["ffn", "o"],
+        "untied_layers": [1, 2],
+        "norm": "res_post",
+        "kv_heads": 1,
+        "head_dim": 8,
+        "rope_2d": True,
+        "towers": {"words": ["text"], "rest": ["image", "speech"]},
+    },
+}
+every_variant = pytest.mark.parametrize("variant", VARIANTS)
+random_layouts = settings(max_examples=12, deadline=None, derandomize=True)
+kinds = st.lists(st.sampled_from(NAMES), min_size=1, max_size=4)
 
 
-@pytest.mark.parametrize(
-    ("towers", "message"),
-    [
-        ({"a": ["text", "image"]}, "backbone.towers names 'speech' 0 times, wanted it in exactly one tower"),
-        ({"a": NAMES, "b": ["text"]}, "backbone.towers names 'text' 2 times, wanted it in exactly one tower"),
-        ({"a": [*NAMES, "text"]}, "backbone.towers names 'text' 2 times, wanted it in exactly one tower"),
-        ({"a": [*NAMES, "video"]}, "backbone.towers names 'video', wanted modalities among image, speech, text"),
-    ],
-)
-def test_towers_that_do_not_part_the_modalities_are_refused_in_one_line(towers, message):
-    with pytest.raises(ValueError, match=message) as refused:
-        group_towers(towers, NAMES)
-    assert "\n" not in str(refused.value)
+@cache
+def built(variant):
+    return make_model(**VARIANTS[variant])
 
 
-def test_towers_are_the_same_however_they_are_declared():
-    assert group_towers({}, NAMES) == group_towers({}, NAMES[::-1]) == [("image",), ("speech",), ("text",)]
-    one = {"a": ["speech", "image"], "b": ["text"]}
-    other = {"words": ["text"], "rest": ["image", "speech"]}
-    assert group_towers(one, NAMES) == group_towers(other, NAMES) == [("image", "speech"), ("text",)]
+def some_token(data, document):
+    segment = data.draw(st.integers(0, len(document) - 1))
+    return segment, data.draw(st.integers(0, len(document[segment].tokens) - 1))
 
 
-def test_no_query_is_left_without_a_key():
-    """Padding sees padding: a softmax over nothing would be NaN, and NaN spreads through gradients."""
-    number = torch.tensor([[0, 0, 1, -1, -1]])
-    position = torch.tensor([[0, 1, 0, -1, -1]])
-    blocks = np.array([[0, 2, 0, True], [2, 3, 2, True]])
-    mask = attention_mask(Layout(torch.arange(3), (3,), number, position, position, torch.arange(3), blocks))[0, 0]
-    assert mask.any(-1).all()
-    assert not mask[:3, 3:].any()
-    assert mask[:3, :3].tolist() == [[True, False, False], [True, True, False], [False, False, True]]
+@every_variant
+@random_layouts
+@given(data=st.data(), kinds=st.lists(kinds, min_size=2, max_size=3), seed=st.integers(0, 99))
+def test_no_token_sees_its_future_or_another_document(variant, data, kinds, seed):
+    rng = np.random.default_rng(seed)
+    documents = [make_document(rng, names) for names in kinds]
+    number = data.draw(st.integers(0, len(documents) - 1))
+    place = some_token(data, documents[number])
+    assert_no_token_sees_its_future(built(variant), documents[number], *place)
+    assert_documents_do_not_mix(built(variant), documents, number, *place)
 
 
-@pytest.mark.parametrize("default", [torch.float32, torch.bfloat16])
-def test_angles_are_places_times_powers_of_the_base_whatever_numbers_are_the_default(default):
-    place, e = torch.arange(500), 8
-    angle = place.double()[:, None] * 100.0 ** (-2 * torch.arange(e // 2).double() / e) / 3
-    torch.set_default_dtype(default)
-    try:
-        cos, sin = rope(place, e, base=100.0, scaling=3.0)
-    finally:
-        torch.set_default_dtype(torch.float32)
-    assert cos.dtype == sin.dtype == torch.float32
-    torch.testing.assert_close(cos.double(), torch.cat([angle.cos()] * 2, 1), rtol=0, atol=2e-5)
-    torch.testing.assert_close(sin.double(), torch.cat([-angle.sin(), angle.sin()], 1), rtol=0, atol=2e-5)
+@every_variant
+@random_layouts
+@given(kinds=st.lists(kinds, min_size=2, max_size=4), seed=st.integers(0, 99))
+def test_packed_equals_unpacked(variant, kinds, seed):
+    rng = np.random.default_rng(seed)
+    assert_packed_equals_unpacked(built(variant), [make_document(rng, names) for names in kinds])
 
 
-def test_rotation_keeps_lengths_and_knows_only_distances():
-    torch.manual_seed(0)
-    q, k = torch.randn(2, 1, 8)
+@every_variant
+@random_layouts
+@given(kinds=st.lists(st.sampled_from(NAMES), max_size=4), rows=st.integers(1, 3), seed=st.integers(0, 99))
+def test_cached_equals_packed(variant, kinds, rows, seed):
+    rng = np.random.default_rng(seed)
+    assert_cached_equals_packed(built(variant), [make_document(rng, kinds) for _ in range(rows)], False)
 
-    def score(i, j):
-        (a, b) = (rotate(x, *rope(torch.tensor([place]), 8)) for x, place in ((q, i), (k, j)))
-        torch.testing.assert_close(a.norm(), q.norm())
-        return (a * b).sum()
 
-    torch.testing.assert_close(score(7, 3), score(104, 100), rtol=1e-4, atol=1e-4)
-    assert (score(7, 3) - score(3, 7)).abs() > 1e-3
-    torch.testing.assert_close(score(0, 0), (q * k).sum())
+@every_variant
+@pytest.mark.parametrize("image", ["adaln", "additive"])
+def test_what_needs_no_gradient_is_computed_alike(variant, image):
+    model = make_model(image, **VARIANTS[variant])
+    batch = pack(documents(), model.grammar, 64)
+    with torch.no_grad():
+        loss = total_loss(model, batch)
+    expected = total_loss(model, batch)
+    assert expected.requires_grad
+    torch.testing.assert_close(loss, expected.detach(), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_dropout_is_for_training(dropout):
+    model, plain = make_model(dropout=dropout), make_model()
+    batch = pack(documents(), model.grammar, 64)
+    assert torch.equal(total_loss(model, batch), total_loss(plain, batch))
+    assert torch.equal(total_loss(model.train(), batch), total_loss(plain.train(), batch)) == (not dropout)
+
+
+def documents(seed=0):
+    rng = np.random.default_rng(seed)
+    return [make_document(rng, NAMES), make_document(rng, NAMES[:2]), make_document(rng, NAMES[1:])]
+
+
+def weights(model):
+    return {name: parameter.detach() for name, parameter in model.named_parameters()}
+
+
+def test_nothing_untied_is_a_dense_model():
+    tied, dense = make_model("additive", untie=[]), make_model("additive", {"all": [*NAMES]})
+    assert total_parameters(tied) == total_parameters(dense)
+    ours, theirs = weights(tied), dense.state_dict()
+    assert ours.keys() == theirs.keys()
+    dense.load_state_dict(ours)
+    a, b = (pack(documents(), model.grammar, 64) for model in (tied, dense))
+    assert_same_losses(tied, a, b, dense, **CLOSE)
+
+
+@pytest.mark.parametrize("part", SHAREABLE)
+def test_what_is_tied_is_one_copy_and_the_rest_is_one_per_tower(part):
+    tied = make_model("additive", untie=[other for other in SHAREABLE if other != part])
+    whole, dense = make_model("additive"), make_model("additive", {"all": [*NAMES]})
+    shared = [p for n, p in dense.backbone.named_parameters() if belongs(n, part)]
+    saved = 2 * sum(p.numel() for p in shared)  # of three copies
+    assert total_parameters(whole) - total_parameters(tied) == saved > 0
+
+
+def belongs(name, part):
+    words = {"ffn": ".ffn.", "qkv": ".qkv.", "o": ".output.", "norm": "norm", "qk_norm": "qk_norm"}
+    return words[part] in name and (part != "norm" or "qk_norm" not in name)
+
+
+@pytest.mark.parametrize("variant", [name for name in VARIANTS if "untied" in name])
+def test_sharing_costs_no_flops(variant):
+    model, dense = built(variant), make_model(towers={"all": [*NAMES]})
+    assert linear_flops(model, pack(documents(), model.grammar, 64)) == linear_flops(
+        dense, pack(documents(), dense.grammar, 64)
+    )
+
+
+@every_variant
+@pytest.mark.parametrize("present", [["text"], ["text", "speech"]])
+def test_untouched_weights_are_those_without_a_gradient(variant, present):
+    model = make_model(**VARIANTS[variant]).train()
+    batch = pack([make_document(np.random.default_rng(0), present)], model.grammar, 64)
+    total_loss(model, batch).backward()
+    untouched = {id(p) for p in model.untouched({name: name in present for name in NAMES})}
+    for name, parameter in model.named_parameters():
+        assert bool(parameter.grad.any()) == (id(parameter) not in untouched), name
+
+
+@pytest.mark.parametrize("variant", ["no qk norm", "res-post norm", "one key head", "stretched positions", "grids"])
+def test_a_variant_computes_something_else(variant):
+    model, plain = built(variant), make_model()
+    if variant != "one key head":  # the same weights
+        plain.load_state_dict(model.state_dict(), strict=variant != "no qk norm")
+    (a,), (b,) = hidden_states(model, documents()[:1]), hidden_states(plain, documents()[:1])
+    assert (a - b).abs().max() > 1e-3

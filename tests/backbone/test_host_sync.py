@@ -9,8 +9,8 @@ from conftest import make_document, make_model, needs_cuda, on
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from mot_lightning.backbone.flex import FlexAttention
-from mot_lightning.packing import pack
+from mot_lightning.backbone.attention.flex import FlexAttention
+from mot_lightning.sequence import pack
 
 aten = torch.ops.aten
 # what a host has to wait for: a number, or a shape that depends on numbers
@@ -23,9 +23,9 @@ class WatchLists(TorchFunctionMode):
     """Refuses tensors that are made of the host's numbers and sent to the device."""
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
-        found = func(*args, **(kwargs or {}))
-        assert func not in FROM_LISTS or found.device.type != "meta", f"{func} copies to the device"
-        return found
+        tensor = func(*args, **(kwargs or {}))
+        assert func not in FROM_LISTS or tensor.device.type != "meta", f"{func} copies to the device"
+        return tensor
 
 
 class WatchOperations(TorchDispatchMode):
@@ -54,7 +54,7 @@ def documents():
     return [make_document(rng, kinds) for kinds in (["text", "image", "speech"], ["image", "text"], ["text"])]
 
 
-@pytest.mark.parametrize("image", ["norm", "token", "diffusion"])
+@pytest.mark.parametrize("image", ["adaln", "additive", "diffusion"])
 @pytest.mark.parametrize("towers", [{}, {"all": ["text", "image", "speech"]}])
 def test_a_step_reads_nothing_back_and_copies_nothing(image, towers):
     model = make_model(image, towers).train()
@@ -62,7 +62,7 @@ def test_a_step_reads_nothing_back_and_copies_nothing(image, towers):
     model.to("meta")
     with watch():
         losses = model(batch, None)
-        sum((found.loss * found.weight).sum() for found in losses.values()).backward()
+        sum((one.loss * one.weight).sum() for one in losses.values()).backward()
     assert all(parameter.grad is not None for parameter in model.parameters())
 
 
@@ -90,7 +90,7 @@ def test_a_step_on_cuda_never_waits(compile):
     for number in range(3):  # the first compiles
         torch.cuda.set_sync_debug_mode("error" if number else "default")
         try:
-            sum((own.loss * own.weight).sum() for own in model(batch, generator).values()).backward()
+            sum((one.loss * one.weight).sum() for one in model(batch, generator).values()).backward()
             optimizer.step()
             optimizer.zero_grad()
         finally:

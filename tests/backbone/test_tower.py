@@ -6,7 +6,7 @@ import torch
 from mot_lightning.backbone import BackboneSettings, Condition
 from mot_lightning.backbone.tower import TowerLayer
 
-DIM, PARTS = 8, 6  # shift, scale and gate of the attention, then of the feed-forward branch
+DIM, SHAREABLE = 8, 6  # shift, scale and gate of the attention, then of the feed-forward branch
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_a_condition_of_zero_is_none(layer):
         torch.testing.assert_close(one, other)
 
 
-@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize("part", range(SHAREABLE))
 def test_each_part_of_a_condition_acts_in_its_own_branch(layer, part):
     _, before, plain = run(layer)
     # a constant scale would vanish in the norm of the queries and keys
@@ -73,8 +73,8 @@ def test_segments_of_one_length_are_adapted_as_segments_of_any(layer):
     layer.adapt["image"].linear.weight.data.normal_(generator=torch.Generator().manual_seed(2))
     x, gathered = torch.randn(2, 8, DIM, generator=torch.Generator().manual_seed(1))
     vector, segment = torch.randn(2, DIM), torch.tensor([0, 0, 0, 1, 1, 1])
-    found = []
+    outputs = []
     for length in (None, 3):
         modulation = layer.modulation({"image": 6, "text": 2}, {"image": Condition(vector, segment, length)}, 0)
-        found.append((layer.project(x, modulation), layer(x, gathered.view(8, 2, DIM // 2), modulation)))
-    torch.testing.assert_close(*found)
+        outputs.append((layer.project(x, modulation), layer(x, gathered.view(8, 2, DIM // 2), modulation)))
+    torch.testing.assert_close(*outputs)

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from datamodules.digit_sources import sklearn_digits
+from datamodules.digits.sources import sklearn_digits
 from mot_lightning.codecs import VAE, VQ
-from mot_lightning.codecs.training import CACHE
+from mot_lightning.codecs.fitting import CACHE
 
 BLOCKS = {
     "down_block_types": ("DownEncoderBlock2D",) * 2,
@@ -71,8 +71,8 @@ def test_a_pretrained_codec_gives_back_what_its_network_does(tmp_path, kind, mak
     network, name = folder(tmp_path / "network", make)
     codec, image = kind((channels, 16, 12), name), picture((channels, 16, 12))
     with torch.no_grad():
-        found = network.encode(2 * image.expand(1, 3, 16, 12) - 1)
-        latents = found.latent_dist.mode() if hasattr(found, "latent_dist") else found[0]
+        encoded = network.encode(2 * image.expand(1, 3, 16, 12) - 1)
+        latents = encoded.latent_dist.mode() if hasattr(encoded, "latent_dist") else encoded[0]
         back = (network.decode(latents).sample[0] + 1) / 2
     expected = back.mean(0, keepdim=True) if channels == 1 else back
     tokens = codec.encode(image)
@@ -96,8 +96,8 @@ def test_a_scale_is_part_of_what_a_codec_is(tmp_path):
     network.register_to_config(scaling_factor=1.9)
     network.save_pretrained(name)
     other = VAE((3, 16, 12), name)
-    assert other.held.hash == one.held.hash
-    assert other.identity(other.state_dict())["weights"] != one.identity(one.state_dict())["weights"]
+    assert other.frozen.hash == one.frozen.hash
+    assert other.fingerprint(other.state_dict())["weights"] != one.fingerprint(one.state_dict())["weights"]
 
 
 def test_a_network_that_shrinks_images_to_nothing_is_refused_in_one_line(tmp_path):
@@ -129,12 +129,12 @@ def test_a_pretrained_network_is_no_part_of_model_or_checkpoint_and_known_by_its
     codec = kind((3, 16, 12), name)
     assert not list(codec.parameters())
     assert sum(value.numel() for value in codec.state_dict().values() if isinstance(value, Tensor)) <= 8
-    same = kind((3, 16, 12), name).identity(codec.state_dict())
-    assert codec.identity(codec.state_dict()) == same
+    same = kind((3, 16, 12), name).fingerprint(codec.state_dict())
+    assert codec.fingerprint(codec.state_dict()) == same
     with torch.no_grad():
         next(network.parameters()).flatten()[0] += 1e-3
     network.save_pretrained(tmp_path / "network")
-    other = kind((3, 16, 12), name).identity(codec.state_dict())
+    other = kind((3, 16, 12), name).fingerprint(codec.state_dict())
     assert {what for what in same if same[what] != other[what]} == {"weights"}
 
 
@@ -160,24 +160,24 @@ def test_what_is_no_such_network_is_refused_in_one_line(tmp_path):
 
 @pytest.fixture(scope="module")
 def digits() -> dict[str, Tensor]:
-    return {split: torch.stack(found.media) for split, found in sklearn_digits().items()}
+    return {split: torch.stack(part.media) for split, part in sklearn_digits().items()}
 
 
 @pytest.fixture(autouse=True)
-def _own_cache(tmp_path_factory, monkeypatch):
+def _cache_of_this_module(tmp_path_factory, monkeypatch):
     monkeypatch.setenv(CACHE, str(tmp_path_factory.getbasetemp() / "cache"))
 
 
-@pytest.mark.parametrize(("kind", "psnr"), [(VQ, 21.0), (VAE, 21.0)])
-def test_a_small_network_learns_digits_in_a_few_steps(digits, kind, psnr, tmp_path):
-    codec = kind((1, 8, 8), steps=200)
+@pytest.mark.parametrize("kind", [VQ, VAE])
+def test_a_small_network_learns_digits_in_a_few_steps(digits, kind, tmp_path):
+    codec = kind((1, 8, 8), steps=100)
     before = codec.quality(digits["test"])
     codec.fit(list(digits["train"]))
-    found = codec.quality(digits["test"])
+    after = codec.quality(digits["test"])
     assert before["psnr"] < 12
-    assert found["psnr"] > psnr
+    assert after["psnr"] > 17
     if kind is VQ:
-        assert found["codes_used"] > 0.7
+        assert after["codes_used"] > 0.7
         assert codec.ids(digits["test"]).shape == (len(digits["test"]), 16)
     else:
         latents = torch.stack([codec.encode(image) for image in digits["test"]])
@@ -186,23 +186,9 @@ def test_a_small_network_learns_digits_in_a_few_steps(digits, kind, psnr, tmp_pa
 
     image, tokens = digits["test"][0], codec.encode(digits["test"][0])
     torch.save(codec.state_dict(), tmp_path / "codec.pt")  # a checkpoint is the whole codec
-    other = kind((1, 8, 8), steps=200)
+    other = kind((1, 8, 8), steps=100)
     other.load_state_dict(torch.load(tmp_path / "codec.pt", weights_only=True))
     assert torch.equal(other.encode(image), tokens)
     assert torch.equal(other.decode(tokens), codec.decode(tokens))
     codec.save_pretrained(tmp_path / "network")  # and its folder is a pretrained one
     assert torch.equal(kind((1, 8, 8), str(tmp_path / "network")).encode(image), tokens)
-
-
-def test_a_codec_that_was_trained_is_taken_from_the_cache(digits, capsys):
-    images = list(digits["train"][:100])
-    first, second, other = (VQ((1, 8, 8), vocab_size=16, channels=8, steps=steps) for steps in (3, 3, 4))
-    first.fit(images)
-    assert "VQ: 3 steps on 100 images, kept in" in capsys.readouterr().out
-    second.fit(images)
-    assert capsys.readouterr().out == ""
-    assert torch.equal(first.ids(digits["val"]), second.ids(digits["val"]))
-    other.fit(images)
-    assert "VQ: 4 steps" in capsys.readouterr().out
-    second.fit(images[1:])
-    assert "VQ: 3 steps on 99 images" in capsys.readouterr().out

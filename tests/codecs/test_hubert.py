@@ -85,7 +85,7 @@ def test_a_pipeline_of_torchaudio_is_taken_by_its_name(monkeypatch, tmp_path):
     codec.fit(clips("train_en-us_m1.flac")[:5])
     ids = codec.encode(clips("val_en-us_f1.flac")[5])
     assert 1 < len(ids) <= len(clips("val_en-us_f1.flac")[5]) / 320 + 1
-    assert len(codec.outside) == 64
+    assert len(codec.pretrained_hash) == 64
 
 
 def test_what_does_not_fit_is_refused_in_one_line(name, codec, tmp_path):
@@ -99,8 +99,8 @@ def test_what_does_not_fit_is_refused_in_one_line(name, codec, tmp_path):
         (lambda: HubertUnits("no/such-network"), "no/such-network"),
         (lambda: few.encode(torch.ones(800)), "no centroids yet"),
         (lambda: few.fit([torch.ones(800)]), "vocab_size is 1000, wanted at most the 3 units"),
-        (lambda: codec.encode(torch.full((800,), torch.nan)), "not finite"),
-        (lambda: codec.encode(torch.ones(2, 800)), r"sound is \(2, 800\), wanted one channel"),
+        (lambda: codec.encode(torch.full((800,), torch.nan)), "finite"),
+        (lambda: codec.encode(torch.ones(2, 800)), r"audio is \(2, 800\), wanted one channel"),
     ]
     for call, message in refusals:
         with pytest.raises(ValueError, match=message) as refused:

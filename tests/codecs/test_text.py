@@ -5,12 +5,9 @@ import math
 import pytest
 import torch
 from hypothesis import given, settings
-from hypothesis import strategies as st
+from texts import texts
 
 from mot_lightning.codecs import Bytes
-
-characters = st.one_of(st.integers(0, 0xD7FF), st.integers(0xE000, 0x10FFFF)).map(chr)  # all but surrogates
-texts = st.lists(characters).map("".join)
 
 
 @given(texts)
@@ -36,40 +33,13 @@ def test_bytes_that_are_no_text_are_shown_as_such():
 
 def test_bits_per_byte_by_hand():
     """Two segments of three bytes: eight targets with their stops, in which 12 bits are lost over 6 bytes."""
-    assert Bytes().quantities(12 * math.log(2), 8, 6) == {"bits_per_byte": pytest.approx(2.0)}
+    assert Bytes().metrics(12 * math.log(2), 8, 6) == {"bits_per_byte": pytest.approx(2.0)}
 
 
 def test_a_uniform_guess_takes_eight_bits_and_the_stop():
     nats = 5 * math.log(257)  # four bytes and their stop, over 257 ids
-    assert Bytes().quantities(nats, 5, 4)["bits_per_byte"] == pytest.approx(5 / 4 * math.log2(257))
+    assert Bytes().metrics(nats, 5, 4)["bits_per_byte"] == pytest.approx(5 / 4 * math.log2(257))
 
 
 def test_nothing_measured_divides_by_nothing():
-    assert Bytes().quantities(0.0, 0, 0) == {"bits_per_byte": 0.0}
-
-
-def test_a_text_is_written_and_read(tmp_path):
-    path = Bytes().write("naïve 七", tmp_path / "sample")
-    assert path == tmp_path / "sample.txt"
-    assert path.read_text(encoding="utf-8") == "naïve 七\n"
-    assert Bytes().read(path).strip() == "naïve 七"
-
-
-def test_many_texts_are_written_beneath_each_other(tmp_path):
-    (path,) = Bytes().write_many(["two", "three"], ["a 2", "a 3"], tmp_path / "samples")
-    assert path.read_text(encoding="utf-8") == "a 2 -> two\na 3 -> three\n"
-
-
-def test_a_file_that_is_no_text_is_refused(tmp_path):
-    path = tmp_path / "bad.txt"
-    path.write_bytes(b"\xff\xfe\x00a")
-    with pytest.raises(ValueError, match="is not UTF-8 text") as refused:
-        Bytes().read(path)
-    assert str(path) in str(refused.value)
-    assert "\n" not in str(refused.value)
-
-
-def test_a_written_file_reads_back(tmp_path):
-    path = Bytes().write("a", tmp_path / "v1.5")
-    assert path.name == "v1.5.txt"
-    assert Bytes().read(path) == "a"
+    assert Bytes().metrics(0.0, 0, 0) == {"bits_per_byte": 0.0}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis import given, settings
-from test_text import texts
+from texts import texts
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from mot_lightning.codecs import BPE, HFTokenizer
@@ -30,7 +30,7 @@ def test_any_text_comes_back_and_its_bytes_are_counted(text):
         ids = codec.encode(text)
         assert ids.dtype == torch.long
         assert codec.decode(ids) == text
-        assert codec.sizes()[ids].sum() == len(text.encode())
+        assert codec.bytes_per_token()[ids].sum() == len(text.encode())
 
 
 def test_what_was_learned_writes_the_corpus_in_fewer_ids():
@@ -44,8 +44,8 @@ def test_ids_that_nothing_was_learned_for_write_nothing():
     codec = BPE(vocab_size=5_000)
     codec.fit(CORPUS)
     assert codec.decode(torch.tensor([4_999])) == ""
-    assert codec.sizes().shape == (5_000,)
-    assert codec.sizes()[4_999] == 0
+    assert codec.bytes_per_token().shape == (5_000,)
+    assert codec.bytes_per_token()[4_999] == 0
 
 
 def test_a_state_dict_is_the_whole_codec(tmp_path):
@@ -65,8 +65,8 @@ def test_bits_per_byte_count_bytes_and_not_ids():
     """A guess that is uniform over all ids and the stop, for the ids of one text: log2(301) bits for each of them."""
     ids = bpe().encode(CORPUS[0])
     nats = (len(ids) + 1) * math.log(301)
-    found = bpe().quantities(nats, len(ids) + 1, float(bpe().sizes()[ids].sum()))
-    assert found == {"bits_per_byte": pytest.approx((len(ids) + 1) * math.log2(301) / len(CORPUS[0]))}
+    measured = bpe().metrics(nats, len(ids) + 1, float(bpe().bytes_per_token()[ids].sum()))
+    assert measured == {"bits_per_byte": pytest.approx((len(ids) + 1) * math.log2(301) / len(CORPUS[0]))}
 
 
 def wordpiece() -> Tokenizer:
@@ -96,7 +96,7 @@ def test_a_tokenizer_file_is_read_and_its_ids_know_their_bytes(tmp_path, make, t
     codec = HFTokenizer(str(tmp_path / "tokenizer.json"))
     ids = codec.encode(text)
     assert codec.decode(ids) == text
-    assert codec.sizes()[ids].sum() == size
+    assert codec.bytes_per_token()[ids].sum() == size
 
 
 def test_a_folder_of_transformers_is_read(tmp_path):

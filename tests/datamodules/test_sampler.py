@@ -1,3 +1,5 @@
+"""In which order documents are drawn: resumed anywhere, by any number of ranks."""
+
 from itertools import islice
 
 import pytest

@@ -16,7 +16,7 @@ TOWERS = [{}, {"all": [*NAMES]}, {"words": ["text"], "perception": ["image", "sp
 random_layouts = settings(max_examples=20, deadline=None, derandomize=True)
 
 
-@pytest.mark.parametrize("image", ["norm", "token", "diffusion"])
+@pytest.mark.parametrize("image", ["adaln", "additive", "diffusion"])
 @pytest.mark.parametrize("towers", TOWERS, ids=["separate", "dense", "two"])
 @pytest.mark.parametrize("one_by_one", [False, True], ids=["by segment", "by token"])
 def test_cached_equals_packed(image, towers, one_by_one):
@@ -105,7 +105,7 @@ def test_conditions_worked_out_together_are_each_what_it_is_alone(towers):
     model = make_model(towers=towers)
     _, context = cached_hidden_states(model, [make_document(np.random.default_rng(1), ["text", "image"])])
     x, n = an_image(model, rows=1)[0], AT_ONCE + 2  # more than are worked out at once
-    vectors = model.objectives["image"].time(torch.linspace(0, 1, n))
+    vectors = model.objectives["image"].time_embedding(torch.linspace(0, 1, n))
     together = [*context.adapt("image", vectors)]
     assert len(together) == n
     for at in (0, 1, AT_ONCE - 1, AT_ONCE, n - 1):
@@ -114,13 +114,13 @@ def test_conditions_worked_out_together_are_each_what_it_is_alone(towers):
     assert not torch.allclose(alone, context.peek(x, "image", False, together[0]))
 
 
-def test_a_voice_speaks_its_own_modality(grown):
+def test_a_modalitys_context_grows_by_that_modality(grown):
     model, context = grown
     x, condition = an_image(model)
     other = context[torch.arange(3)]
-    voice = context.speaking("image", False)
+    images = context.for_modality("image", False)
     with torch.no_grad():
-        assert torch.equal(voice.peek(x, condition), other.peek(x, "image", False, condition))
-        assert torch.equal(voice.append(x, condition), other.append(x, "image", False, condition))
-    assert torch.equal(voice.last, other.last)
+        assert torch.equal(images.peek(x, condition), other.peek(x, "image", False, condition))
+        assert torch.equal(images.append(x, condition), other.append(x, "image", False, condition))
+    assert torch.equal(images.last, other.last)
     assert isinstance(context, Context)

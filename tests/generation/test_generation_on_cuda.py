@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 from conftest import SMALL, make_document, make_model, needs_cuda
-from properties import assert_a_sample_does_not_depend_on_its_batch
+from properties import assert_a_sample_does_not_depend_on_its_batch, plain
 
-from mot_lightning.generation import GenerationSettings, generate
+from mot_lightning.generation import generate
 from mot_lightning.model import MixtureOfTransformers
 from mot_lightning.objectives import MaskedToken, NextToken
 from mot_lightning.sequence import Segment, Tokens
@@ -19,10 +19,10 @@ def prompts():
     """Of different lengths and modalities."""
     rng = np.random.default_rng(3)
     kinds = [["text"], [], ["image", "text"], ["speech", "image", "text"], ["text", "text"]]
-    return [make_document(rng, own) for own in kinds]
+    return [make_document(rng, names) for names in kinds]
 
 
-def quick(image="norm", **others):
+def quick(image="adaln", **others):
     model = make_model(image, **others)
     model.objectives["image"].steps = 3
     return model
@@ -30,18 +30,18 @@ def quick(image="norm", **others):
 
 @pytest.mark.parametrize("others", [{}, {"kv_heads": 1}, {"compile": True}], ids=["mot", "shared_keys", "compiled"])
 def test_greedy_ids_are_those_of_the_cpu(others):
-    settings = GenerationSettings(("text", "speech"), max_length=12, temperature=0)
-    model, plain = quick(**others), quick(**{**others, "compile": False})
-    found, wanted = generate(model.to(DEVICE), prompts(), settings), generate(plain, prompts(), settings)
-    for own, other in zip(found, wanted, strict=True):
-        assert [segment.tokens.tolist() for segment in own] == [segment.tokens.tolist() for segment in other]
+    settings = plain(("text", "speech"), max_length=12, temperature=0)
+    model, on_cpu = quick(**others), quick(**{**others, "compile": False})
+    ours, expected = generate(model.to(DEVICE), prompts(), settings), generate(on_cpu, prompts(), settings)
+    for one, other in zip(ours, expected, strict=True):
+        assert [segment.tokens.tolist() for segment in one] == [segment.tokens.tolist() for segment in other]
 
 
-@pytest.mark.parametrize("image", ["norm", "token", "diffusion"])
+@pytest.mark.parametrize("image", ["adaln", "additive", "diffusion"])
 @pytest.mark.parametrize("guidance", [1.0, {"image": 2.0, "text": 2.0}], ids=["plain", "guided"])
 def test_segments_are_finished(image, guidance):
     model = quick(image).to(DEVICE)
-    settings = GenerationSettings(("text", "image", "speech"), max_length=10, guidance=guidance)
+    settings = plain(("text", "image", "speech"), max_length=10, guidance=guidance)
     for text, pixels, speech in generate(model, prompts(), settings):
         assert len(text.tokens) <= 10
         assert len(speech.tokens) <= 10
@@ -55,18 +55,18 @@ def test_masked_ids_are_all_lifted():
     kinds = {"text": Tokens(vocab_size=4), "codes": Tokens(vocab_size=5, length=8)}
     model = MixtureOfTransformers({"text": NextToken(), "codes": MaskedToken(steps=3)}, kinds, "text", SMALL)
     words = [[Segment("text", torch.arange(n))] for n in (1, 4, 2)]
-    for (codes,) in generate(model.eval().to(DEVICE), words, GenerationSettings(("codes",), guidance=2.0)):
+    for (codes,) in generate(model.eval().to(DEVICE), words, plain(("codes",), guidance=2.0)):
         assert codes.tokens.shape == (8,)
         assert 0 <= int(codes.tokens.min()) <= int(codes.tokens.max()) < 5
 
 
 def test_a_sample_does_not_depend_on_its_batch():
-    settings = GenerationSettings(("image", "speech"), max_length=10, guidance=2.0)
+    settings = plain(("image", "speech"), max_length=10, guidance=2.0)
     assert_a_sample_does_not_depend_on_its_batch(quick().to(DEVICE), prompts(), settings)
 
 
 def test_half_precision_writes():
     model = quick().bfloat16().to(DEVICE)
     words = [[segment for segment in prompt if segment.modality == "text"] for prompt in prompts()]
-    for (text,) in generate(model, words, GenerationSettings(("text",), max_length=10)):
+    for (text,) in generate(model, words, plain(("text",), max_length=10)):
         assert len(text.tokens) <= 10

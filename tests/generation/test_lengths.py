@@ -3,9 +3,9 @@
 import pytest
 import torch
 from conftest import TOKENS, make_model
-from properties import assert_a_sample_does_not_depend_on_its_batch, hidden_states
+from properties import assert_a_sample_does_not_depend_on_its_batch, hidden_states, plain
 
-from mot_lightning.generation import GenerationSettings, generate
+from mot_lightning.generation import generate
 from mot_lightning.sequence import Segment, Tokens
 
 SIZED = {**TOKENS, "image": Tokens(latent_dim=3, max_length=3)}
@@ -13,16 +13,16 @@ SIZED = {**TOKENS, "image": Tokens(latent_dim=3, max_length=3)}
 
 @pytest.fixture
 def model():
-    found = make_model(tokens=SIZED)
-    found.objectives["image"].steps = 2
-    return found
+    model = make_model(tokens=SIZED)
+    model.objectives["image"].steps = 2
+    return model
 
 
 def test_the_model_chooses_lengths_and_each_is_one_that_it_knows(model):
-    written = generate(model, [[]] * 40, GenerationSettings(("image", "image")))
+    written = generate(model, [[]] * 40, plain(("image", "image")))
     lengths = {len(segment.tokens) for document in written for segment in document}
     assert lengths == {1, 2, 3}
-    free = generate(model, [[]] * 40, GenerationSettings(max_segments=3, max_length=3))
+    free = generate(model, [[]] * 40, plain(max_segments=3, max_length=3))
     images = [s for document in free for s in document if s.modality == "image"]
     assert {len(segment.tokens) for segment in images} <= {1, 2, 3}
     assert images
@@ -32,7 +32,7 @@ def test_the_likeliest_length_is_that_of_a_packed_forward(model):
     ids = model.grammar.begins["image"]
     for n in range(4):
         prompt = [Segment("text", torch.arange(n))]
-        (written,) = generate(model, [prompt], GenerationSettings(("image",), temperature=0))
+        (written,) = generate(model, [prompt], plain(("image",), temperature=0))
         (hidden,) = hidden_states(model, [prompt])
         best = model.control.head(hidden[-1])[torch.tensor(ids)].argmax()
         assert len(written[0].tokens) == model.grammar.sizes["image"][best]
@@ -40,7 +40,7 @@ def test_the_likeliest_length_is_that_of_a_packed_forward(model):
 
 def test_a_length_may_be_given(model):
     for modalities in (("image", "text"), ()):
-        settings = GenerationSettings(modalities, max_segments=3, max_length=3, lengths={"image": 2})
+        settings = plain(modalities, max_segments=3, max_length=3, lengths={"image": 2})
         for document in generate(model, [[]] * 20, settings):
             assert all(len(s.tokens) == 2 for s in document if s.modality == "image")
 
@@ -48,7 +48,7 @@ def test_a_length_may_be_given(model):
 @pytest.mark.parametrize("modalities", [("image", "text"), ()])
 @pytest.mark.parametrize("guidance", [1.0, {"image": 2.0, "text": 1.5}])
 def test_a_sample_does_not_depend_on_its_batch_whatever_the_lengths(model, modalities, guidance):
-    settings = GenerationSettings(modalities, max_segments=3, max_length=6, guidance=guidance)
+    settings = plain(modalities, max_segments=3, max_length=6, guidance=guidance)
     prompts = [[Segment("text", torch.arange(n))] for n in range(5)]
     assert_a_sample_does_not_depend_on_its_batch(model, prompts, settings)
 
@@ -57,8 +57,8 @@ def test_without_any_length_one_must_be_given():
     model = make_model(tokens={**TOKENS, "image": Tokens(latent_dim=3)})
     model.objectives["image"].steps = 2
     with pytest.raises(ValueError, match="lengths has no image"):
-        generate(model, [[]], GenerationSettings(("image",)))
-    (written,) = generate(model, [[]], GenerationSettings(("image",), lengths={"image": 5}))
+        generate(model, [[]], plain(("image",)))
+    (written,) = generate(model, [[]], plain(("image",), lengths={"image": 5}))
     assert written[0].tokens.shape == (5, 3)
 
 
@@ -73,5 +73,5 @@ def test_without_any_length_one_must_be_given():
 )
 def test_lengths_that_do_not_fit_are_refused_in_one_line(model, lengths, message):
     with pytest.raises(ValueError, match=message) as refused:
-        generate(model, [[]], GenerationSettings(("image",), lengths=lengths))
+        generate(model, [[]], plain(("image",), lengths=lengths))
     assert "\n" not in str(refused.value)

@@ -8,8 +8,10 @@ import torch
 from datamodules import Digits
 from mot_lightning.backbone import BackboneSettings
 from mot_lightning.codecs import Bytes, LogMelUnits, Patches
-from mot_lightning.module import Modality, MoTModule
+from mot_lightning.modality import Modality
+from mot_lightning.module import MoTModule
 from mot_lightning.objectives import FlowMatching, NextToken
+from mot_lightning.pipeline import MoTPipeline
 from mot_lightning.seeds import generator_for
 from mot_lightning.sequence import Segment
 
@@ -17,8 +19,8 @@ SAMPLES, AT_ONCE = 200, 25
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """A small model after a few steps, back from its checkpoint, and its data."""
+def trained() -> tuple[MoTPipeline, Digits]:
+    """A small model after a few steps, and its data."""
     torch.set_num_threads(1)
     modalities = {
         "text": Modality(Bytes(), NextToken()),
@@ -27,17 +29,15 @@ def trained(tmp_path_factory):
     }
     module = MoTModule(modalities, control="text", backbone=BackboneSettings(dim=32, depth=1, heads=2))
     data = Digits(batch_size=8)
-    data.setup("fit")
-    for name, codec in module.codecs.items():
-        codec.fit(data.media(name, "train")[:200])
-    data.connect(dict(module.codecs), module.model.grammar)
+    module.prepare(data)
     optimizer = torch.optim.AdamW(module.model.parameters(), lr=1e-2)
     for step, batch in zip(range(40), data.train_dataloader(), strict=False):
-        module.weighted(module.sums(module.model(batch, generator_for(step)), batch)).backward()
+        sums = module.sums(module.model(batch, generator_for(step)), batch)
+        module.loss_weights.total(sums.loss, sums.targets).backward()
         optimizer.step()
         optimizer.zero_grad()
-    module.average.load_state_dict(module.model.state_dict())
-    return module.eval(), data
+    module.ema_model.load_state_dict(module.model.state_dict())
+    return module.pipeline, data
 
 
 def some_prompt(data, rng):
@@ -51,8 +51,8 @@ def some_prompt(data, rng):
 
 
 def test_no_prompt_breaks_it_and_no_segment_is_left_unfinished(trained):
-    module, data = trained
-    rng, grammar = random.Random(0), module.model.grammar
+    pipeline, data = trained
+    rng, grammar = random.Random(0), pipeline.model.grammar
     kinds = set()
     for start in range(0, SAMPLES, AT_ONCE):
         prompts = [some_prompt(data, rng) for _ in range(AT_ONCE)]
@@ -69,13 +69,13 @@ def test_no_prompt_breaks_it_and_no_segment_is_left_unfinished(trained):
             "guidance": rng.choice([1.0, 2.0, {"text": 1.5, "image": 3.0}]),
             "seed": start,
         }
-        documents = module.generate(prompts, **settings)
+        documents = pipeline(prompts, **settings)
         assert len(documents) == AT_ONCE
         for document in documents:
             assert [name for name, _ in document] == [*modalities] if modalities else len(document) <= 3
             for name, media in document:
                 kinds.add(name)
-                codec = module.codecs[name]
+                codec = pipeline.codecs[name]
                 tokens = codec.encode(media)
                 grammar.check(Segment(name, tokens))
                 if name == "image":

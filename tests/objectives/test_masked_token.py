@@ -7,10 +7,9 @@ from conftest import SMALL
 from mot_lightning.generation import Context
 from mot_lightning.model import MixtureOfTransformers
 from mot_lightning.objectives import MaskedToken, NextToken
-from mot_lightning.objectives.base import Request, View
-from mot_lightning.packing import pack
+from mot_lightning.objectives.base import Embedded, Request
 from mot_lightning.seeds import generator_for
-from mot_lightning.sequence import Segment, Tokens
+from mot_lightning.sequence import Segment, Tokens, pack
 
 CODES = Tokens(vocab_size=5, length=8)
 both = pytest.mark.parametrize("schedule", ["cosine", "linear"])
@@ -23,17 +22,17 @@ def built(**settings):
     return MixtureOfTransformers(objectives, {"text": Tokens(vocab_size=4), "codes": CODES}, "text", SMALL)
 
 
-def part(model, k, **others):
+def batch_of(model, k, **others):
     ids = torch.randint(5, (k, 8), generator=generator_for(3))
-    return pack([[Segment("codes", own, **others)] for own in ids], model.grammar, 16).parts["codes"]
+    return pack([[Segment("codes", codes, **others)] for codes in ids], model.grammar, 16).by_modality["codes"]
 
 
 @both
 def test_at_least_one_token_is_masked_and_no_more_than_the_cap(schedule):
     model = built(schedule=schedule)
     for cap, most in ((1.0, 8), (0.5, 4), (0.3, 2)):
-        own = part(model, 400, noise_cap=cap)
-        masked, share = model.objectives["codes"].draw_mask(own, generator_for(0))
+        batch = batch_of(model, 400, noise_cap=cap)
+        masked, share = model.objectives["codes"].sample_mask(batch, generator_for(0))
         counts = masked.view(400, 8).sum(1)
         torch.testing.assert_close(counts / 8, share)
         assert set(counts.tolist()) == {*range(1, most + 1)}
@@ -42,38 +41,38 @@ def test_at_least_one_token_is_masked_and_no_more_than_the_cap(schedule):
 
 
 def test_linear_counts_are_even_and_cosine_leans_to_many():
-    found = {}
+    frequencies = {}
     for schedule in ("linear", "cosine"):
         model = built(schedule=schedule)
-        _, share = model.objectives["codes"].draw_mask(part(model, 4000), generator_for(0))
-        found[schedule] = (share * 8).round().long().bincount(minlength=9)[1:] / 4000
-    assert (found["linear"] - 1 / 8).abs().max() < 0.03
+        _, share = model.objectives["codes"].sample_mask(batch_of(model, 4000), generator_for(0))
+        frequencies[schedule] = (share * 8).round().long().bincount(minlength=9)[1:] / 4000
+    assert (frequencies["linear"] - 1 / 8).abs().max() < 0.03
     expected = -2 / torch.pi * torch.linspace(0, 1, 9).acos().diff()  # of cos(pi u / 2), u uniform
-    assert (found["cosine"] - expected).abs().max() < 0.03
+    assert (frequencies["cosine"] - expected).abs().max() < 0.03
 
 
 def test_a_cap_of_nothing_and_a_segment_without_loss_mask_nothing():
     model = built()
     codes = model.objectives["codes"]
     for others in ({"noise_cap": 0.0}, {"loss": False}):
-        own = part(model, 3, **others)
-        view = codes.embed(own, generator_for(0))
-        clean, _ = codes.embed_clean(own.tokens.view(3, 8))
-        assert torch.equal(view.embedding, clean.flatten(0, 1))
-        assert (view.weight == 0).all()
+        batch = batch_of(model, 3, **others)
+        embedded = codes.embed(batch, generator_for(0))
+        clean, _ = codes.embed_clean(batch.tokens.view(3, 8))
+        assert torch.equal(embedded.embedding, clean.flatten(0, 1))
+        assert (embedded.weight == 0).all()
 
 
 @both
 def test_the_mean_loss_is_the_mean_cross_entropy_of_masked_tokens(schedule):
     """Unbiased: hidden states that know nothing of the masks give, on average, the mean over all tokens."""
     model = built(schedule=schedule)
-    codes, own = model.objectives["codes"], part(model, 2000)
+    codes, batch = model.objectives["codes"], batch_of(model, 2000)
     hidden = torch.randn(16_000, 32, generator=generator_for(1))
-    view = codes.embed(own, generator_for(2))
+    embedded = codes.embed(batch, generator_for(2))
     with torch.no_grad():
         codes.head.weight.normal_(std=0.5, generator=generator_for(3))
-        loss, every = codes.loss(hidden, view), codes.cross_entropy(hidden, own.target)
-    masked = view.weight > 0
+        loss, every = codes.loss(hidden, embedded), codes.cross_entropy(hidden, batch.target)
+    masked = embedded.weight > 0
     assert (loss[~masked] == 0).all()
     share = masked.view(2000, 8).float().mean(1)
     by_segment = (every * masked).view(2000, 8).sum(1) / (8 * share)
@@ -84,12 +83,12 @@ def test_the_mean_loss_is_the_mean_cross_entropy_of_masked_tokens(schedule):
 
 def test_masked_tokens_are_not_seen():
     model = built().eval()
-    codes, own = model.objectives["codes"], part(model, 4)
-    view = codes.embed(own, generator_for(0))
-    other = codes.embed(own._replace(tokens=(own.tokens + 1) % 5), generator_for(0))
-    masked = view.weight > 0
-    assert torch.equal(view.embedding[masked], other.embedding[masked])
-    assert (view.embedding[~masked] - other.embedding[~masked]).abs().amax(-1).min() > 0.1
+    codes, batch = model.objectives["codes"], batch_of(model, 4)
+    embedded = codes.embed(batch, generator_for(0))
+    other = codes.embed(batch._replace(tokens=(batch.tokens + 1) % 5), generator_for(0))
+    masked = embedded.weight > 0
+    assert torch.equal(embedded.embedding[masked], other.embedding[masked])
+    assert (embedded.embedding[~masked] - other.embedding[~masked]).abs().amax(-1).min() > 0.1
 
 
 class Known(MaskedToken):
@@ -107,7 +106,7 @@ def sample(rows, guidance=1.0, belief=None, **settings):
     objective.build(32, CODES)
     objective.shown = []
     objective.rows = rows
-    context = Context(model.backbone, rows if guidance == 1 else 2 * rows).speaking("codes", False)
+    context = Context(model.backbone, rows if guidance == 1 else 2 * rows).for_modality("codes", False)
     uniform = torch.zeros(2, 5)
     objective.belief = uniform if belief is None else belief
     request = Request(
@@ -133,15 +132,15 @@ def test_more_steps_than_tokens_lift_one_a_step():
 def test_in_one_step_ids_are_as_frequent_as_they_are_likely():
     probability = torch.tensor([0.1, 0.4, 0.05, 0.3, 0.15])
     ids, _ = sample(500, belief=probability.log().expand(2, 5), steps=1)
-    found = ids.flatten().bincount(minlength=5) / ids.numel()
-    assert ((found - probability).abs() < 4 * (probability * (1 - probability) / ids.numel()).sqrt()).all()
+    frequency = ids.flatten().bincount(minlength=5) / ids.numel()
+    assert ((frequency - probability).abs() < 4 * (probability * (1 - probability) / ids.numel()).sqrt()).all()
 
 
 def test_guidance_moves_away_from_what_the_unguided_context_says():
     belief = torch.tensor([[0.0, 1.0, 0.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0, 0.0]])
     ids, _ = sample(300, guidance=3.0, belief=belief, steps=1)
-    found = ids.flatten().bincount(minlength=5) / ids.numel()
-    torch.testing.assert_close(found, torch.tensor([-2.0, 3.0, 0, 0, 0]).softmax(-1), rtol=0, atol=0.04)
+    frequency = ids.flatten().bincount(minlength=5) / ids.numel()
+    torch.testing.assert_close(frequency, torch.tensor([-2.0, 3.0, 0, 0, 0]).softmax(-1), rtol=0, atol=0.04)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +149,7 @@ def test_guidance_moves_away_from_what_the_unguided_context_says():
         ({"steps": 0}, "steps is 0, wanted at least 1"),
         ({"choice_temperature": -1.0}, r"choice_temperature is -1\.0, wanted 0 or more"),
         ({"schedule": "sine"}, "schedule is 'sine', wanted 'cosine' or 'linear'"),
-        ({"label_smoothing": 1.0}, r"label_smoothing is 1\.0, wanted a share from 0 to below 1"),
+        ({"label_smoothing": 1.0}, r"label_smoothing is 1\.0, wanted from 0 to below 1"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings, message):
@@ -158,8 +157,8 @@ def test_settings_out_of_range_are_refused(settings, message):
         MaskedToken(**settings)
 
 
-def test_a_view_without_masks_has_no_loss():
+def test_targets_without_masks_have_no_loss():
     model = built()
     codes = model.objectives["codes"]
-    view = View(torch.zeros(8, 32), torch.arange(8) % 5, weight=torch.zeros(8))
-    assert (codes.loss(torch.randn(8, 32), view) == 0).all()
+    embedded = Embedded(torch.zeros(8, 32), torch.arange(8) % 5, weight=torch.zeros(8))
+    assert (codes.loss(torch.randn(8, 32), embedded) == 0).all()

@@ -3,15 +3,14 @@
 import pytest
 import torch
 
+from mot_lightning.analysis.cost import costs, total_parameters
 from mot_lightning.backbone import BackboneSettings
-from mot_lightning.evaluation.ledger import costs, total_parameters
 from mot_lightning.generation import GenerationSettings, generate
 from mot_lightning.model import MixtureOfTransformers
 from mot_lightning.objectives import NextToken
 from mot_lightning.objectives.base import Request
-from mot_lightning.packing import pack
 from mot_lightning.seeds import generator_for
-from mot_lightning.sequence import Segment, Tokens
+from mot_lightning.sequence import Segment, Tokens, pack
 
 PROBABILITIES = torch.tensor([0.1, 0.4, 0.05, 0.3, 0.15])
 ALL = slice(0, 5)
@@ -34,9 +33,9 @@ def choose(objective, rows, ids=ALL, start=0, **settings):
 
 def assert_frequencies(chosen, expected):
     """Within four standard errors of what is expected."""
-    found = chosen.bincount(minlength=len(expected)) / len(chosen)
+    frequency = chosen.bincount(minlength=len(expected)) / len(chosen)
     error = (expected * (1 - expected) / len(chosen)).sqrt()
-    assert ((found - expected).abs() <= 4 * error).all(), found
+    assert ((frequency - expected).abs() <= 4 * error).all(), frequency
 
 
 def test_zero_temperature_takes_the_likeliest(objective):
@@ -81,9 +80,9 @@ def test_a_tied_table_embeds_and_predicts_at_the_scale_of_two_tables():
     tokens = {"text": Tokens(vocab_size=50)}
     settings = BackboneSettings(dim=256, depth=1, heads=4)
     tied, free = (MixtureOfTransformers({"text": NextToken(tie)}, tokens, "text", settings) for tie in (True, False))
-    own = tied.objectives["text"]
-    assert own.embedding.weight is own.head.weight
-    assert total_parameters(free) - total_parameters(tied) == own.head.weight.numel()
+    text = tied.objectives["text"]
+    assert text.embedding.weight is text.head.weight
+    assert total_parameters(free) - total_parameters(tied) == text.head.weight.numel()
     ids = torch.arange(50)
     for model in (tied, free):
         assert model.objectives["text"].embed_clean(ids)[0].std().item() == pytest.approx(1, abs=0.05)

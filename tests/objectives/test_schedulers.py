@@ -3,8 +3,9 @@
 import pytest
 import torch
 from conftest import TOKENS, make_model
+from properties import plain
 
-from mot_lightning.generation import GenerationSettings, generate
+from mot_lightning.generation import generate
 from mot_lightning.objectives import Diffusion, FlowMatching
 
 
@@ -43,11 +44,47 @@ def test_a_value_that_a_scheduler_does_not_know_is_refused():
         Diffusion(scheduler=scheduler("DDPMScheduler", beta_schedule="foo"))
 
 
+@pytest.mark.parametrize(
+    ("objective", "settings", "message"),
+    [
+        (FlowMatching, {"scheduler": scheduler("NoSuchScheduler")}, "'diffusers.NoSuchScheduler' is not a scheduler"),
+        (FlowMatching, {"scheduler": {"class_path": None}}, "None is not a scheduler of diffusers"),
+        (Diffusion, {"scheduler": scheduler("UNet2DModel")}, "'diffusers.UNet2DModel' is not a scheduler"),
+        (FlowMatching, {"scheduler": scheduler("FlowMatchEulerDiscreteScheduler", shfit=3)}, "know 'shfit', .*shift"),
+        (
+            Diffusion,
+            {"scheduler": scheduler("DDIMScheduler", beta=3)},
+            "DDIMScheduler does not know 'beta', wanted one",
+        ),
+        (
+            Diffusion,
+            {"scheduler": scheduler("DDIMScheduler", prediction_type="epsilon")},
+            "predicts 'epsilon'",
+        ),
+        (Diffusion, {"scheduler": scheduler("DDPMScheduler", prediction_type="sample")}, "'sample', wanted 'v_pred"),
+        (Diffusion, {"scheduler": scheduler("FlowMatchEulerDiscreteScheduler")}, "has no alphas_cumprod"),
+        (FlowMatching, {"steps": 0}, "steps is 0, wanted at least 1"),
+    ],
+)
+def test_what_cannot_sample_is_refused_in_one_line(objective, settings, message):
+    with pytest.raises(ValueError, match=message) as refused:
+        objective(**settings)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_scheduler_needs_no_prefix():
+    named = {"class_path": "FlowMatchEulerDiscreteScheduler"}
+    assert FlowMatching(scheduler=named, shift=2.0).scheduler == {
+        "class_path": "diffusers.FlowMatchEulerDiscreteScheduler",
+        "init_args": {"shift": 2.0},
+    }
+
+
 def test_a_scheduler_that_draws_noise_repeats_with_its_seed():
-    model = make_model("token")
-    objective = Diffusion("token", scheduler=scheduler("DDPMScheduler"), steps=5)
+    model = make_model("additive")
+    objective = Diffusion("additive", scheduler=scheduler("DDPMScheduler"), steps=5)
     objective.build(32, TOKENS["image"])
     model.objectives["image"] = objective
-    settings = GenerationSettings(("image",))
+    settings = plain(("image",))
     one, two = (generate(model, [[]], settings)[0][0].tokens for _ in range(2))
     torch.testing.assert_close(one, two)

@@ -1,0 +1,123 @@
+"""Documents of a split: composed of media, encoded, shown clean or noisy, or cut to one segment for guidance.
+
+Knows segments and the randomness of a document; the datamodule knows which media it has.
+"""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, Protocol, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from datamodules.sampler import SampleIndex
+from mot_lightning.sequence import Grammar, InterleavedBatch, Segment, pack
+
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+
+
+class Medium(NamedTuple):
+    """One piece of a document before it is encoded."""
+
+    modality: str
+    media: Any  # or a function that makes it, called only to encode it
+    key: Hashable = None  # media with a key are encoded once, then cached
+
+
+@dataclass(frozen=True)
+class DocumentSettings:
+    """How segments of a document are shown to the model.
+
+    Attributes:
+        clean_context: probability that the bidirectional segments of a document, except a last one, are shown clean
+            and have no loss.
+        noise_cap: the most noise (of 1) of these segments otherwise; Transfusion caps t at 500 of 1000.
+        condition_dropout: probability that a document is cut to one segment, for classifier-free guidance.
+        unconditional_modalities: of that segment; null takes the modalities with a bidirectional objective.
+    """
+
+    clean_context: float = 0.6
+    noise_cap: float = 1.0
+    condition_dropout: float = 0.1
+    unconditional_modalities: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("clean_context", "noise_cap", "condition_dropout"):
+            if not 0 <= (value := getattr(self, name)) <= 1:
+                raise ValueError(f"data.document_settings.{name} is {value}, wanted a number from 0 to 1")
+
+
+class DocumentSource(Protocol):
+    """What `Documents` needs of a datamodule."""
+
+    seed: int
+    document_settings: DocumentSettings
+    row_length: int
+
+    @property
+    def unconditional(self) -> tuple[str, ...]: ...
+
+    def size(self, split: Split) -> int: ...
+
+    def compose(self, split: Split, index: int, rng: np.random.Generator) -> list[Medium]: ...
+
+    def encode(self, medium: Medium) -> Tensor: ...
+
+
+class Documents(Dataset[list[Segment]]):
+    """The encoded documents of a split; all randomness of a document is a function of its sample index."""
+
+    def __init__(self, source: DocumentSource, split: Split, grammar: Grammar) -> None:
+        self.source, self.split, self.grammar = source, split, grammar
+        self.cache: dict[Hashable, Tensor] = {}
+
+    def __len__(self) -> int:
+        return self.source.size(self.split)
+
+    def __getitem__(self, index: SampleIndex) -> list[Segment]:
+        settings, unconditional = self.source.document_settings, self.source.unconditional
+        rng = np.random.default_rng((self.source.seed, SPLITS.index(self.split), index.number))
+        composed = self.source.compose(self.split, index.item, rng)
+        media = [m for m in composed if m.modality in self.grammar.tokens]
+        drop, clean = rng.random(2)
+        candidates = [m for m in media if m.modality in unconditional]
+        if candidates and drop < settings.condition_dropout:
+            media = [candidates[int(rng.integers(len(candidates)))]]
+        context = {"loss": False} if clean < settings.clean_context else {"noise_cap": settings.noise_cap}
+        return [
+            Segment(
+                m.modality,
+                self._tokens(m),
+                **(context if i + 1 < len(media) and not self.grammar.causal[m.modality] else {}),
+            )
+            for i, m in enumerate(media)
+        ]
+
+    def collate(self, documents: list[list[Segment]]) -> InterleavedBatch:
+        return pack(documents, self.grammar, self.source.row_length)
+
+    def _tokens(self, medium: Medium) -> Tensor:
+        if medium.key is None:
+            return self.source.encode(medium)
+        if medium.key not in self.cache:
+            self.cache[medium.key] = self.source.encode(medium)
+        return self.cache[medium.key]
+
+
+class Media(Dataset[Tensor]):
+    """The media of one modality in a split, unencoded, to train a codec on."""
+
+    def __init__(self, media: Sequence[Tensor]) -> None:
+        self.media = media
+
+    def __len__(self) -> int:
+        return len(self.media)
+
+    def __getitem__(self, index: SampleIndex) -> Tensor:
+        return self.media[index.item]
+
+    def collate(self, media: list[Tensor]) -> Tensor:
+        return torch.stack(media)

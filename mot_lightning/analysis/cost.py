@@ -1,0 +1,115 @@
+"""The ledger: how many parameters and forward FLOPs a token of each modality costs.
+
+Runs the model under PyTorch's FLOP counter, and adds attention over the mean context of a batch.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from mot_lightning.backbone.moe import MixtureOfExperts, experts_of
+from mot_lightning.model import MixtureOfTransformers
+from mot_lightning.seeds import generator_for
+from mot_lightning.sequence import InterleavedBatch, ModalityBatch
+
+
+class Cost(NamedTuple):
+    """What one token of a modality costs in a forward pass."""
+
+    parameters: int  # that it passes through: one row of an embedding, the experts that it visits
+    flops: float  # of all matrix products, with attention over `context` tokens
+    context: float  # tokens that it attends to, on average
+
+
+def total_parameters(model: MixtureOfTransformers) -> int:
+    return sum(p.numel() for p in model.parameters())
+
+
+def costs(model: MixtureOfTransformers, batch: InterleavedBatch) -> dict[str, Cost]:
+    """The cost of each modality with tokens in a batch, at the segment lengths and contexts of the batch."""
+    layout = batch.layout
+    last_visible = layout.last_visible.flatten()[layout.slot].split(list(layout.counts))
+    by_modality = {}
+    for name, n, visible in zip(model.grammar.groups, layout.counts, last_visible, strict=True):
+        if n:
+            context = float(visible.float().mean()) + 1
+            settings = model.backbone.settings
+            attention = 4 * settings.heads * settings.head_size * context * settings.depth  # q k^T, then weights v
+            linear = _linear_flops(model, name, batch.by_modality[name]) / n
+            by_modality[name] = Cost(_active_parameters(model, name), linear + attention, context)
+    return by_modality
+
+
+def _active_parameters(model: MixtureOfTransformers, name: str) -> int:
+    count = 0
+    for module in model.weights_of(name):
+        rows = {id(m.weight) for m in module.modules() if isinstance(m, nn.Embedding)}
+        rows -= {
+            id(m.weight) for m in module.modules() if isinstance(m, nn.Linear)
+        }  # a tied table also predicts: all of it is used
+        mixtures = [m for m in module.modules() if isinstance(m, MixtureOfExperts)]
+        visited = {id(p): m.active / m.settings.count for m in mixtures for p in m.experts.parameters()}
+        for p in module.parameters():
+            used = p.shape[-1] if id(p) in rows else p.numel()
+            count += round(used * visited.get(id(p), 1))
+    return count
+
+
+@torch.no_grad()
+def _linear_flops(model: MixtureOfTransformers, name: str, part: ModalityBatch) -> int:
+    """FLOPs of one modality's tokens in everything but attention."""
+    from mot_lightning.backbone import Condition
+
+    objective = model.objectives[name]
+    counts = [len(part.tokens) if other == name else 0 for other in model.grammar.groups]
+
+    def no_attention(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return v.repeat_interleave(q.shape[1] // v.shape[1], dim=1)  # (N, h, e)
+
+    with FlopCounterMode(display=False) as counter, _nominal_visits(model) as corrections:
+        embedded = objective.embed(part, generator_for(0, device=part.tokens.device))
+        x = embedded.embedding
+        no_condition = Condition(x.new_zeros(0, x.shape[-1]), part.segment[:0])
+        conditions = dict.fromkeys(model.grammar.names, no_condition)
+        if embedded.condition is not None:
+            conditions[name] = Condition(embedded.condition, part.segment)
+        hidden = model.backbone(x, counts, torch.arange(len(x), device=x.device), no_attention, conditions)
+        read_at = torch.zeros(len(part.target), dtype=torch.long, device=x.device)  # only their number matters
+        objective.loss(hidden[read_at], embedded)
+    return counter.get_total_flops() + round(sum(corrections))
+
+
+@contextmanager
+def _nominal_visits(model: MixtureOfTransformers) -> Iterator[list[float]]:
+    """FLOPs to add so that experts count by their settings: how many of a few tokens visit one is chance."""
+    corrections: list[float] = []
+    handles = []
+    for mixture in experts_of(model).values():
+        visit = 2 * sum(weight[0].numel() for weight in mixture.experts.parameters())
+
+        def add_nominal(module: Any, args: tuple[Tensor], output: Tensor, visit: int = visit) -> None:
+            corrections.append(module.active * len(args[0]) * visit)
+
+        def subtract_actual(module: Any, args: tuple[Tensor, list[int]], output: Tensor, visit: int = visit) -> None:
+            corrections.append(-len(output) * visit)
+
+        handles += [mixture.register_forward_hook(add_nominal), mixture.experts.register_forward_hook(subtract_actual)]
+    try:
+        yield corrections
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def ledger(model: MixtureOfTransformers, batch: InterleavedBatch) -> dict[str, float]:
+    """Parameters and FLOPs as flat metrics, `model/<modality>/<quantity>`."""
+    metrics: dict[str, float] = {"model/parameters": total_parameters(model)}
+    for name, cost in costs(model, batch).items():
+        metrics[f"model/{name}/active_parameters"] = cost.parameters
+        metrics[f"model/{name}/forward_flops_per_token"] = round(cost.flops)
+        metrics[f"model/{name}/mean_context"] = round(cost.context, 1)
+    return metrics

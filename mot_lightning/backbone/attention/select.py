@@ -1,0 +1,48 @@
+"""The choice of the global attention over a packed batch.
+
+Knows layouts, not modalities. An `AttentionFn` joins the towers; generation has another one, with a KV cache.
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+import torch
+
+from mot_lightning.backbone.attention.blockwise import BlockwiseAttention
+from mot_lightning.backbone.attention.flex import FlexAttention
+from mot_lightning.backbone.attention.masked import PackedAttention
+from mot_lightning.backbone.attention.permute import Keys, Queries
+from mot_lightning.sequence import Layout
+
+# (layer, q, k, v) -> attention output of each token
+AttentionFn = Callable[[int, Queries, Keys, Keys], Queries]
+
+AttentionBackend = Literal["auto", "sdpa", "blockwise", "flex"]
+
+# On the CPU blockwise attention has a cost per block, and SDPA computes masked scores too: from this many tokens of the
+# longest document on, blockwise is faster (forward and backward, float32, one and two threads, dim 128, 4 heads)
+LONG_DOCUMENT = 128
+
+
+def build_attention(backend: AttentionBackend, layout: Layout, dtype: torch.dtype) -> AttentionFn:
+    """The attention over one batch; "auto" takes the fastest on the device of the batch.
+
+    Raises:
+        ValueError: "flex" has no backward on the CPU, "blockwise" runs nowhere else.
+    """
+    device = layout.slot.device.type
+    if backend == "auto":
+        if device == "cpu":
+            starts = np.unique(layout.blocks[:, 2])  # of documents
+            longest = np.diff(starts, append=layout.blocks[-1, 1]).max()
+            backend = "blockwise" if longest >= LONG_DOCUMENT else "sdpa"
+        else:
+            backend = "flex" if device == "cuda" else "sdpa"
+    if backend == "flex" and device == "cpu" and torch.is_grad_enabled():
+        raise ValueError("backbone.attention is flex, wanted auto, sdpa or blockwise to train on the CPU")
+    if backend == "blockwise" and device != "cpu":
+        raise ValueError(f"backbone.attention is blockwise on {device}, wanted auto, sdpa or flex")
+    if backend == "blockwise":
+        return BlockwiseAttention(layout)
+    return FlexAttention(layout) if backend == "flex" else PackedAttention(layout, dtype)

@@ -1,0 +1,77 @@
+"""Callbacks of codec training: reconstructions to look at, their quality, and the trained network as a folder."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback
+from torch import Tensor
+
+from mot_lightning.callbacks.report import Report, where
+from mot_lightning.training.codec_module import CodecModule
+
+
+def images_of(module: CodecModule, split: str, limit: int | None = None) -> Tensor:
+    """The images of a split, (b, c, h, w), on the network's device."""
+    media = module.trainer.datamodule.media(module.modality, split)  # type: ignore[attr-defined]
+    return torch.stack(list(media[:limit])).to(module.device)
+
+
+class Reconstructions(Callback):
+    """At each validation, logs the quality and writes `samples/<step>/...`: originals above, reconstructions below.
+
+    Args:
+        prompts: images to show; 0 writes no file.
+    """
+
+    def __init__(self, prompts: int = 20) -> None:
+        if prompts < 0:
+            raise ValueError(f"samples.prompts is {prompts}, wanted 0 or more")
+        self.prompts = prompts
+
+    def on_validation_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        stem = f"val/{pl_module.modality}"
+        quality = pl_module.codec.quality(images_of(pl_module, "val"))
+        pl_module.log_dict({f"{stem}/{name}": value for name, value in quality.items()})
+
+    def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
+        if not self.prompts or trainer.sanity_checking or trainer.state.fn != "fit":
+            return
+        codec, images = pl_module.codec, images_of(pl_module, "val", self.prompts)
+        with torch.no_grad():
+            reconstructed = codec.images(codec.latents(images))
+        line = images.new_full((*images.shape[:2], 1, images.shape[3]), 0.5)
+        pairs = list(torch.cat([images, line, reconstructed], 2).cpu())  # (c, 2 h + 1, w) each
+        errors = [(a - b).square().mean() for a, b in zip(images, reconstructed, strict=True)]
+        captions = [f"{10 * (1 / error).log10():.1f} dB" for error in errors]
+        folder = Path(trainer.default_root_dir) / "samples" / f"step_{trainer.global_step:06d}"
+        folder.mkdir(parents=True, exist_ok=True)
+        codec.media_type.write_many(pairs, captions, folder / "reconstructions")
+
+
+class CodecReport(Report):
+    """Writes the network to `codec/` in the format of diffusers and the metrics to `metrics.json`, and prints them.
+
+    Args:
+        prompts: test images to measure; null takes all.
+    """
+
+    def __init__(self, prompts: int | None = None) -> None:
+        super().__init__(prompts=prompts)
+
+    def on_fit_end(self, trainer: Any, pl_module: Any) -> None:
+        pl_module.codec.on_train_end(pl_module.calibration_images)
+        pl_module.codec.save_pretrained(Path(trainer.default_root_dir) / "codec")
+
+    def on_test_end(self, trainer: Any, pl_module: Any) -> None:
+        quality = pl_module.codec.quality(images_of(pl_module, "test", self.prompts))
+        losses = {name: value.item() for name, value in trainer.callback_metrics.items() if name.startswith("test/")}
+        measured = {f"test/{pl_module.modality}/{name}": value for name, value in quality.items()}
+        parameters = sum(weights.numel() for weights in pl_module.network.parameters())
+        metrics = {**losses, **measured, "model/parameters": parameters, **self.fit}
+        folder = Path(trainer.default_root_dir)
+        (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
+        width = max(map(len, metrics))
+        print("\n" + "\n".join(f"{name:<{width}}  {value:,.4g}" for name, value in metrics.items()))
+        print(where(codec=folder / "codec", figures=folder / "metrics.json", samples=folder / "samples"))

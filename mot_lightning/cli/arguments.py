@@ -1,0 +1,87 @@
+"""A command line, split into the command's options and the experiment's settings, but not understood."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from mot_lightning.commands import COMMANDS, Command, Invocation, Option
+from mot_lightning.config.files import parse_value
+from mot_lightning.config.hints import did_you_mean
+from mot_lightning.errors import ConfigError
+
+SHARED = ("config", "allow", "ckpt_path", "print_config")
+
+
+class OptionParser(argparse.ArgumentParser):
+    """Raises where argparse prints its usage and exits."""
+
+    def error(self, message: str) -> NoReturn:
+        argument, _, reason = message.removeprefix("argument ").partition(": ")
+        raise ConfigError(f"{argument} has no value" if "expected one argument" in reason else reason or message)
+
+
+def find_command(name: str) -> Command:
+    """Raises ConfigError where there is no such command."""
+    if name not in COMMANDS:
+        raise ConfigError(
+            f"there is no command {name!r}{did_you_mean(name, COMMANDS)}; wanted one of {', '.join(COMMANDS)}"
+        )
+    return COMMANDS[name]
+
+
+def parse(command: Command, argv: Sequence[str]) -> Invocation:
+    """Split what follows the command's name.
+
+    Raises:
+        ConfigError: an option without a value, a value that is none of its type, or no checkpoint where one is needed.
+    """
+    parser = OptionParser(prog=command.name, add_help=False, allow_abbrev=False)
+    parser.add_argument("--config", type=Path, action="append", default=[])
+    parser.add_argument("--allow", action="append", default=[])
+    parser.add_argument("--ckpt_path", type=Path)
+    parser.add_argument("--print_config", action="store_true")
+    for option in command.options:
+        convert = _converter(option)
+        if option.repeated:
+            parser.add_argument(f"--{option.name}", type=convert, action="append", default=[])
+        else:
+            parser.add_argument(f"--{option.name}", type=convert, default=option.default)
+    known, rest = parser.parse_known_args(argv)
+    if known.ckpt_path is None and command.needs_checkpoint:
+        raise ConfigError(f"{command.name} needs --ckpt_path, a checkpoint to read model, codecs and data from")
+    options = {name: value for name, value in vars(known).items() if name not in SHARED}
+    return Invocation(known.config, _settings(rest), known.allow, known.ckpt_path, options, known.print_config)
+
+
+def _converter(option: Option) -> Any:
+    """An option's text as its type, or a refusal that names both."""
+
+    def convert(text: str) -> Any:
+        if option.type is str:
+            return text
+        value = parse_value(text)
+        accepted = (int, float) if option.type is float else option.type
+        if isinstance(value, bool) or not isinstance(value, accepted):
+            wanted = "a whole number" if option.type is int else "a number"
+            raise argparse.ArgumentTypeError(f"--{option.name} is {text!r}, wanted {wanted}")
+        return value
+
+    return convert
+
+
+def _settings(words: Sequence[str]) -> list[tuple[str, str]]:
+    """`--name=value` and `--name value`, by turns as they come."""
+    settings = []
+    remaining = iter(words)
+    for word in remaining:
+        if not word.startswith("--"):
+            raise ConfigError(f"{word!r} is not an option, wanted --name=value")
+        name, equals, value = word[2:].partition("=")
+        if not equals and not name.endswith(".help"):
+            following = next(remaining, None)
+            if following is None or following.startswith("--"):
+                raise ConfigError(f"--{name} has no value")
+            value = following
+        settings.append((name, value))
+    return settings

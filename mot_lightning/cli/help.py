@@ -1,0 +1,54 @@
+"""What `--help` shows: each command on one screen."""
+
+from mot_lightning.commands import COMMANDS, Command
+
+USAGE = """usage: python -m mot_lightning COMMAND [options]
+
+commands:
+{commands}
+
+python -m mot_lightning COMMAND --help              says more
+python -m mot_lightning --version
+python -m mot_lightning --print_completion=SHELL    completion for bash, zsh or tcsh"""
+
+PAGE = """usage: python -m mot_lightning {command} [options]
+
+{summary}.
+
+  --ckpt_path FILE         {checkpoint}
+{options}  --config FILE            says only what differs from {base}; may be given again;
+                           - is standard input
+  --KEY=VALUE              any setting, by its dotted name; --LIST+=VALUE appends:
+{settings}
+  --KEY.help               settings of a part or a class: --data.help, --data.help=Digits
+  --allow PACKAGE          lets class_path name classes of this package
+  --print_config           shows the whole config and stops
+  --help-all               every setting with its type and default
+  --help                   this page
+"""
+
+
+def usage() -> str:
+    """All commands."""
+    return USAGE.format(commands="\n".join(f"  {name:<10} {c.summary}" for name, c in COMMANDS.items()))
+
+
+def command_page(command: Command) -> str:
+    """One command with its options and some settings."""
+    starts_anew = not command.needs_checkpoint
+    checkpoint = "the checkpoint (needed); it brings model, codecs and data"
+    if starts_anew:
+        checkpoint = "go on from a checkpoint, in a new run folder"
+    options = "".join(f"  {_heading(o.name, o.metavar):<24} {o.help}\n" for o in command.options)
+    return PAGE.format(
+        command=command.name,
+        summary=command.summary[0].upper() + command.summary[1:],
+        checkpoint=checkpoint,
+        options=options,
+        base="conf/default.yaml" if starts_anew else "the checkpoint's own config",
+        settings="\n".join(f"      {name:<46} {remark}" for name, remark in command.examples),
+    )
+
+
+def _heading(name: str, metavar: str) -> str:
+    return f"--{name} {metavar}".rstrip()

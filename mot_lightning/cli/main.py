@@ -1,0 +1,57 @@
+"""From argv to a command that runs; bad input ends it with one line and exit code 2, before any work."""
+
+import sys
+from importlib.metadata import version
+from typing import NoReturn
+
+from mot_lightning.cli.arguments import find_command, parse
+from mot_lightning.cli.help import command_page, usage
+from mot_lightning.errors import ConfigError
+
+
+def fail(message: str) -> NoReturn:
+    print(f"error: {' '.join(str(message).split())}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run a command line."""
+    argv = sys.argv[1:] if argv is None else argv
+    try:
+        _run(argv)
+    except ConfigError as error:
+        fail(str(error))
+    except KeyboardInterrupt:  # before a command could take note of signals
+        print("\nstopped by SIGINT", file=sys.stderr)
+        raise SystemExit(128 + 2) from None
+
+
+def _run(argv: list[str]) -> None:
+    if not argv or argv[0] in ("-h", "--help"):
+        print(usage())
+        return
+    if argv[0] == "--version":
+        print(f"mot_lightning {version('mot_lightning')}")
+        return
+    if argv[0].startswith("--print_completion"):
+        from mot_lightning.cli.completion import completion
+
+        print(completion(argv[0].partition("=")[2] or [*argv[1:], "bash"][0]))
+        return
+    command = find_command(argv[0])
+    if {"-h", "--help"} & {*argv[1:]}:
+        print(command_page(command))
+        return
+    if "--help-all" in argv[1:]:
+        from mot_lightning.cli.settings_help import print_every_setting
+
+        print_every_setting()
+        return
+    invocation = parse(command, argv[1:])
+    for name, text in invocation.settings:
+        if name.endswith(".help"):
+            from mot_lightning.cli.settings_help import print_settings
+
+            print_settings(name.removesuffix(".help"), text, invocation.allow)
+            return
+    command.run(invocation)

@@ -1,0 +1,80 @@
+"""`fit`: train, then test and show."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mot_lightning.commands.base import Command, Invocation
+
+if TYPE_CHECKING:
+    from mot_lightning.experiment.build import Experiment
+
+
+class Fit(Command):
+    name = "fit"
+    summary = "train, then test and show"
+    needs_checkpoint = False
+    examples = (
+        ("--model.modalities.image.objective=Diffusion", "of latents; also FlowMatching, Regression"),
+        (
+            "--model.modalities.speech.objective=NextToken",
+            "of ids; also MaskedToken, for a fixed length",
+        ),
+        ("--model.modalities.image.weight=5", "its weight in the loss"),
+        ("--model.modalities.speech=null", "leave a modality out"),
+        ("--model.backbone.dim=256", "width; also depth, heads, ffn_dim, dropout, towers"),
+        ("--model.optimizer.learning_rate=1e-3", "also warmup_steps, weight_decay, ema_decay"),
+        ("--data.batch_size=64", "documents in a batch; also image_root, speech_root"),
+        ("--trainer.max_steps=3000", "and whatever else Lightning's Trainer takes"),
+        ("--report.guidance=3", "classifier-free guidance of the guided figures"),
+        ("--report.temperature=0.3", "of the report's tasks that sample ids: lower is surer, less diverse"),
+        ("--seed=1", "of weights, data and noise"),
+        ("--experiment=NAME", "the run folder is runs/NAME/0, 1, 2, ..."),
+    )
+
+    def run(self, invocation: Invocation) -> None:
+        from mot_lightning.commands.run import open_run
+
+        with open_run(self.name, invocation) as run:
+            if run is not None:
+                _fit(run.experiment, run.checkpoint, invocation.ckpt_path, run.folder)
+
+
+def _fit(experiment: "Experiment", checkpoint: dict[str, Any] | None, path: Path | None, folder: Path) -> None:
+    from mot_lightning.signals import Interrupted
+    from mot_lightning.training.divergence import Diverged
+
+    module, data, trainer = experiment.module, experiment.data, experiment.trainer
+    if checkpoint is not None and path is not None:
+        _take_over_rows(trainer, checkpoint, path)
+    last = folder / "checkpoints" / "last.ckpt"
+    finished = checkpoint is not None and checkpoint["global_step"] >= trainer.max_steps
+    if checkpoint is not None and finished:
+        print(f"{path} is at step {checkpoint['global_step']} of {trainer.max_steps}: nothing is left to train")
+    try:
+        trainer.fit(module, data, ckpt_path=path, weights_only=True)
+    except Interrupted as interrupted:
+        resume = f"; resume with: python -m mot_lightning fit --ckpt_path {last}" if last.is_file() else ""
+        print(f"\n{interrupted}{resume}", file=sys.stderr)
+        raise SystemExit(128 + interrupted.number) from None
+    except Diverged as diverged:
+        kept = f"its last good checkpoint is {last}" if last.is_file() else "it had no checkpoint yet"
+        print(f"\nerror: {diverged}; {kept}", file=sys.stderr)
+        raise SystemExit(1) from None
+    if finished:  # Lightning trains nothing, calls no hook
+        trainer.save_checkpoint(last)
+        trainer.validate(module, data, verbose=False)
+    try:
+        trainer.test(module, data, verbose=False)
+    except Interrupted as interrupted:
+        print(f"\n{interrupted}; test with: python -m mot_lightning test --ckpt_path {last}", file=sys.stderr)
+        raise SystemExit(128 + interrupted.number) from None
+
+
+def _take_over_rows(trainer: Any, checkpoint: dict[str, Any], path: Path) -> None:
+    """The new metrics.csv begins with the old run's rows."""
+    rows = path.parent.parent / "metrics.csv"
+    if rows.is_file():
+        trainer.loggers[0].begin_with(rows, checkpoint["global_step"])
+    else:
+        print(f"{rows} is missing: the new metrics.csv begins at step {checkpoint['global_step']}", file=sys.stderr)

@@ -1,0 +1,164 @@
+"""`generate`: prompts from the command line or a file, continued, and written as files and a page."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mot_lightning.commands.base import Command, Invocation, Option
+from mot_lightning.config.files import parse_value
+from mot_lightning.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mot_lightning.generation import GenerationSettings
+    from mot_lightning.pipeline import MoTPipeline
+    from mot_lightning.sequence import Segment
+
+BY_MODALITY = re.compile(r"(guidance|lengths)\.(\w+)")
+MOVED = re.compile(r"model\.modalities\.(\w+)\.codec\.(?:init_args\.)?name_or_path")
+
+
+class Generate(Command):
+    name = "generate"
+    summary = "continue a prompt of text, images and audio"
+    takes_settings = False
+    options = (
+        Option("prompt", "TEXT_OR_FILE", "text, or the path of an image or a sound; given again, the next\n"
+               "                           segment of the same document; without one the model begins by itself",
+               repeated=True),
+        Option("prompts", "FILE", "many: a line each; a .jsonl file has a list of texts and paths a line,\n"
+               "                           where relative paths start from the file's own folder"),
+        Option("num_samples", "N", "continuations of each prompt (1)", int, 1),
+        Option("batch_size", "N", "how many at once (64): changes memory and time, samples only by rounding", int, 64),
+        Option("modalities", "a,b", "the segments to make, in this order; the model chooses when absent"),
+        Option("lengths.NAME", "N", "tokens of a segment of a modality, where no stop id ends it"),
+        Option("guidance", "G", "classifier-free guidance scale (2); --guidance.NAME G of one modality", float),
+        Option("temperature", "T", "of ids and of the choice of modality; 0 takes the likeliest (0.5)", float),
+        Option("top_k", "N", "how many of the likeliest ids may be sampled (0: all)", int),
+        Option("top_p", "P", "nucleus sampling (0.95)", float),
+        Option("min_p", "P", "least probability, as a fraction of the likeliest id's (0)", float),
+        Option("repetition_penalty", "R", "of ids that the segment already holds (1)", float),
+        Option("max_segments", "N", "the most segments that the model may choose (4)", int),
+        Option("max_length", "N", "the most tokens of a segment that a stop id ends (256)", int),
+        Option("seed", "N", "of all sampling (0); a sample does not depend on the others", int, 0),
+        Option("out", "FOLDER", "where index.html, page.md, request.json, text, PNG and WAV go\n"
+               "                           (a new one beside the checkpoint's run)"),
+    )  # fmt: skip
+    examples = (("--model.modalities.image.codec.name_or_path=DIR", "where a codec's folder lies now"),)
+
+    def run(self, invocation: Invocation) -> None:
+        from mot_lightning.experiment.startup import keep_freed_memory
+        from mot_lightning.generation.prompts import encode, read_prompts, read_words
+        from mot_lightning.pipeline import MoTPipeline
+        from mot_lightning.runs.checkpoint import read_checkpoint
+        from mot_lightning.signals import interruptible
+
+        options = dict(invocation.options)
+        if invocation.configs or invocation.print_config:
+            raise ConfigError("generate takes no --config and no --print_config: the checkpoint brings its own config")
+        by_modality, name_or_path = _named(invocation.settings)
+        for name, least in (("num_samples", 1), ("batch_size", 1), ("seed", 0)):
+            if options[name] < least:
+                raise ConfigError(f"--{name} is {options[name]}, wanted at least {least}")
+        if options["prompt"] and options["prompts"]:
+            raise ConfigError("--prompt and --prompts are both given, wanted one of them")
+        file = Path(options["prompts"]) if options["prompts"] else None
+        words = read_prompts(file) if file else [options["prompt"]]
+        keep_freed_memory()
+        assert invocation.ckpt_path is not None
+        with interruptible():
+            checkpoint = read_checkpoint(invocation.ckpt_path)
+            if "modalities" not in checkpoint["config"]["model"]:
+                raise ConfigError(f"--ckpt_path {invocation.ckpt_path} is of a codec, wanted a model's")
+            try:
+                pipeline = MoTPipeline.from_checkpoint(checkpoint, invocation.allow, name_or_path)
+                control, folder = pipeline.model.grammar.control, file.parent if file else Path()
+                prompts = [[read_words(pipeline.codecs, control, word, folder) for word in line] for line in words]
+                documents = [encode(pipeline.codecs, prompt) for prompt in prompts]
+                settings = _settings(pipeline, options, by_modality)
+                pipeline.check(documents, settings)
+            except ConfigError:
+                raise
+            except ValueError as error:
+                raise ConfigError(str(error)) from error
+            request = {
+                "prompts": words,
+                "checkpoint": str(invocation.ckpt_path),
+                "step": checkpoint["global_step"],
+                "num_samples": options["num_samples"],
+            }
+            _write_samples(pipeline, prompts, documents, settings, options, request, invocation.ckpt_path)
+
+
+def _named(settings: Sequence[tuple[str, str]]) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """`--guidance.NAME` and `--lengths.NAME`, and where codecs' weights lie now."""
+    by_modality: dict[str, dict[str, Any]] = {"guidance": {}, "lengths": {}}
+    name_or_path = {}
+    for name, text in settings:
+        if match := BY_MODALITY.fullmatch(name):
+            value = parse_value(text)
+            whole = match[1] == "lengths"
+            if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+                raise ConfigError(f"--{name} is {text!r}, wanted a {'whole ' if whole else ''}number")
+            by_modality[match[1]][match[2]] = value
+        elif match := MOVED.fullmatch(name):
+            name_or_path[match[1]] = text
+        elif name == "lengths":
+            raise ConfigError(f"--lengths is {text}, wanted --lengths.MODALITY")
+        else:
+            raise ConfigError(f"generate has no option --{name}: see generate --help")
+    return by_modality, name_or_path
+
+
+def _settings(
+    pipeline: "MoTPipeline", options: Mapping[str, Any], by_modality: Mapping[str, dict[str, Any]]
+) -> "GenerationSettings":
+    from mot_lightning.generation import GenerationSettings
+
+    names = GenerationSettings.__dataclass_fields__
+    given = {name: value for name, value in options.items() if name in names and value is not None}
+    if "modalities" in given:
+        given["modalities"] = tuple(given["modalities"].replace(" ", "").split(","))
+    settings = GenerationSettings(**{**given, "lengths": by_modality["lengths"]})
+    if settings.guidance is None and not any(map(pipeline.supports_guidance, pipeline.codecs)):
+        print("guidance is off: nothing was trained without a prompt (data.document_settings.condition_dropout)")
+    return pipeline.with_guidance(settings, by_modality["guidance"])
+
+
+def _write_samples(
+    pipeline: "MoTPipeline",
+    prompts: Sequence[Any],
+    documents: Sequence[Sequence["Segment"]],
+    settings: "GenerationSettings",
+    options: Mapping[str, Any],
+    request: Mapping[str, Any],
+    checkpoint: Path,
+) -> None:
+    """Continue every prompt batch by batch; whatever ends it, batches that were finished are written."""
+    from tqdm import tqdm
+
+    from mot_lightning.generation import output
+    from mot_lightning.generation.stream import Stream
+    from mot_lightning.signals import shielded
+
+    folder = output.new_folder(options["out"], checkpoint.parent.parent / "generated")
+    output.write_request(folder, request, settings, checkpoint)
+    samples, size = options["num_samples"], options["batch_size"]
+    numbers = [k for _ in prompts for k in range(samples)]  # whatever else is in the file, sample k is the same
+    repeated = [document for document in documents for _ in range(samples)]
+    stream = Stream(pipeline.codecs) if len(repeated) == 1 else None
+    continued: list[list[Segment]] = []
+    try:
+        with tqdm(total=len(repeated), desc="Generating", unit="sample", disable=stream is not None) as bar:
+            for start in range(0, len(repeated), size):
+                batch = slice(start, start + size)
+                continued += pipeline.continue_segments(repeated[batch], settings, numbers[batch], stream)
+                bar.update(len(continued) - start)
+    finally:
+        if stream is not None and stream.printed:
+            print()
+        if continued:
+            with shielded():
+                title = f"{checkpoint.parent.parent.name}/{checkpoint.name}, seed {settings.seed}"
+                each = [prompt for prompt in prompts for _ in range(samples)]
+                output.write_documents(folder, title, pipeline.codecs, each, continued)

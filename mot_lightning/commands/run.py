@@ -1,0 +1,61 @@
+"""What commands with a Trainer share: the experiment of a command line, checked, in a run folder of its own."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mot_lightning.commands.base import Invocation
+from mot_lightning.experiment import checks, startup
+from mot_lightning.experiment.build import Experiment, build
+from mot_lightning.experiment.resolve import resolve
+from mot_lightning.runs import folder as run_folder
+from mot_lightning.runs.checkpoint import read_checkpoint
+from mot_lightning.runs.compatibility import check_weights
+from mot_lightning.signals import interruptible
+
+
+@dataclass
+class Run:
+    """An experiment, ready to run.
+
+    Attributes:
+        folder: made, and holding config.yaml.
+        checkpoint: that it starts from.
+    """
+
+    experiment: Experiment
+    folder: Path
+    checkpoint: dict[str, Any] | None
+
+
+@contextmanager
+def open_run(command: str, invocation: Invocation) -> Iterator[Run | None]:
+    """A run of a command line; None where the config was only to be printed.
+
+    Raises:
+        ConfigError: bad input; nothing has been written then.
+    """
+    startup.quiet()
+    startup.keep_freed_memory()
+    with interruptible():
+        checkpoint = read_checkpoint(invocation.ckpt_path) if invocation.ckpt_path else None
+        config = resolve(invocation.configs, invocation.settings, invocation.allow, checkpoint and checkpoint["config"])
+        while True:
+            folder = run_folder.choose(config.get("runs", "runs"), config.get("experiment", "default"))
+            experiment = build(config, invocation.allow, folder)
+            if invocation.print_config:
+                print(yaml.safe_dump(experiment.config, sort_keys=False), end="")
+                yield None
+                return
+            if checkpoint is not None and invocation.ckpt_path is not None:
+                check_weights(experiment.module, checkpoint, invocation.ckpt_path)
+            checks.check(experiment, command)
+            # another run may have been faster: then the next number
+            if not experiment.trainer.is_global_zero or run_folder.create(folder, experiment.config):
+                break
+        with run_folder.announced(folder):
+            yield Run(experiment, folder, checkpoint)

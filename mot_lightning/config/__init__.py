@@ -1,0 +1,1 @@
+"""Configs as plain nested data: files, merging, classes, hints and messages."""

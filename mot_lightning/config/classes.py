@@ -1,0 +1,63 @@
+"""Which classes a config may name: ours by their bare names, others by import path from packages that are allowed."""
+
+import importlib.util
+import sys
+from collections.abc import Iterable
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+from mot_lightning.config.hints import did_you_mean
+from mot_lightning.errors import ConfigError
+
+# packages whose exported classes go by their bare names
+SHORT_NAMES = ("mot_lightning.objectives", "mot_lightning.codecs", "datamodules", "mot_lightning.callbacks")
+OURS = ("mot_lightning", "datamodules")
+
+
+def same_class(a: str, b: str) -> bool:
+    """Whether two class paths name one class; nothing is imported to know."""
+    return a == b or (_is_ours(a) and _is_ours(b) and a.rpartition(".")[2] == b.rpartition(".")[2])
+
+
+def _is_ours(path: str) -> bool:
+    return "." not in path or path.partition(".")[0] in OURS
+
+
+def find_class(path: str, allow: Iterable[str] = ()) -> type:
+    """The class that a class_path names, ours by bare name or another's from an allowed package.
+
+    Raises:
+        ConfigError: there is no such class, or its package is not allowed.
+    """
+    package = path.partition(".")[0]
+    if "." in path and package not in OURS and not any(path.startswith(f"{prefix}.") for prefix in allow):
+        raise ConfigError(f"class {path!r} is outside the allowed packages: add --allow {package} to use it")
+    candidates = [path] if "." in path else [f"{home}.{path}" for home in SHORT_NAMES]
+    for candidate in candidates:
+        module, _, name = candidate.rpartition(".")
+        try:
+            member = getattr(_imported(module), name, None)
+        except ImportError as error:
+            raise ConfigError(f"class {path!r} cannot be imported: {error}") from None
+        if isinstance(member, type):
+            return member
+    known = [name for home in SHORT_NAMES[:-1] for name in _imported(home).__all__]
+    close = did_you_mean(path.rpartition(".")[2], known) or f", wanted one of {', '.join(sorted(known))}"
+    raise ConfigError(f"there is no class {path!r}{close}")
+
+
+def class_names() -> list[str]:
+    """All bare names."""
+    return [name for home in SHORT_NAMES for name in _imported(home).__all__]
+
+
+def _imported(module: str) -> ModuleType:
+    """A module; of `datamodules` ours, even where the working directory has a package of that name."""
+    if module.partition(".")[0] == "datamodules" and "datamodules" not in sys.modules:
+        root = Path(__file__).resolve().parents[2]
+        spec = importlib.util.spec_from_file_location("datamodules", root / "datamodules" / "__init__.py")
+        if spec is not None and spec.loader is not None:
+            sys.modules["datamodules"] = package = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(package)
+    return import_module(module)

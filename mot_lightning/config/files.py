@@ -1,0 +1,114 @@
+"""Config files: where they are found, how they are read, and what they build on."""
+
+import re
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from mot_lightning.config.hints import did_you_mean
+from mot_lightning.config.merge import Override, nested
+from mot_lightning.errors import ConfigError
+
+
+class Loader(yaml.SafeLoader):
+    """YAML with `!override`, and with 1e-3 as a number."""
+
+
+Loader.add_constructor(
+    "!override",
+    lambda loader, node: Override(
+        loader.construct_mapping(node, deep=True)
+        if isinstance(node, yaml.MappingNode)
+        else loader.construct_sequence(node, deep=True)
+        if isinstance(node, yaml.SequenceNode)
+        else loader.construct_scalar(node)
+    ),
+)
+Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9][0-9_]*(?:\.[0-9_]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
+class Layers(NamedTuple):
+    """What a config file and all that it builds on say, the lowest first."""
+
+    configs: list[dict[str, Any]]
+    on_default: bool  # whether the lowest is laid over conf/default.yaml
+
+
+def conf_folder() -> Path:
+    """The shipped conf/, of a checkout or of an installed package."""
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / "conf", package.parent / "conf"):
+        if (folder / "default.yaml").is_file():
+            return folder
+    raise ConfigError("conf/default.yaml is missing from this installation")
+
+
+def read_default() -> dict[str, Any]:
+    return read_yaml(conf_folder() / "default.yaml")
+
+
+def read_layers(path: Path, above: tuple[Path, ...] = ()) -> Layers:
+    """A config and the configs that it names as `base`: a path beside it or conf/..., or null for nothing at all.
+
+    Raises:
+        ConfigError: a file is missing, is not YAML, or is its own base.
+    """
+    path = path if str(path) == "-" else find(path)
+    if path in above:
+        raise ConfigError(f"--config {above[0]}: base leads from {path} back to it, wanted a file that does not")
+    config = read_yaml(path)
+    if "base" not in config:
+        return Layers([config], on_default=True)
+    base = config.pop("base")
+    if base is None:
+        return Layers([config], on_default=False)
+    if not isinstance(base, str):
+        raise ConfigError(f"base of {path} is {base!r}, wanted the path of a config, or null")
+    beside = path.parent / base
+    below = read_layers(beside if beside.is_file() else Path(base), (*above, path))
+    return Layers([*below.configs, config], below.on_default)
+
+
+def find(path: Path) -> Path:
+    """A config file; conf/... is found from any folder.
+
+    Raises:
+        ConfigError: there is no such file.
+    """
+    if path.is_dir():
+        raise ConfigError(f"--config {path} is a folder, wanted a YAML file")
+    if path.is_file():
+        return path.resolve()
+    shipped = conf_folder()
+    if path.parts[:1] == ("conf",) and (shipped / Path(*path.parts[1:])).is_file():
+        return shipped / Path(*path.parts[1:])
+    known = sorted(str(Path("conf") / file.relative_to(shipped)) for file in shipped.rglob("*.yaml"))
+    raise ConfigError(f"--config {path} does not exist{did_you_mean(str(path), known)}")
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A mapping from a YAML file, or from standard input for "-"; dotted keys become mappings in mappings.
+
+    Raises:
+        ConfigError: it is not YAML, or no mapping.
+    """
+    try:
+        text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
+        content = yaml.load(text, Loader) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--config {path} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise ConfigError(f"--config {path} holds a {type(content).__name__}, wanted a mapping")
+    return nested(content)
+
+
+def parse_value(text: str) -> Any:
+    """A flag's value, as YAML would read it."""
+    try:
+        return nested(yaml.load(text, Loader))
+    except yaml.YAMLError:
+        return text

@@ -1,0 +1,51 @@
+"""Objects from settings, as jsonargparse builds them by type annotations, from packages that may be imported.
+
+Nothing here changes jsonargparse for anybody else: its process-wide import policy holds only while something is built.
+"""
+
+import copy
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import jsonargparse
+from jsonargparse import _common
+
+from mot_lightning.config.messages import shorten
+from mot_lightning.errors import ConfigError
+
+IMPORTABLE = ("mot_lightning", "datamodules", "lightning", "diffusers")  # packages whose classes a config may name
+
+
+@contextmanager
+def importing_only(allow: Sequence[str] = ()) -> Iterator[None]:
+    """Within it jsonargparse imports from our own packages and those allowed, and from nowhere else."""
+    settings = dict(_common.parsing_settings)  # has no public getter
+    try:
+        jsonargparse.set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=[*IMPORTABLE, *allow])
+        with warnings.catch_warnings():
+            # of Lightning's own use of jsonargparse
+            warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"jsonargparse|lightning")
+            yield
+    finally:
+        _common.parsing_settings.update(settings)
+
+
+def instantiate(function: Callable[..., Any], settings: Mapping[str, Any], allow: Sequence[str] = ()) -> dict[str, Any]:
+    """The arguments of a function or class, built from plain settings by its annotations.
+
+    Args:
+        allow: packages whose classes the settings may name, besides our own.
+
+    Raises:
+        ConfigError: they do not fit.
+    """
+    with importing_only(allow):
+        parser = jsonargparse.ArgumentParser(exit_on_error=False)
+        parser.add_function_arguments(function, as_group=False)
+        try:
+            arguments = parser.instantiate(parser.parse_object(copy.deepcopy(dict(settings))))
+        except (jsonargparse.ArgumentError, ValueError, TypeError) as error:
+            raise ConfigError(shorten(str(error))) from error
+    return vars(arguments)

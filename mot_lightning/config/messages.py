@@ -1,0 +1,64 @@
+"""What jsonargparse tells of a value that does not fit, in one line: "x is 5, wanted a, b or c". Knows its phrases."""
+
+import re
+
+KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "a text",
+    "bool": "true or false",
+    "dict": "a mapping",
+    "list": "a list",
+    "tuple": "a list",
+    "path": "a mapping",  # or the file of one
+    "NoneType": "null",
+}
+TYPE = re.compile(
+    r"""tuple\ with\ (?P<count>\d+)\ elements
+    | Literal\[(?P<choices>.*?)\]
+    | <class\ '(?:[\w.]*\.)?(?P<name>\w+)'>
+    | \b(?P<kind>tuple|list|dict|path)\b(?:\[[^\]]*\])?""",
+    re.VERBOSE,
+)
+
+
+def shorten(message: str) -> str:
+    """The setting, the value seen and those wanted, or what one of our own classes says; else the message as it is."""
+    message = " ".join(message.split())
+    if denied := re.search(r"Importing '(?P<path>(?P<package>\w+)[\w.]*)' is not allowed", message):
+        return f"class {denied['path']!r} is outside the allowed packages: add --allow {denied['package']} to use it"
+    if ours := _our_own(message):
+        return ours
+    if missing := re.search(r'"(?P<key>[^"]+)": the following arguments are required: (?P<names>.*)', message):
+        return f"{missing['key']} has no {missing['names']}, wanted one"
+    # of several that were tried one within the other, the innermost
+    union = re.search(
+        r"(?P<around>.*)any of the Union subtypes Subtypes: \[(?P<types>.*?)\] Errors: (?P<tried>.*)", message
+    )
+    single = re.search(r"(?P<around>.*?)Expected an? (?P<types>.+?)\. Got value: (?P<value>.*)", message)
+    refusal = union or single
+    keys = re.findall(r'Parser key "([^"]+)"', refusal["around"]) if refusal else []
+    if not refusal or not keys:
+        return message
+    value = re.split(r"Given value: ", refusal["tried"])[1] if union else refusal["value"]
+    return f"{'.'.join(keys)} is {re.split(' - (?:Expected|Not) ', value)[0]}, wanted {in_words(refusal['types'])}"
+
+
+def _our_own(message: str) -> str:
+    """What one of our own classes said of a value, out of all that jsonargparse tells around it; or nothing."""
+    line = re.search(r"(?:- |\": |^)(?P<line>[\w.]+ (?:is|has) \S.*?, wanted .+?)(?: - Expected|$)", message)
+    return line["line"] if line else ""
+
+
+def in_words(types: str) -> str:
+    """Types as jsonargparse writes them, as a person would name them."""
+    words: list[str] = []
+    for match in TYPE.finditer(types):
+        if match["count"]:
+            words.append(f"a list of {match['count']}")
+        elif name := match["name"] or match["kind"]:
+            words += KINDS.get(name, name).split(" or ")
+        else:
+            words += [choice.strip("'") for choice in match["choices"].split(", ")]
+    *most, last = dict.fromkeys(words) or KINDS.get(types, types).split(" or ")
+    return f"{', '.join(most)} or {last}" if most else last

@@ -1,0 +1,39 @@
+"""Accuracy of generated media, as a classifier judges them."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+
+class JudgedAccuracy(Metric):
+    """The fraction of media whose label by the judge is the target.
+
+    Args:
+        judge: media -> the predicted label of each.
+    """
+
+    higher_is_better = True
+    correct: Tensor
+    total: Tensor
+
+    def __init__(self, judge: Callable[[Sequence[Any]], Sequence[Any]]) -> None:
+        super().__init__()
+        self.judge = judge
+        self.add_state("correct", torch.tensor(0), dist_reduce_fx="sum")
+        self.add_state("total", torch.tensor(0), dist_reduce_fx="sum")
+
+    def update(self, media: Sequence[Any], targets: Sequence[Any]) -> None:
+        self.correct += sum(label == target for label, target in zip(self.judge(media), targets, strict=True))
+        self.total += len(media)
+
+    def compute(self) -> Tensor:
+        return self.correct.double() / self.total
+
+    @staticmethod
+    def standard_error(value: float, samples: int) -> float:
+        """The standard error of a fraction over independent samples."""
+        return math.sqrt(value * (1 - value) / samples)

@@ -1,0 +1,1 @@
+"""From a config to the module, data and trainer that it names."""

@@ -1,0 +1,36 @@
+"""LightningCLI's parser, which raises one line where jsonargparse prints its usage and exits."""
+
+import inspect
+import re
+from typing import Any
+
+from lightning.pytorch.cli import LightningArgumentParser
+
+from mot_lightning.config.classes import class_names, find_class
+from mot_lightning.config.hints import did_you_mean_setting
+from mot_lightning.config.messages import shorten
+from mot_lightning.errors import ConfigError
+
+
+class Parser(LightningArgumentParser):
+    def error(self, message: str, ex: Exception | None = None) -> Any:
+        """Say what is wrong in one line; jsonargparse tells all that it tried."""
+        message = " ".join(str(message).split())
+        keys = re.findall(r'Parser key "([^"]+)"', message)
+        said = re.search(r"there is no setting '[^']+'(, did you mean \w+\?)?", message)  # by a parser within
+        if said:
+            raise ConfigError(f"{'.'.join(keys)}: {said[0]}")
+        unknown = re.search(
+            r"[Gg]roup '(?P<group>\w+)' does not accept option '(?P<a>[^']+)'|Option '(?P<b>[^']+)'", message
+        )
+        if unknown:
+            name = ".".join([*keys, *filter(None, unknown.group("group", "a", "b"))])
+            hint = did_you_mean_setting(name.rpartition(".")[2], self._setting_names())
+            raise ConfigError(f"there is no setting {name!r}{hint}")
+        raise ConfigError(shorten(message))
+
+    def _setting_names(self) -> set[str]:
+        """All that a setting may be called."""
+        paths = (action.dest.split(".") for action in self._actions)
+        dotted = {".".join(path[:n]) for path in paths for n in range(1, len(path) + 1)}
+        return dotted.union(*(inspect.signature(find_class(name)).parameters for name in class_names()))

@@ -1,0 +1,84 @@
+"""Generated documents as files: media, a page that shows them, and the request."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from mot_lightning.codecs import Codec
+from mot_lightning.errors import ConfigError
+from mot_lightning.generation.prompts import Document, decode
+from mot_lightning.generation.settings import GenerationSettings
+from mot_lightning.media.page import Piece, as_html, as_markdown
+from mot_lightning.sequence import Segment
+
+
+def new_folder(name: str | None, parent: Path) -> Path:
+    """Create the folder of a name or, without one, of the next free number in `parent`.
+
+    Raises:
+        ConfigError: it exists, or cannot be created.
+    """
+    number = 0
+    while (parent / str(number)).exists():
+        number += 1
+    folder = Path(name) if name else parent / str(number)
+    if folder.exists():
+        raise ConfigError(f"--out {folder} exists, wanted a new folder: nothing is overwritten")
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise ConfigError(f"--out {folder} cannot be made: {error.strerror}") from None
+    return folder
+
+
+def write_request(folder: Path, request: Mapping[str, Any], settings: GenerationSettings, checkpoint: Path) -> None:
+    """Write request.json, with all that is needed to repeat the generation."""
+    content = {
+        **request,
+        "settings": asdict(settings),
+        "sha256": hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
+        "version": version("mot_lightning"),
+    }
+    (folder / "request.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def write_documents(
+    folder: Path,
+    title: str,
+    codecs: Mapping[str, Codec],
+    prompts: Sequence[Document],
+    continued: Sequence[Sequence[Segment]],
+) -> None:
+    """Write all media as files and on a page; print last, as the terminal may be gone."""
+    documents, lines = [], []
+    for number, (prompt, segments) in enumerate(zip(prompts, continued, strict=False)):
+        pieces, described = _write(folder, codecs, number, prompt, decode(codecs, segments))
+        documents.append(pieces)
+        lines += described
+    (folder / "index.html").write_text(as_html(documents, title), encoding="utf-8")
+    (folder / "page.md").write_text(as_markdown(documents, title), encoding="utf-8")
+    if len(continued) < len(prompts):
+        lines.append(f"{len(continued)} of {len(prompts)} samples were finished")
+    print(*lines, f"page: {folder / 'index.html'}", sep="\n")
+
+
+def _write(
+    folder: Path, codecs: Mapping[str, Codec], number: int, prompt: Document, continuation: Document
+) -> tuple[list[Piece], list[str]]:
+    """Write the media of one document; returns them with lines that describe them."""
+    prompt_text = " ".join(media if isinstance(media, str) else f"<{name}>" for name, media in prompt)
+    lines = [f"sample {number}: {prompt_text or '(no prompt)'}"]
+    if not continuation:
+        lines.append("  (the model ended the document)")
+    pieces = []
+    for stem, document in (("prompt_", prompt), ("", continuation)):
+        for i, (name, media) in enumerate(document):
+            file = codecs[name].media_type.write(media, folder / f"{number:02}_{stem}{i}_{name}")
+            pieces.append(Piece(name, file, prompt=bool(stem)))
+            if not stem:
+                lines.append(f"  {name}: {media if isinstance(media, str) else ''}".rstrip() + f"   {file}")
+    return pieces, lines

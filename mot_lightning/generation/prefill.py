@@ -1,0 +1,69 @@
+"""Prefill: finished segments and control tokens, appended to a context."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from mot_lightning.generation.context import Context
+from mot_lightning.model import MixtureOfTransformers
+from mot_lightning.sequence import Segment
+
+
+@contextmanager
+def rows_of(context: Context, rows: list[int]) -> Iterator[Context]:
+    """A context of some sequences, written back at the end; nothing is copied if it is all of them."""
+    part = context if len(rows) == len(context.last) else context[rows]
+    yield part
+    if part is not context:
+        context[rows] = part
+
+
+def append_control(model: MixtureOfTransformers, context: Context, *ids: int) -> None:
+    """Append the same control tokens to each sequence."""
+    tokens = torch.tensor(ids, device=context.last.device).expand(len(context.last), -1)
+    context.append(model.control.embed_clean(tokens)[0], model.grammar.control, True)
+
+
+def prefill(model: MixtureOfTransformers, prompts: Sequence[Sequence[Segment]]) -> Context:
+    """A context of each prompt; an empty prompt is the start of a document."""
+    grammar = model.grammar
+    context = Context(model.backbone, len(prompts), capacity=64 + max(map(grammar.length, prompts)))
+    if empty := [row for row, prompt in enumerate(prompts) if not prompt]:
+        with rows_of(context, empty) as part:
+            append_control(model, part, grammar.end_of_document)
+    for i in range(max(map(len, prompts))):  # the i-th segments, by modality
+        before = [] if i else [grammar.end_of_document]
+        for name in grammar.names:
+            rows = [row for row, prompt in enumerate(prompts) if i < len(prompt) and prompt[i].modality == name]
+            if rows:
+                with rows_of(context, rows) as part:
+                    _append_segment(model, part, name, [prompts[row][i].tokens for row in rows], before)
+    return context
+
+
+def _append_segment(
+    model: MixtureOfTransformers, context: Context, name: str, segments: list[Tensor], before: list[int]
+) -> None:
+    """Append one finished segment to each sequence, after the control tokens `before`."""
+    grammar, device = model.grammar, context.last.device
+    begins = [torch.tensor([*before, grammar.begin_of(name, len(segment))]) for segment in segments]
+    end = torch.tensor([grammar.end[name]])
+    if name == grammar.control:  # the same modality: one append
+        segments = [torch.cat([begin, tokens.cpu(), end]) for begin, tokens in zip(begins, segments, strict=True)]
+        append_tokens(model, context, name, [tokens.to(device) for tokens in segments])
+    else:
+        append_tokens(model, context, grammar.control, [begin.to(device) for begin in begins])
+        append_tokens(model, context, name, [tokens.to(device) for tokens in segments])
+        append_control(model, context, grammar.end[name])
+
+
+def append_tokens(model: MixtureOfTransformers, context: Context, name: str, segments: list[Tensor]) -> None:
+    """Append finished tokens to each sequence, of any length each."""
+    lengths = [len(segment) for segment in segments]
+    tokens = torch.nn.utils.rnn.pad_sequence(segments, batch_first=True)  # (r, n) or (r, n, latent_dim)
+    if tokens.shape[1]:
+        x, condition = model.objectives[name].embed_clean(tokens)
+        counts = None if len({*lengths}) == 1 else torch.tensor(lengths, device=x.device)
+        context.append(x, name, model.grammar.causal[name], condition, counts)

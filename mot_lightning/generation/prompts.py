@@ -1,0 +1,122 @@
+"""Prompts and documents: from texts, files and media to tokens, and back to media.
+
+Knows codecs; the tokens in between are left to `generate.py`.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mot_lightning.codecs import Codec
+from mot_lightning.errors import ConfigError
+from mot_lightning.sequence import Segment
+
+# a text, a file, (modality, media), or a sequence of these
+Prompt = str | Path | tuple[str, Any] | Sequence[str | Path | tuple[str, Any]]
+Document = list[tuple[str, Any]]  # (modality, media) of each segment
+
+
+def read_prompt(codecs: Mapping[str, Codec], control: str, prompt: Prompt) -> Document:
+    """The media of a prompt.
+
+    Args:
+        control: the modality of plain text.
+
+    Raises:
+        ValueError: a modality is unknown, or no codec can read a file.
+    """
+    pieces = [prompt] if isinstance(prompt, str | Path | tuple) else prompt
+    return [_read_piece(codecs, control, piece) for piece in pieces]
+
+
+def _read_piece(codecs: Mapping[str, Codec], control: str, piece: Any) -> tuple[str, Any]:
+    if isinstance(piece, str):
+        return control, piece
+    if isinstance(piece, Path):
+        return read_file(codecs, piece)
+    if not isinstance(piece, tuple) or len(piece) != 2:
+        raise ValueError(f"a prompt holds {type(piece).__name__}, wanted a text, a Path or (modality, media)")
+    name, media = piece
+    if name not in codecs:
+        raise ValueError(f"a prompt names {name!r}, wanted some of {', '.join(codecs)}")
+    return name, codecs[name].media_type.read(media) if isinstance(media, Path) else media
+
+
+def read_file(codecs: Mapping[str, Codec], path: Path) -> tuple[str, Any]:
+    """The modality and medium of a file. Codecs of its suffix are tried first, then the others: a suffix may be wrong.
+
+    Raises:
+        ValueError: no codec can read it.
+    """
+    if not path.is_file():
+        raise ValueError(f"{path} does not exist")
+    if not codecs:
+        raise ValueError(f"{path} is a file, wanted text: the model has no modality of files")
+    refusals = []
+    for name, codec in sorted(codecs.items(), key=lambda item: path.suffix.lower() not in item[1].media_type.suffixes):
+        try:
+            return name, codec.media_type.read(path)
+        except ValueError as error:
+            refusals.append(f"{name}: {error}")
+    raise ValueError(f"{path} is neither {' nor '.join(sorted(codecs))}: {'; '.join(refusals)}")
+
+
+def read_words(codecs: Mapping[str, Codec], control: str, words: str, folder: Path) -> tuple[str, Any]:
+    """One prompt argument of a command line as (modality, media): the path of a file is read, anything else is text.
+
+    Args:
+        control: the modality of plain text.
+        folder: of relative paths.
+
+    Raises:
+        ValueError: no codec can read a file, or a path does not exist.
+    """
+    path = folder / words
+    others = {name: codec for name, codec in codecs.items() if name != control}
+    suffixes = {suffix for codec in others.values() for suffix in codec.media_type.suffixes}
+    try:
+        exists = path.is_file()
+    except OSError:  # a text too long to be a path
+        exists = False
+    looks_like_path = path.suffix.lower() in suffixes and len(words.split()) == 1
+    return read_file(others, path) if exists or looks_like_path else (control, words)
+
+
+def read_prompts(path: Path) -> list[list[str]]:
+    """The prompts of a file, one a line: text, or in a .jsonl file a JSON list of texts and paths.
+
+    Raises:
+        ConfigError: the file cannot be read, or a line is not such a list.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--prompts {path} cannot be read: {getattr(error, 'strerror', 'not UTF-8')}") from None
+    # not splitlines(): JSON may contain other characters that Unicode counts as line ends
+    lines = {number: line for number, line in enumerate(text.split("\n"), 1) if line.strip()}
+    if not lines:
+        raise ConfigError(f"--prompts {path} has 0 prompts, wanted at least 1")
+    if path.suffix.lower() != ".jsonl":
+        return [[line] for line in lines.values()]
+    prompts = []
+    for number, line in lines.items():
+        try:
+            prompt = json.loads(line)
+        except json.JSONDecodeError:
+            prompt = None
+        if not isinstance(prompt, list) or not all(isinstance(words, str) for words in prompt):
+            raise ConfigError(
+                f"--prompts {path}, line {number} is {line[:40]!r}, wanted a JSON list of texts and paths"
+            )
+        prompts.append(prompt)
+    return prompts
+
+
+def encode(codecs: Mapping[str, Codec], document: Document) -> list[Segment]:
+    """Raises ValueError if media do not fit their codec."""
+    return [Segment(name, codecs[name].encode(media)) for name, media in document]
+
+
+def decode(codecs: Mapping[str, Codec], segments: Sequence[Segment]) -> Document:
+    return [(segment.modality, codecs[segment.modality].decode(segment.tokens.cpu())) for segment in segments]

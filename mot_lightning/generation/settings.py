@@ -1,0 +1,92 @@
+"""Settings of generation: their defaults, and whether they fit the modalities of a model."""
+
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+from mot_lightning.errors import require
+from mot_lightning.sequence import Grammar
+
+DEFAULT_GUIDANCE = 2.0
+
+
+@dataclass(frozen=True)
+class GenerationSettings:
+    """How to continue prompts.
+
+    Attributes:
+        modalities: of the segments to generate, in order; empty lets the model choose until it ends the document.
+        max_segments: the most segments if the model chooses.
+        max_length: the most tokens of a segment that a stop id ends.
+        temperature: of ids and of the choice of modality; 0 takes the likeliest.
+        top_p: probability mass of nucleus sampling.
+        guidance: classifier-free guidance scale; 1 is no guidance. A number applies to all bidirectional modalities, a
+            mapping to the modalities that it names, causal ones too. None is 2 for each bidirectional modality that
+            was trained unconditionally.
+        seed: of all sampling; a sample does not depend on the others of its batch.
+        top_k: how many of the likeliest ids may be sampled; 0 is all.
+        min_p: the least probability of an id, as a fraction of the likeliest id's.
+        repetition_penalty: of ids that the segment already has (arXiv 1909.05858); 1 is no penalty.
+        lengths: tokens of a segment, by modality, in place of the length that its begin token gives.
+    """
+
+    modalities: tuple[str, ...] = ()
+    max_segments: int = 4
+    max_length: int = 256
+    temperature: float = 0.5
+    top_p: float = 0.95
+    guidance: float | Mapping[str, float] | None = None
+    seed: int = 0
+    top_k: int = 0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    lengths: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.modalities, str):
+            raise ValueError(f"modalities is {self.modalities!r}, wanted a list of names")
+        require("max_segments", self.max_segments, "at least 1", self.max_segments >= 1)
+        require("max_length", self.max_length, "at least 1", self.max_length >= 1)
+        require("temperature", self.temperature, "0 or more", self.temperature >= 0)
+        require("seed", self.seed, "0 or more", self.seed >= 0)
+        require("top_k", self.top_k, "0 (all) or more", self.top_k >= 0)
+        require("top_p", self.top_p, "above 0, up to 1", 0 < self.top_p <= 1)
+        require("min_p", self.min_p, "from 0 to 1", 0 <= self.min_p <= 1)
+        require("repetition_penalty", self.repetition_penalty, "above 0", self.repetition_penalty > 0)
+        by_name = self.guidance if isinstance(self.guidance, Mapping) else {"": self.guidance}
+        for name, scale in by_name.items():
+            if scale is not None:
+                require(f"guidance{name and f' of {name}'}", scale, "a number of 0 or more", 0 <= scale < math.inf)
+
+    def scale(self, name: str, causal: bool) -> float:
+        """The guidance scale of one modality; 1 if guidance is None, which only a pipeline resolves."""
+        if isinstance(self.guidance, Mapping):
+            return self.guidance.get(name, 1.0)
+        return 1.0 if causal or self.guidance is None else self.guidance
+
+    def check(self, grammar: Grammar) -> None:
+        """Raises ValueError if a setting does not fit the modalities."""
+        for setting in ("modalities", "guidance", "lengths"):
+            value = getattr(self, setting)
+            names = {*value} if isinstance(value, Collection) else set()
+            for name in sorted(names - {*grammar.names}):
+                raise ValueError(f"{setting} names {name!r}, wanted some of {', '.join(grammar.names)}")
+        if (
+            isinstance(self.guidance, int | float)
+            and self.guidance != 1
+            and all(map(grammar.causal.get, grammar.names))
+        ):
+            options = " or ".join(f"guidance of {name}" for name in grammar.names)
+            raise ValueError(f"guidance is {self.guidance}, wanted {options}: no modality is bidirectional")
+        for name, length in self.lengths.items():
+            if grammar.stop(name) is not None:
+                raise ValueError(f"lengths has {name}: {length}, wanted none, as a stop id ends it: see max_length")
+            if length < 1:
+                raise ValueError(f"lengths has {name}: {length}, wanted at least 1")
+            grammar.check_length(name, length)
+        for name in self.modalities or grammar.names:
+            fixed = grammar.tokens[name].length or grammar.stop(name) is not None or grammar.sizes[name]
+            if not fixed and name not in self.lengths:
+                raise ValueError(
+                    f"lengths has no {name}, wanted its number of tokens: no shape, stop id or begin token gives it"
+                )

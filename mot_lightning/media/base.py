@@ -1,0 +1,39 @@
+"""A media type: how its files are read and written, how several are shown together, and what is valid.
+
+Knows text, images or audio as people see and hear them; tokens are left to codecs.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+
+class MediaType(ABC):
+    """Files, checks and previews of one kind of media."""
+
+    suffixes: ClassVar[tuple[str, ...]]  # file suffixes that it reads; it writes the first
+
+    @abstractmethod
+    def check(self, media: Any) -> None:
+        """Raises ValueError unless this is a valid medium of the type."""
+
+    @abstractmethod
+    def read(self, path: Path) -> Any:
+        """A medium from a file; prints one line that says what was converted.
+
+        Raises:
+            ValueError: the file does not hold one.
+        """
+
+    @abstractmethod
+    def write(self, media: Any, stem: Path) -> Path:
+        """Write a medium to `stem` plus the suffix; returns the path."""
+
+    def write_many(self, media: Sequence[Any], captions: Sequence[str], stem: Path) -> list[Path]:
+        """Write several media with their captions, to be looked at together; returns the paths."""
+        return [self.write(medium, stem.with_name(f"{stem.name}_{i:02}")) for i, medium in enumerate(media)]
+
+    @abstractmethod
+    def log(self, writer: Any, tag: str, media: Sequence[Any], captions: Sequence[str], step: int) -> None:
+        """Log several media to a TensorBoard `SummaryWriter`."""

@@ -1,0 +1,36 @@
+"""Texts and their files."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from mot_lightning.media.base import MediaType
+
+
+class Text(MediaType):
+    """UTF-8 texts, `str`."""
+
+    suffixes: ClassVar[tuple[str, ...]] = (".txt",)
+
+    def check(self, media: Any) -> None:
+        if not isinstance(media, str):
+            raise ValueError(f"text is of type {type(media).__name__}, wanted str")
+
+    def read(self, path: Path) -> str:
+        try:
+            return path.read_text(encoding="utf-8").removesuffix("\n")
+        except UnicodeDecodeError:
+            raise ValueError(f"{path} is not UTF-8 text") from None
+
+    def write(self, media: str, stem: Path) -> Path:
+        path = stem.with_name(f"{stem.name}{self.suffixes[0]}")
+        path.write_text(media + "\n", encoding="utf-8")
+        return path
+
+    def write_many(self, media: Sequence[str], captions: Sequence[str], stem: Path) -> list[Path]:
+        """Write one file with a line `caption -> text` for each text."""
+        lines = [f"{caption} -> {text}" for caption, text in zip(captions, media, strict=True)]
+        return [self.write("\n".join(lines), stem)]
+
+    def log(self, writer: Any, tag: str, media: Sequence[str], captions: Sequence[str], step: int) -> None:
+        writer.add_text(tag, "\n\n".join(f"{c} -> {text}" for c, text in zip(captions, media, strict=True)), step)

@@ -1,0 +1,71 @@
+"""A modality is a codec, an objective and a weight; a model is assembled from several.
+
+Knows which objectives fit which codecs; nothing of training or data.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mot_lightning.backbone import BackboneSettings
+from mot_lightning.codecs import Codec
+from mot_lightning.model import MixtureOfTransformers
+from mot_lightning.objectives import Objective
+from mot_lightning.objectives.compatibility import incompatible
+from mot_lightning.sequence import Tokens
+
+
+@dataclass
+class Modality:
+    """One modality of an experiment.
+
+    Attributes:
+        codec: raw media <-> tokens.
+        objective: how its tokens are learned and sampled.
+        weight: of its loss in the total.
+    """
+
+    codec: Codec
+    objective: Objective
+    weight: float = 1.0
+
+
+def tokens_of(codec: Codec) -> Tokens:
+    """The description of a codec's tokens that models and objectives take."""
+    return Tokens(
+        vocab_size=codec.vocab_size,
+        latent_dim=codec.latent_dim,
+        length=codec.length,
+        grid=codec.grid,
+        patch_size=codec.patch_size,
+        max_length=codec.max_length,
+        codebook=None if codec.codebook is None else (len(codec.codebook), codec.codebook.shape[1]),
+    )
+
+
+def assemble(
+    modalities: Mapping[str, Modality],
+    control: str,
+    backbone: BackboneSettings = BackboneSettings(),  # noqa: B008 (frozen)
+) -> MixtureOfTransformers:
+    """The model of some modalities, initialised from PyTorch's global generator.
+
+    Args:
+        modalities: codec, objective and loss weight of each.
+        control: the discrete modality whose vocabulary has the control tokens.
+        backbone: size, shape and towers.
+
+    Raises:
+        ValueError: no modality is given, a weight is out of range, or an objective does not fit its codec's tokens.
+    """
+    if not modalities:
+        raise ValueError("model.modalities is empty, wanted at least one modality")
+    modalities = {name: modalities[name] for name in sorted(modalities)}
+    tokens = {name: tokens_of(modality.codec) for name, modality in modalities.items()}
+    for name, modality in modalities.items():
+        if not 0 <= modality.weight < math.inf:
+            raise ValueError(f"model.modalities.{name}.weight is {modality.weight}, wanted a number of 0 or more")
+        if not modality.objective.supports(tokens[name]):
+            raise ValueError(incompatible(name, modality.objective, tokens[name]))
+    objectives = {name: modality.objective for name, modality in modalities.items()}
+    return MixtureOfTransformers(objectives, tokens, control, backbone)

@@ -1,0 +1,18 @@
+"""The error message for an objective that does not fit a modality's tokens."""
+
+from mot_lightning import objectives
+from mot_lightning.objectives.base import Objective
+from mot_lightning.sequence import Tokens
+
+
+def incompatible(name: str, objective: Objective, tokens: Tokens) -> str:
+    """One line: the modality, the tokens of its codec, and what would fit."""
+    classes = [getattr(objectives, class_name) for class_name in objectives.__all__]
+    fitting = [kind.__name__ for kind in classes if kind is not Objective and kind.supports(tokens)]
+    seen, expected = ("ids" if discrete else "latents" for discrete in (tokens.discrete, objective.discrete))
+    if seen == expected:  # their number does not fit
+        seen, expected = f"{seen} of any number", f"{expected} of a fixed number"
+    return (
+        f"{type(objective).__name__} does not fit modality {name!r}: its codec makes {seen}, wanted "
+        f"{' or '.join([*fitting, f'a codec that makes {expected}'])}"
+    )

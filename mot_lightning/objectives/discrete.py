@@ -1,0 +1,91 @@
+"""The base of objectives over ids: an embedding, a head and its cross-entropy.
+
+Knows ids and hidden states; each objective chooses its targets.
+"""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from mot_lightning.errors import require
+from mot_lightning.objectives.base import Objective
+from mot_lightning.objectives.codebook_embedding import CodebookEmbedding
+from mot_lightning.sequence import Tokens
+
+
+class DiscreteObjective(Objective):
+    """Ids in, a distribution over ids out.
+
+    Label smoothing and z-loss apply in training only; validation and test use plain cross-entropy, in nats.
+
+    Args:
+        tie: whether one table both embeds and predicts the ids (arXiv 1608.05859); embeddings are then its rows times
+            sqrt(dim), as in the first transformer (arXiv 1706.03762, section 3.4).
+        label_smoothing: probability of the target that is spread over all ids (arXiv 1512.00567, section 7).
+        z_loss: weight of log(Z)^2, the squared logarithm of the softmax's normaliser (PaLM, arXiv 2204.02311,
+            section 5: 1e-4).
+        max_logits: maximum number of logits at once. Beyond it rows pass the head in chunks, which are recomputed in
+            the backward pass.
+        lookup: how ids are embedded: "table" by a row of a table, "codebook" by a linear map of their codebook vectors,
+            as in VAR (arXiv 2404.02905). Ids with similar codebook vectors then have similar embeddings, which helps if
+            there are too few media to learn each id by itself. Stop and control ids have a table.
+    """
+
+    discrete = True
+
+    def __init__(
+        self,
+        tie: bool = False,
+        label_smoothing: float = 0.0,
+        z_loss: float = 0.0,
+        max_logits: int = 2**25,
+        lookup: Literal["table", "codebook"] = "table",
+    ) -> None:
+        super().__init__()
+        require("label_smoothing", label_smoothing, "from 0 to below 1", 0 <= label_smoothing < 1)
+        require("z_loss", z_loss, "0 or more", z_loss >= 0)
+        require("max_logits", max_logits, "at least 1", max_logits >= 1)
+        require("lookup", lookup, "'table' or 'codebook'", lookup in ("table", "codebook"))
+        if tie and lookup == "codebook":
+            raise ValueError("lookup is 'codebook' and tie is true, wanted one of them: a tied table embeds by itself")
+        self.tie, self.label_smoothing, self.z_loss, self.max_logits = tie, label_smoothing, z_loss, max_logits
+        self.lookup = lookup
+
+    def build(self, dim: int, tokens: Tokens) -> None:
+        assert tokens.vocab_size is not None
+        self.tokens = tokens
+        self.scale = dim**0.5 if self.tie else 1.0
+        table = self.lookup == "table"
+        self.embedding = nn.Embedding(tokens.vocab_size, dim) if table else CodebookEmbedding(dim, tokens)
+        self.head = nn.Linear(dim, tokens.vocab_size, bias=False)
+        if self.tie:
+            self.embedding.weight = self.head.weight
+
+    def set_codebook(self, codebook: Float[Tensor, "v c"] | None) -> None:
+        if isinstance(self.embedding, CodebookEmbedding):
+            assert codebook is not None
+            self.embedding.set_codebook(codebook)
+
+    def _embed(self, ids: Tensor) -> Tensor:
+        return self.embedding(ids) * self.scale if self.tie else self.embedding(ids)  # (..., d)
+
+    def cross_entropy(self, hidden: Float[Tensor, "t d"], target: Int[Tensor, " t"]) -> Float[Tensor, " t"]:
+        """Loss of each target, from the hidden states that predict them, with at most `max_logits` logits at a time."""
+        rows = max(1, self.max_logits // self.head.out_features)
+        if len(hidden) <= rows:
+            return self._score(hidden, target)
+        chunks = zip(hidden.split(rows), target.split(rows), strict=True)
+        return torch.cat(
+            [checkpoint(self._score, *chunk, use_reentrant=False, preserve_rng_state=False) for chunk in chunks]
+        )
+
+    def _score(self, hidden: Tensor, target: Tensor) -> Tensor:
+        logits = self.head(hidden).float()  # (t, v)
+        if not self.training:
+            return F.cross_entropy(logits, target, reduction="none")
+        loss = F.cross_entropy(logits, target, reduction="none", label_smoothing=self.label_smoothing)
+        return loss + self.z_loss * logits.logsumexp(-1).square() if self.z_loss else loss  # (t,)

@@ -1,0 +1,143 @@
+"""MoTPipeline: a trained model and its codecs, which continue prompts of media by media.
+
+Knows how to load a checkpoint and generate; it needs no trainer, no datamodule and no run folder.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mot_lightning.codecs import Codec
+from mot_lightning.config.instantiate import instantiate
+from mot_lightning.generation import GenerationLimits, GenerationSettings, generate
+from mot_lightning.generation.generate import Progress
+from mot_lightning.generation.prompts import Document, Prompt, decode, encode, read_prompt
+from mot_lightning.generation.settings import DEFAULT_GUIDANCE
+from mot_lightning.modality import assemble
+from mot_lightning.model import MixtureOfTransformers
+from mot_lightning.runs.checkpoint import read_checkpoint
+from mot_lightning.runs.compatibility import check_codecs
+from mot_lightning.sequence import Segment
+
+
+class MoTPipeline:
+    """Continues documents of text, images and audio.
+
+    Args:
+        codecs: of each modality.
+        model: with averaged weights.
+        limits: what the model was trained on; None allows everything.
+    """
+
+    def __init__(
+        self, codecs: Mapping[str, Codec], model: MixtureOfTransformers, limits: GenerationLimits | None = None
+    ) -> None:
+        self.codecs, self.model, self.limits = codecs, model, limits
+
+    @classmethod
+    def from_pretrained(
+        cls, path: str | Path, allow: Sequence[str] = (), name_or_path: Mapping[str, str | Path] | None = None
+    ) -> "MoTPipeline":
+        """The pipeline of a checkpoint.
+
+        Args:
+            path: a checkpoint of `fit`.
+            allow: packages whose classes its config may name, besides those of this framework.
+            name_or_path: by modality, the new folder of a pretrained codec that was moved.
+
+        Raises:
+            ConfigError: the file is missing, damaged, of another format, or not a checkpoint.
+            ValueError: a codec is not the one of the checkpoint.
+        """
+        return cls.from_checkpoint(read_checkpoint(Path(path), "checkpoint"), allow, name_or_path)
+
+    @classmethod
+    def from_checkpoint(
+        cls,
+        checkpoint: Mapping[str, Any],
+        allow: Sequence[str] = (),
+        name_or_path: Mapping[str, str | Path] | None = None,
+    ) -> "MoTPipeline":
+        """The pipeline of a checkpoint in memory."""
+        settings = checkpoint["config"]["model"]
+        settings = {name: settings[name] for name in ("modalities", "control", "backbone") if name in settings}
+        for name, folder in (name_or_path or {}).items():
+            settings["modalities"][name]["codec"]["init_args"]["name_or_path"] = str(folder)
+        arguments = instantiate(assemble, settings, allow)
+        with torch.random.fork_rng(devices=[]):  # the initial weights are replaced below
+            model = assemble(**arguments)
+        codecs = {name: modality.codec for name, modality in arguments["modalities"].items()}
+        check_codecs(codecs, checkpoint)
+        weights = checkpoint["state_dict"]
+        for name, codec in codecs.items():
+            codec.load_state_dict(_strip_prefix(weights, f"codecs.{name}."))
+        model.load_state_dict(_strip_prefix(weights, "ema_model."))
+        limits = checkpoint.get("limits")
+        return cls(codecs, model.eval(), GenerationLimits.from_state_dict(limits) if limits else None)
+
+    def to(self, device: torch.device | str) -> "MoTPipeline":
+        """Move the model to a device; codecs stay on the host."""
+        self.model.to(device)
+        return self
+
+    def supports_guidance(self, name: str) -> bool:
+        """Whether a modality was also trained unconditionally, as classifier-free guidance needs it."""
+        return self.limits is None or name in self.limits.unconditional
+
+    def __call__(self, prompts: Sequence[Prompt], **settings: Any) -> list[Document]:
+        """Continue prompts.
+
+        Args:
+            prompts: each a text, a `Path`, a pair of (modality, media), or a list of these.
+            settings: of `GenerationSettings`.
+
+        Returns:
+            The new segments of each prompt, as (modality, media).
+
+        Raises:
+            ValueError: a setting or a prompt does not fit the model or its limits.
+        """
+        if isinstance(prompts, str):
+            raise ValueError(f"prompts is the text {prompts!r}, wanted a list of prompts")
+        control = self.model.grammar.control
+        documents = [encode(self.codecs, read_prompt(self.codecs, control, prompt)) for prompt in prompts]
+        resolved = self.with_guidance(GenerationSettings(**settings))
+        self.check(documents, resolved)
+        return [decode(self.codecs, segments) for segments in self.continue_segments(documents, resolved)]
+
+    def with_guidance(
+        self, settings: GenerationSettings, by_modality: Mapping[str, float] | None = None
+    ) -> GenerationSettings:
+        """The settings with a guidance scale for each modality: given or default, overridden by `by_modality`."""
+        grammar = self.model.grammar
+        settings.check(grammar)
+        if settings.guidance is None:
+            bidirectional = [name for name in grammar.names if not grammar.causal[name]]
+            guided = [name for name in bidirectional if self.supports_guidance(name)]
+            settings = replace(settings, guidance=dict.fromkeys(guided, DEFAULT_GUIDANCE))
+        scales = {name: settings.scale(name, grammar.causal[name]) for name in grammar.names}
+        return replace(settings, guidance={**scales, **(by_modality or {})})
+
+    def check(self, documents: Sequence[Sequence[Segment]], settings: GenerationSettings) -> None:
+        """Raises ValueError if settings or encoded prompts do not fit the model or its limits."""
+        settings.check(self.model.grammar)
+        if self.limits is not None:
+            self.limits.check(self.model.grammar, documents, settings)
+
+    def continue_segments(
+        self,
+        documents: Sequence[Sequence[Segment]],
+        settings: GenerationSettings,
+        samples: Sequence[int] | None = None,
+        progress: Progress | None = None,
+    ) -> list[list[Segment]]:
+        """Continue encoded prompts by encoded segments, as `generation.generate` does."""
+        return generate(self.model, documents, settings, samples, progress)
+
+
+def _strip_prefix(weights: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """The entries of a state dict that begin with a prefix, without it."""
+    return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}

@@ -1,0 +1,35 @@
+"""Whether a checkpoint fits a module: equal weights by name and shape, equal codecs by fingerprint."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mot_lightning.codecs.base import Codec
+from mot_lightning.errors import ConfigError
+
+
+def check_codecs(codecs: Mapping[str, Codec], checkpoint: Mapping[str, Any]) -> None:
+    """Raises ValueError if a checkpoint was trained with other codecs."""
+    for name, codec in codecs.items():
+        prefix = f"codecs.{name}."
+        learned = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
+        actual = codec.fingerprint(learned)
+        saved = checkpoint.get("codecs", {}).get(name, actual)  # the checkpoint of a `CodecModule` has none
+        for part, value in actual.items():
+            if saved[part] != value:
+                raise ValueError(f"codec of {name!r}: its {part} is {value}, wanted the checkpoint's {saved[part]}")
+
+
+def check_weights(module: Any, checkpoint: Mapping[str, Any], path: Path) -> None:
+    """Raises ConfigError if a checkpoint is of another model, or was trained with other codecs."""
+    saved, expected = checkpoint["state_dict"], module.state_dict()
+    tensors = [key for key in expected if not key.endswith("_extra_state")]  # extra state may be of any shape
+    differ = sorted({*saved} ^ {*expected}) or [key for key in tensors if saved[key].shape != expected[key].shape]
+    if differ:
+        raise ConfigError(
+            f"--ckpt_path {path} is of another model: they differ in {differ[0]} and {len(differ) - 1} more"
+        )
+    try:
+        check_codecs(module.codecs, checkpoint)
+    except ValueError as error:
+        raise ConfigError(f"--ckpt_path {path}: {error}") from error

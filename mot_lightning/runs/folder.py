@@ -1,0 +1,56 @@
+"""The run folder: runs/<experiment>/<n>/, chosen once and never overwritten."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mot_lightning.errors import ConfigError
+
+CHOSEN = "MOT_LIGHTNING_RUN"  # the folder that rank 0 chose, for the ranks that it launches
+
+
+def choose(root: Any, experiment: Any) -> Path:
+    """The next free root/<experiment>/<n>; nothing is created.
+
+    Raises:
+        ConfigError: root or experiment is not a name.
+    """
+    if CHOSEN in os.environ and os.environ.get("LOCAL_RANK", "0") != "0":
+        return Path(os.environ[CHOSEN])
+    if not isinstance(root, str) or not root:
+        raise ConfigError(f"runs is {root!r}, wanted the name of a folder")
+    if not isinstance(experiment, str) or Path(experiment).name != experiment or experiment in ("", "."):
+        raise ConfigError(f"experiment is {experiment!r}, wanted a plain folder name")
+    folder = Path(root) / experiment
+    numbers = [int(p.name) for p in folder.iterdir() if p.name.isdigit()] if folder.is_dir() else []
+    return folder / str(max(numbers, default=-1) + 1)
+
+
+@contextmanager
+def announced(folder: Path) -> Iterator[None]:
+    """Within it, processes launched as further ranks choose this folder."""
+    os.environ[CHOSEN] = str(folder)
+    try:
+        yield
+    finally:
+        os.environ.pop(CHOSEN, None)
+
+
+def create(folder: Path, config: dict[str, Any]) -> bool:
+    """Create the folder and write the config into it; False if the folder already exists.
+
+    Raises:
+        ConfigError: it cannot be created.
+    """
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise ConfigError(f"run folder {folder} cannot be made: {error.strerror}") from None
+    (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+    return True

@@ -1,0 +1,147 @@
+"""Packing of documents into rows: slots, visibility and targets of all tokens. The grammar assigns ids."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mot_lightning.sequence.grammar import Grammar
+from mot_lightning.sequence.records import InterleavedBatch, Layout, ModalityBatch, Segment, Tokens
+
+
+def assign_rows(lengths: Sequence[int], row_length: int) -> list[tuple[int, int]]:
+    """First-fit packing of documents, none of them split: (row, offset) of each.
+
+    Raises:
+        ValueError: a document is longer than a row.
+    """
+    free: list[int] = []
+    assigned = []
+    for length in lengths:
+        if length > row_length:
+            raise ValueError(f"a document of {length} tokens does not fit a row of {row_length}: raise row_length")
+        row = next((r for r, room in enumerate(free) if room >= length), len(free))
+        if row == len(free):
+            free.append(row_length)
+        assigned.append((row, row_length - free[row]))
+        free[row] -= length
+    return assigned
+
+
+class _Collector:
+    """Collects the tokens and targets of one modality; plain lists, since they grow by a few items at a time."""
+
+    def __init__(self) -> None:
+        self.tokens: list[Tensor] = []
+        self.slots: list[int] = []
+        self.segment: list[int] = []
+        self.loss: list[bool] = []
+        self.noise_cap: list[float] = []
+        self.target: list[Tensor] = []
+        self.read_at: list[int] = []  # slots
+        self.weight: list[float] = []
+        self.segment_weight: list[float] = []
+        self.content: list[bool] = []
+
+    def add_target(self, target: Tensor, read_at: Sequence[int], weight: float, content: bool) -> None:
+        self.target.append(target)
+        self.read_at += read_at
+        self.weight += [weight] * len(read_at)
+        self.segment_weight += [1 / max(1, len(read_at)) if content else 1.0] * len(read_at)
+        self.content += [content] * len(read_at)
+
+
+def pack(documents: Sequence[Sequence[Segment]], grammar: Grammar, row_length: int) -> InterleavedBatch:
+    """Packs documents into one batch with rows of at most `row_length` slots; no document is split.
+
+    Raises:
+        ValueError: a document does not fit a row, or a segment does not fit its modality.
+    """
+    if not documents:
+        raise ValueError("there are 0 documents to pack, wanted at least 1")
+    lengths = [grammar.length(document) for document in documents]
+    assigned = assign_rows(lengths, row_length)
+    b = 1 + max(row for row, _ in assigned)
+    s = max(offset + length for (_, offset), length in zip(assigned, lengths, strict=True))
+    document_number, position, last_visible = (np.full((b, s), -1) for _ in range(3))
+    stops = {name: torch.tensor([grammar.stop(name)]) for name in grammar.groups if grammar.stop(name) is not None}
+    collectors = {name: _Collector() for name in grammar.groups}
+    control = collectors[grammar.control]
+    documents_in_row = np.zeros(b, int)
+    used = np.bincount([row for row, _ in assigned], lengths).astype(int)
+    padding = (np.arange(b) * s - np.cumsum(used) + used).tolist()  # empty slots before each row
+    blocks: list[tuple[int, int, int, bool]] = []
+
+    for document, (row, offset), length in zip(documents, assigned, lengths, strict=True):
+        columns = slice(offset, offset + length)
+        document_number[row, columns] = documents_in_row[row]
+        documents_in_row[row] += 1
+        position[row, columns] = last_visible[row, columns] = np.arange(length)
+        slot = row * s + offset
+        start = run = slot - padding[row]  # of the document and of its causal run, without padding
+        end = start + length
+        control_ids, control_slots = [grammar.end_of_document], [slot]
+        for segment in document:
+            grammar.check(segment)
+            name, n = segment.modality, len(segment.tokens)
+            control_ids += [grammar.begin_of(name, n), grammar.end[name]]
+            control_slots += [slot + 1, slot + 2 + n]
+            content_slots = range(slot + 2, slot + 2 + n)
+            collector, weight = collectors[name], float(segment.loss)
+            collector.tokens.append(segment.tokens)
+            collector.slots += content_slots
+            collector.segment += [len(collector.loss)] * n
+            collector.loss.append(segment.loss)
+            collector.noise_cap.append(segment.noise_cap)
+            if grammar.causal[name]:  # each token is predicted at the previous one; the last predicts stop
+                target = torch.cat([segment.tokens, stops[name]]) if name in stops else segment.tokens
+                collector.add_target(target, range(slot + 1, slot + 1 + len(target)), weight, True)
+            else:
+                collector.add_target(segment.tokens, content_slots, weight, True)
+                first = slot + 2 - row * s
+                last_visible[row, first : first + n] = first + n - 1 - offset
+                segment_start = slot + 2 - padding[row]
+                blocks += [(run, segment_start, start, True), (segment_start, segment_start + n, start, False)]
+                run = segment_start + n
+            slot += n + 2
+        blocks.append((run, end, start, True))
+        control.tokens.append(torch.tensor(control_ids))
+        control.slots += control_slots
+        control.segment += [-1] * len(control_ids)
+        # the start of a document and each end token predict the next control token
+        upcoming = torch.tensor([*control_ids[1::2], grammar.end_of_document])
+        control.add_target(upcoming, control_slots[::2], 1.0, False)
+
+    counts = tuple(len(collector.slots) for collector in collectors.values())
+    slots = np.array([slot for collector in collectors.values() for slot in collector.slots])
+    row_of = np.empty(b * s, int)
+    row_of[slots] = np.arange(len(slots))
+    packed_index = slots - np.array(padding)[slots // s]
+    runs = np.array(sorted(block for block in blocks if block[0] < block[1]))
+    layout = Layout(
+        slot=torch.from_numpy(slots),
+        counts=counts,
+        document=torch.from_numpy(document_number),
+        position=torch.from_numpy(position),
+        last_visible=torch.from_numpy(last_visible),
+        packed_index=torch.from_numpy(packed_index),
+        blocks=runs,
+    )
+    by_modality = {name: _batch(collector, grammar.tokens[name], row_of) for name, collector in collectors.items()}
+    return InterleavedBatch(layout, by_modality)
+
+
+def _batch(collector: _Collector, kind: Tokens, row_of: np.ndarray) -> ModalityBatch:
+    empty = torch.empty(0, dtype=torch.long) if kind.discrete else torch.empty(0, kind.latent_dim or 0)
+    return ModalityBatch(
+        tokens=torch.cat([empty, *collector.tokens]),
+        segment=torch.tensor(collector.segment, dtype=torch.long),
+        loss=torch.tensor(collector.loss, dtype=torch.bool),
+        noise_cap=torch.tensor(collector.noise_cap, dtype=torch.float32),
+        target=torch.cat([empty, *collector.target]),
+        read_at=torch.from_numpy(row_of[np.array(collector.read_at, dtype=int)]),
+        weight=torch.tensor(collector.weight, dtype=torch.float32),
+        segment_weight=torch.tensor(collector.segment_weight, dtype=torch.float32),
+        content=torch.tensor(collector.content, dtype=torch.bool),
+    )

@@ -1,0 +1,87 @@
+"""Interleaved sequences: segments, how they write a document, and the records of a batch of documents.
+
+Knows shapes; leaves control tokens to `grammar.py`, packing to `packing.py`, embedding and scoring to objectives, and
+media to codecs.
+
+Shape letters, here and everywhere: b rows of a batch, s slots of a row, N tokens of a batch (no padding),
+n tokens of one modality, t its targets, k its segments, d dim, h heads, e = d / h.
+
+A document reads, as tokens::
+
+    <end of document> <begin a> a_1 .. a_n <end a> <begin b> b_1 .. b_m <end b> ...
+
+The tokens in angle brackets are *control tokens*: ids of the one discrete modality named `control`, which embeds,
+routes and predicts them. What follows a segment (or starts a document) is predicted at the control token before it.
+A causal segment is predicted token by token, its first token at its begin token; if it is discrete, a stop id of its
+own vocabulary ends it. Every other segment ends by its length, which its shape fixes or its begin token tells: there is
+a begin token for each length. Control tokens fix the rest, so they carry no loss there.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+Ids = Int[Tensor, " n"]
+Latents = Float[Tensor, "n latent_dim"]
+
+
+class Segment(NamedTuple):
+    """One modality's tokens inside a document; a document is a `list[Segment]`."""
+
+    modality: str
+    tokens: Ids | Latents
+    loss: bool = True  # False for clean context
+    noise_cap: float = 1.0  # maximum noise level, from 0 to 1
+
+
+class Layout(NamedTuple):
+    """Positions of all tokens; the same for every layer, computed once per batch on the host."""
+
+    slot: Int[Tensor, " N"]  # slot b * s + s' of each token, grouped by tower and modality
+    counts: tuple[int, ...]  # tokens of each modality, in the order of the groups: host ints, no device sync
+    document: Int[Tensor, "b s"]  # number within the row, -1 on padding
+    position: Int[Tensor, "b s"]  # position within the document, -1 on padding
+    last_visible: Int[Tensor, "b s"]  # last position of the document that the token attends to, -1 on padding
+    packed_index: Int[Tensor, " N"]  # index of each grouped token in the sequence: row after row, without the padding
+    # runs of the sequence: start, end, start of its document, whether it is causal inside. A run attends to all
+    # earlier tokens of its document. As a NumPy array it stays on the host when the batch moves to a device
+    blocks: Int[np.ndarray, "runs 4"]
+
+
+class ModalityBatch(NamedTuple):
+    """Tokens and targets of one modality in a batch, in the order of its tokens in the layout."""
+
+    tokens: Ids | Latents
+    segment: Int[Tensor, " n"]  # index among the modality's k segments; -1 for control tokens
+    loss: Bool[Tensor, " k"]  # False for segments of clean context
+    noise_cap: Float[Tensor, " k"]
+    target: Int[Tensor, " t"] | Float[Tensor, "t latent_dim"]  # clean tokens to predict
+    read_at: Int[Tensor, " t"]  # index among the N grouped hidden states of the one that predicts each
+    weight: Float[Tensor, " t"]  # 1, or 0 if the segment has no loss
+    segment_weight: Float[Tensor, " t"]  # 1 / number of targets in its segment; 1 for control tokens
+    content: Bool[Tensor, " t"]  # False for control tokens
+
+
+class InterleavedBatch(NamedTuple):
+    layout: Layout
+    by_modality: dict[str, ModalityBatch]
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The tokens of a modality: ids below `vocab_size`, or vectors of size `latent_dim`."""
+
+    vocab_size: int | None = None
+    latent_dim: int | None = None
+    length: int | None = None  # of every segment, if fixed
+    grid: tuple[int, int] | None = None  # rows and columns of a segment, if its tokens lie on a grid
+    patch_size: int = 1  # side of the square of positions in a token of a grid, channel by channel
+    max_length: int | None = None  # of a segment, if its begin token encodes the length
+    codebook: tuple[int, int] | None = None  # shape of the codec's codebook, if it has one
+
+    @property
+    def discrete(self) -> bool:
+        return self.vocab_size is not None

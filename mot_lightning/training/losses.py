@@ -1,0 +1,81 @@
+"""From unreduced losses to the loss of a step: sums by modality, then weight * sum / targets."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from mot_lightning.model import Losses
+from mot_lightning.sequence import InterleavedBatch
+
+Reduction = Literal["token", "segment", "batch"]
+
+
+class Sums(NamedTuple):
+    """Sums of the losses of m modalities, which may be added over batches and ranks."""
+
+    loss: Tensor  # (m,)
+    targets: Tensor  # (m,) targets with a loss, or their segments: the divisor of the loss
+    content_loss: Tensor  # (m,) without control tokens
+    content_targets: Tensor  # (m,)
+    content_bytes: Tensor  # (m,) bytes of the content's targets
+
+    @classmethod
+    def unstack(cls, sums: Tensor) -> "Sums":
+        """The sums in one tensor (m, 5), the inverse of `stack`."""
+        return cls(*sums.unbind(1))
+
+    def stack(self) -> Tensor:
+        """One tensor (m, 5), to be reduced over ranks in one call."""
+        return torch.stack([*self], dim=1)
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """How the losses of modalities become one.
+
+    Attributes:
+        weights: of the mean loss of each modality.
+        reduction: what the mean is taken over: the modality's targets ("token"), its segments ("segment"), or the
+            targets of all modalities ("batch").
+    """
+
+    weights: Mapping[str, float]
+    reduction: Reduction = "token"
+
+    def sums(
+        self, losses: Mapping[str, Losses], batch: InterleavedBatch, target_bytes: Mapping[str, Tensor] | None = None
+    ) -> Sums:
+        """Sums of a batch.
+
+        Args:
+            target_bytes: bytes of each target, (t,), by modality; only of modalities whose media are bytes.
+        """
+        rows = []
+        for name in self.weights:
+            part = batch.by_modality[name]
+            loss, weight, content = losses[name]
+            content_weight = weight * content
+            size = (target_bytes or {}).get(name)
+            size = part.target.new_zeros(()) if size is None else size
+            if self.reduction == "segment":
+                weight = weight * part.segment_weight
+            rows.append(
+                (
+                    (loss * weight).sum(),
+                    weight.sum(),
+                    (loss * content_weight).sum(),
+                    content_weight.sum(),
+                    (size * content_weight).sum(),
+                )
+            )
+        return Sums(*(torch.stack(column) for column in zip(*rows, strict=True)))
+
+    def total(self, loss: Tensor, targets: Tensor) -> Tensor:
+        """The sum over modalities of weight * loss / targets, (m,) each; an absent modality adds zero."""
+        targets = targets.sum() if self.reduction == "batch" else targets
+        means = loss / targets.clamp(min=1)
+        weighted = (w * mean for w, mean in zip(self.weights.values(), means.unbind(), strict=True))
+        return sum(weighted, means.new_zeros(()))

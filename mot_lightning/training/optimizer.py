@@ -1,0 +1,68 @@
+"""AdamW, its learning rate schedule, and weight averaging. Knows parameters; nothing of losses."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+
+@dataclass(frozen=True)
+class OptimizerSettings:
+    """AdamW with linear warm-up, then a cosine to `min_lr_ratio` of the peak at the last step.
+
+    Attributes:
+        learning_rate: at the peak.
+        betas: of AdamW.
+        weight_decay: of matrices; vectors, norms included, do not decay.
+        warmup_steps: steps of linear warm-up.
+        min_lr_ratio: learning rate at the last step, as a fraction of the peak.
+        ema_decay: of the averaged weights, which are validated, tested and sampled; warms up as (1 + n) / (10 + n).
+    """
+
+    learning_rate: float = 3e-3
+    betas: tuple[float, float] = (0.9, 0.98)
+    weight_decay: float = 0.05
+    warmup_steps: int = 50
+    min_lr_ratio: float = 0.05
+    ema_decay: float = 0.99
+
+    def __post_init__(self) -> None:
+        for name, wanted, fits in (  # NaN fits none
+            ("learning_rate", "a number above 0", 0 < self.learning_rate < math.inf),
+            ("betas", "two numbers from 0 to below 1", all(0 <= beta < 1 for beta in self.betas)),
+            ("weight_decay", "a number of 0 or more", 0 <= self.weight_decay < math.inf),
+            ("warmup_steps", "0 or more", self.warmup_steps >= 0),
+            ("min_lr_ratio", "a number from 0 to 1", 0 <= self.min_lr_ratio <= 1),
+            ("ema_decay", "a number from 0 to below 1", 0 <= self.ema_decay < 1),
+        ):
+            if not fits:
+                raise ValueError(f"optimizer.{name} is {getattr(self, name)}, wanted {wanted}")
+
+    def lr_factor(self, step: int, steps: int) -> float:
+        """The learning rate of a step, as a fraction of the peak."""
+        if step < self.warmup_steps:
+            return (step + 1) / self.warmup_steps
+        progress = min(1.0, (step - self.warmup_steps) / max(1, steps - self.warmup_steps))
+        return self.min_lr_ratio + (1 - self.min_lr_ratio) * 0.5 * (1 + math.cos(math.pi * progress))
+
+    def build(self, model: nn.Module, steps: int, fused: bool) -> tuple[AdamW, LambdaLR]:
+        """The optimizer of a model's trained weights, and its schedule over `steps`."""
+        trained = [p for p in model.parameters() if p.requires_grad]
+        matrices, vectors = [p for p in trained if p.dim() >= 2], [p for p in trained if p.dim() < 2]
+        groups = [{"params": matrices, "weight_decay": self.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+        # with None, PyTorch updates many weights in one kernel on CUDA; False would turn that off
+        optimizer = AdamW(groups, lr=self.learning_rate, betas=self.betas, fused=fused or None)
+        for weight in trained:  # AdamW creates state at a first gradient; a sharded checkpoint needs all of it to load
+            step = torch.zeros((), device=weight.device if fused else "cpu")
+            moments = {name: torch.zeros_like(weight) for name in ("exp_avg", "exp_avg_sq")}
+            optimizer.state[weight] = {"step": step, **moments}
+        return optimizer, LambdaLR(optimizer, lambda step: self.lr_factor(step, steps))
+
+    def update_ema(self, ema_model: nn.Module, model: nn.Module, n: int) -> None:
+        """Update averaged weights from a model after n steps."""
+        decay = min(self.ema_decay, (1 + n) / (10 + n))
+        get_ema_multi_avg_fn(decay)(list(ema_model.parameters()), list(model.parameters()), n)

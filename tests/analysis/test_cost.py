@@ -1,0 +1,106 @@
+"""The ledger counts what is computed and what is passed through."""
+
+import numpy as np
+import pytest
+from conftest import TOKENS, make_document, make_model
+from properties import linear_flops
+
+from mot_lightning.analysis.cost import costs, total_parameters
+from mot_lightning.sequence import pack
+
+DIM, DEPTH, FFN = 32, 2, 64  # of the small models
+LAYER = 4 * DIM**2 + 3 * DIM * FFN  # weights of one layer's matrices
+DENSE = {"all": ["text", "image", "speech"]}
+TWO = {"words": ["text"], "perception": ["image", "speech"]}
+every_image = pytest.mark.parametrize("image", ["adaln", "additive", "diffusion"])
+every_tower = pytest.mark.parametrize("towers", [None, DENSE, TWO], ids=["separate", "dense", "two"])
+
+
+def some_batch(model, *kinds):
+    rng = np.random.default_rng(0)
+    return pack([make_document(rng, names) for names in kinds], model.grammar, 64)
+
+
+def tokens_of(model, batch):
+    return dict(zip(model.grammar.groups, batch.layout.counts, strict=True))
+
+
+def without_attention(cost):
+    """Two products, queries with keys and weights with values, of two FLOPs per number."""
+    return cost.flops - 2 * 2 * DIM * cost.context * DEPTH
+
+
+@every_image
+@every_tower
+@pytest.mark.parametrize("kinds", [["text"], ["image"], ["speech"], ["text", "image", "speech", "image"]])
+def test_the_costs_of_all_tokens_add_up_to_what_a_forward_computes(image, towers, kinds):
+    model = make_model(image, towers)
+    batch = some_batch(model, kinds, kinds)
+    counts = tokens_of(model, batch)
+    total = sum(counts[name] * without_attention(cost) for name, cost in costs(model, batch).items())
+    assert total == pytest.approx(linear_flops(model, batch))
+
+
+@every_tower
+def test_the_cost_of_text_by_hand(towers):
+    model = make_model(towers=towers)
+    batch = some_batch(model, ["text", "text"])
+    n, t = len(batch.by_modality["text"].tokens), len(batch.by_modality["text"].target)
+    by_hand = 2 * DEPTH * LAYER + 2 * DIM * model.grammar.ids("text") * t / n
+    (name,) = by_modality = costs(model, batch)
+    assert name == "text"
+    assert without_attention(by_modality["text"]) == pytest.approx(by_hand)
+
+
+def test_a_token_attends_to_what_lies_within_its_reach():
+    model = make_model()
+    batch = some_batch(model, ["image"])  # five control tokens and patches 4 to 7 of 8
+    by_modality = costs(model, batch)
+    assert by_modality["image"].context == 2 + 4
+    assert by_modality["text"].context == pytest.approx((1 + 2 + 7) / 3)
+
+
+@every_image
+@pytest.mark.parametrize("towers", [None, TWO], ids=["separate", "two"])
+def test_a_token_costs_as_much_in_a_mixture_as_in_a_dense_model(image, towers):
+    mixture, dense = make_model(image, towers), make_model(image, DENSE)
+    kinds = (["text", "image"], ["speech", "text"])
+    mixed, other = costs(mixture, some_batch(mixture, *kinds)), costs(dense, some_batch(dense, *kinds))
+    assert set(mixed) == set(other) == {"text", "image", "speech"}
+    for name in mixed:
+        assert mixed[name].flops == pytest.approx(other[name].flops)
+        assert mixed[name].parameters == other[name].parameters
+    assert total_parameters(mixture) > total_parameters(dense)
+
+
+def size(module):
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+@every_image
+@every_tower
+def test_a_token_passes_its_own_tower_and_objective(image, towers):
+    model = make_model(image, towers)
+    by_modality = costs(model, some_batch(model, ["text", "image", "speech"]))
+    norms = 2 * DIM + 2 * (DIM // 2)  # of a layer, and of its queries and keys
+    tower = DEPTH * (LAYER + norms) + DIM
+    for name, cost in by_modality.items():
+        objective = model.objectives[name]
+        adapt = DEPTH * (6 * DIM**2 + 6 * DIM) if name == "image" and image != "additive" else 0
+        table = objective.position_embedding if name == "image" else objective.embedding
+        unused = (table.num_embeddings - 1) * DIM
+        assert cost.parameters == tower + adapt + size(objective) - unused
+        assert cost.parameters < total_parameters(model)
+
+
+def test_all_of_a_model_is_its_towers_and_objectives():
+    dense = make_model("additive", DENSE)
+    others = sum(map(size, dense.objectives.values()))
+    assert total_parameters(dense) == others + DEPTH * (LAYER + 2 * DIM + DIM) + DIM
+    assert total_parameters(make_model("additive")) == others + 3 * (DEPTH * (LAYER + 2 * DIM + DIM) + DIM)
+
+
+def test_what_has_no_tokens_has_no_cost():
+    model = make_model()
+    assert set(costs(model, some_batch(model, ["text"]))) == {"text"}
+    assert TOKENS.keys() == set(model.grammar.groups)

@@ -1,0 +1,71 @@
+"""What a backbone may be set to, and how modalities become towers."""
+
+import pytest
+
+from mot_lightning.backbone import BackboneSettings
+from mot_lightning.backbone.settings import group_towers
+
+NAMES = ["text", "image", "speech"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"dim": 0}, "backbone.dim is 0, wanted at least 1"),
+        ({"depth": 0}, "backbone.depth is 0, wanted at least 1"),
+        ({"heads": -1}, "backbone.heads is -1, wanted at least 1"),
+        ({"dim": 32, "heads": 5}, "backbone.heads is 5, wanted .* dim 32"),
+        ({"dim": 6, "heads": 2}, "backbone.heads is 2, wanted .* dim 6"),  # heads of 3 have no halves to rotate
+        ({"dropout": 1.0}, "backbone.dropout is 1.0, wanted from 0 to below 1"),
+        ({"attention": "fast"}, "backbone.attention is 'fast', wanted auto, sdpa, blockwise, flex"),
+        ({"dropout": -0.1}, "backbone.dropout is -0.1, wanted from 0 to below 1"),
+    ],
+)
+def test_settings_out_of_range_are_refused_in_one_line(wrong, message):
+    with pytest.raises(ValueError, match=message) as refused:
+        BackboneSettings(**wrong)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"kv_heads": 3}, "backbone.kv_heads is 3, wanted a number that divides 4 heads evenly"),
+        ({"kv_heads": -1}, "backbone.kv_heads is -1, wanted 0 or more"),
+        ({"head_dim": 5}, "backbone.head_dim is 5, wanted a multiple of 2"),
+        ({"head_dim": 6, "rope_2d": True}, "backbone.head_dim is 6, wanted a multiple of 4"),
+        ({"rope_scaling": 0.0}, "backbone.rope_scaling is 0.0, wanted above 0"),
+        ({"rope_base": 1.0}, "backbone.rope_base is 1.0, wanted above 1"),
+        ({"norm": "post"}, "backbone.norm is 'post', wanted 'pre' or 'res_post'"),
+        ({"untie": ["attention"]}, "backbone.untie has 'attention', wanted some of ffn, qkv, o, norm, qk_norm"),
+        ({"untied_layers": [2, 9]}, "backbone.untied_layers is [2, 9], wanted [first, after the last] from 0 to depth"),
+        ({"untied_layers": [3]}, "backbone.untied_layers is [3], wanted [first, after the last] from 0 to depth 4"),
+    ],
+)
+def test_settings_of_variants_out_of_range_are_refused_in_one_line(wrong, message):
+    with pytest.raises(ValueError) as refused:  # noqa: PT011 (the message is compared below)
+        BackboneSettings(**wrong)
+    assert str(refused.value).startswith(message)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("towers", "message"),
+    [
+        ({"a": ["text", "image"]}, "backbone.towers names 'speech' 0 times, wanted it in exactly one tower"),
+        ({"a": NAMES, "b": ["text"]}, "backbone.towers names 'text' 2 times, wanted it in exactly one tower"),
+        ({"a": [*NAMES, "text"]}, "backbone.towers names 'text' 2 times, wanted it in exactly one tower"),
+        ({"a": [*NAMES, "video"]}, "backbone.towers names 'video', wanted modalities among image, speech, text"),
+    ],
+)
+def test_towers_that_do_not_part_the_modalities_are_refused_in_one_line(towers, message):
+    with pytest.raises(ValueError, match=message) as refused:
+        group_towers(towers, NAMES)
+    assert "\n" not in str(refused.value)
+
+
+def test_towers_are_the_same_however_they_are_declared():
+    assert group_towers({}, NAMES) == group_towers({}, NAMES[::-1]) == [("image",), ("speech",), ("text",)]
+    one = {"a": ["speech", "image"], "b": ["text"]}
+    other = {"words": ["text"], "rest": ["image", "speech"]}
+    assert group_towers(one, NAMES) == group_towers(other, NAMES) == [("image", "speech"), ("text",)]

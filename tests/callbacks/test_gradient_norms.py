@@ -1,0 +1,35 @@
+"""How hard each modality pulls."""
+
+import pytest
+import torch
+from conftest import TOKENS, make_model
+from runs import TINY, rows, run
+
+from mot_lightning.callbacks.gradient_norms import gradient_norms
+from mot_lightning.seeds import generator_for
+from mot_lightning.sequence import Segment, pack
+
+
+@pytest.mark.parametrize("towers", [{}, {"all": ["text", "image", "speech"]}], ids=["own", "shared"])
+def test_a_modalitys_gradient_norm_is_over_all_weights_that_its_tokens_pass(towers):
+    model = make_model(towers=towers)
+    ids = [[Segment("text", torch.arange(4)), Segment("image", torch.randn(4, TOKENS["image"].latent_dim))]]
+    sum(losses.loss.sum() for losses in model(pack(ids, model.grammar, 16), generator_for(0)).values()).backward()
+    norms = gradient_norms(model)
+    for name in ("text", "image", "speech"):
+        weights = {p for passed in model.weights_of(name) for p in passed.parameters()}
+        expected = sum(float(p.grad.square().sum()) for p in weights) ** 0.5
+        assert norms[name].item() == pytest.approx(expected, rel=1e-4)
+    if towers:
+        shared = sum(float(p.grad.square().sum()) for p in model.backbone.parameters()) ** 0.5
+        assert min(norms["text"], norms["image"], norms["speech"]) > 0.3 * shared
+    else:
+        assert norms["speech"] == 0
+
+
+def test_a_run_logs_gradient_norms_every_few_steps(tmp_path):
+    arguments = ["--gradient_norms.every_n_steps=4", "--model.reduction=segment", "--report.prompts=0"]
+    assert run(tmp_path, "fit", *TINY, *arguments) == 0
+    logged = [row for row in rows(tmp_path / "default/0") if row.get("train/image/grad_norm")]
+    assert [int(row["step"]) for row in logged] == [1, 4, 6]
+    assert all(float(row[f"train/{name}/grad_norm"]) > 0 for row in logged for name in ("text", "image", "speech"))

@@ -1,0 +1,115 @@
+"""From argv to a command: bad input is one line and exit code 2, and leaves nothing behind."""
+
+from importlib.metadata import version
+
+import pytest
+from runs import run_in_subprocess
+
+from mot_lightning.cli.main import main
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["fitt"], ["fitt", "did you mean fit?"]),
+        (["fit", "--trainer.max_step=3"], ["max_step", "did you mean"]),
+        (["fit", "--model.backbone.dimm=3"], ["dimm", "did you mean"]),
+        (["fit", "--modle.control=text"], ["modle", "did you mean"]),
+        (["fit", "--model.modalities.imag.weight=3"], ["imag", "did you mean image?"]),
+        (["fit", "--model.modalities.image.objective=FlowMatchin"], ["FlowMatchin", "did you mean FlowMatching?"]),
+        (["fit", "--model.modalities.text.objective=Diffusion"], ["Diffusion", "text", "ids", "latents"]),
+        (["fit", "--model.modalities.image.objective=NextToken"], ["NextToken", "image", "ids", "latents"]),
+        (["fit", "--model.modalities.text.objective=MaskedToken"], ["MaskedToken", "text", "number", "NextToken"]),
+        (["fit", "--model.modalities.speech.objective=Regression"], ["Regression", "speech", "ids", "NextToken"]),
+        (["fit", "--model.modalities.image.objective.prediction=epsilon"], ["prediction", "epsilon", "velocity"]),
+        (["fit", "--model.reduction=mean"], ["model.reduction is mean, wanted token, segment or batch"]),
+        (
+            ["fit", "--model.modalities.image.objective.time_conditioning=x"],
+            ["error: time_conditioning is x, wanted adaln or additive"],
+        ),
+        (["fit", "--model.modalities.image.objective.time=x"], ["there is no setting 'time'"]),
+        (
+            ["fit", "--model.modalities.image.objective.scheduler=3"],
+            ["scheduler is 3, wanted a mapping, a text or null"],
+        ),
+        (["fit", "--model.modalities.image.codec.shape=[1,2]"], ["shape is [1, 2], wanted a list of 3"]),
+        (["fit", "--model.modalities.text.codec=HFTokenizer"], ["codec has no name_or_path, wanted one"]),
+        (
+            ["fit", "--data.document_settings.unconditional_modalities=x"],
+            ["unconditional_modalities is x, wanted a list or null"],
+        ),
+        (["fit", "--data.batch_size=x"], ["batch_size is x, wanted a whole number"]),
+        (["fit", "--data.documents={}"], ["data.documents is {}, wanted a weight above 0"]),
+        (["fit", "--trainer.gradient_clip_val=x"], ["trainer.gradient_clip_val is x, wanted a ", " or null"]),
+        (["fit", "--max_steps=3"], ["no setting 'max_steps', did you mean trainer.max_steps?"]),
+        (
+            ["fit", "--model.modalities.text.codec=LogMelUnits"],
+            ["text.codec is LogMelUnits: audio is of type str, wanted a waveform"],
+        ),
+        (
+            ["fit", "--model.modalities.speech.codec=Bytes"],
+            ["speech.codec is Bytes: text is of type Tensor, wanted str"],
+        ),
+        (["fit", "--model.modalities.speech.codec.vocab_size=0"], ["vocab_size is 0, wanted at least 2 units"]),
+        (
+            ["fit", "--data.document_settings.unconditional_modalities=[video]"],
+            ["data.document_settings.unconditional_modalities names 'video', wanted some of image, speech, text"],
+        ),
+        (["fit", "--report.prompts=x"], ["report.prompts is x, wanted a whole number or null"]),
+        (["fit", "--report.temperature=-1"], ["report.temperature is -1.0, wanted a number of 0 or more, or null"]),
+        (["fit", "--model.backbone.compile=3"], ["compile is 3, wanted true or false"]),
+        (["fit", "--experiment="], ["experiment is None, wanted a plain folder name"]),
+        (["fit", "--experiment=[a]"], ["experiment is ['a'], wanted a plain folder name"]),
+        (["fit", "--trainer.val_check_interval=0"], ["trainer.val_check_interval is 0, wanted steps, at least 1"]),
+        (["fit", "--gradient_norms.every_n_steps=0"], ["gradient_norms.every_n_steps is 0, wanted at least 1"]),
+        (["fit", "--model.modalities.image.objective=os.Path"], ["os.Path", "--allow os"]),
+        (["fit", "--model.modalities.image.objective.scheduler=diffusers.Nope"], ["diffusers.Nope"]),
+        (["fit", "--model.modalities.image.objective.stepz=3"], ["stepz"]),
+        (["fit", "--model.backbone.dim=abc"], ["model.backbone.dim is abc, wanted a whole number"]),
+        (["fit", "--model.backbone.heads=3"], ["heads", "3", "128"]),
+        (["fit", "--model.control=image"], ["control", "image"]),
+        (["fit", "--data.image_root=/nowhere"], ["image_root", "/nowhere"]),
+        (["fit", "--data.speech_root=/nowhere"], ["speech_root", "/nowhere"]),
+        (["fit", "--data=Digitz"], ["Digitz", "did you mean Digits?"]),
+        (["fit", "--trainer.max_steps=0"], ["max_steps", "0"]),
+        (["fit", "--model.backbone.attention=flex"], ["attention is flex", "blockwise"]),
+        (["fit", "--model.optimizer.learning_rate=.nan"], ["learning_rate is nan", "above 0"]),
+        (["fit", "--model.optimizer.betas=[2,3]"], ["betas", "below 1"]),
+        (["fit", "--model.optimizer.warmup_steps=-1"], ["warmup_steps is -1"]),
+        (["fit", "--model.modalities.image.weight=.inf"], ["image.weight is inf"]),
+        (["fit", "--report.guidance=.nan"], ["guidance is nan"]),
+        (["fit", "--trainer.accelerator=quantum"], ["quantum"]),
+        (["fit", "--config=conf/transfusio.yaml"], ["transfusio", "did you mean conf/transfusion.yaml?"]),
+        (["fit", "--experiment=a/b"], ["a/b"]),
+        (["fit", "--seed"], ["--seed"]),
+        (["fit", "seed=3"], ["seed=3"]),
+        (["test"], ["--ckpt_path"]),
+        (["generate", "--prompt=a"], ["--ckpt_path"]),
+        (["test", "--ckpt_path=/nowhere.ckpt"], ["/nowhere.ckpt"]),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing_behind(refusal, arguments, words):
+    message = refusal(*arguments)
+    assert all(word in message for word in words), message
+
+
+def test_no_arguments_show_all_commands(capsys):
+    main([])
+    output = capsys.readouterr().out
+    assert all(f"\n  {command} " in output for command in ("fit", "validate", "test", "generate", "ledger"))
+
+
+def test_the_version_is_that_of_the_installed_package(capsys):
+    main(["--version"])
+    assert capsys.readouterr().out == f"mot_lightning {version('mot_lightning')}\n"
+
+
+def test_help_imports_no_torch(tmp_path):
+    """A page of help is there at once."""
+    program = """
+import sys
+from mot_lightning.cli.main import main
+main(["fit", "--help"])
+assert "torch" not in sys.modules
+"""
+    assert "--KEY=VALUE" in run_in_subprocess("-c", program, cwd=tmp_path)

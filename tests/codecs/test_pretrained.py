@@ -1,0 +1,53 @@
+"""Networks from outside: held apart from the model, known by what is in them."""
+
+import pytest
+import torch
+from torch import nn
+
+from mot_lightning.codecs.pretrained import FrozenNetwork, content_hash, load_pretrained
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"a": torch.ones(2), "b": {"c": 4}},
+        {"a": torch.ones(2), "b": {"d": 3}},
+        {"a": torch.ones(2, 1), "b": {"c": 3}},
+        {"a": torch.ones(2).double(), "b": {"c": 3}},
+        {"a": torch.tensor([1.0, 1.0001]), "b": {"c": 3}},
+        {"a": torch.ones(2), "b": {"c": 3}, "e": torch.empty(0)},
+    ],
+    ids=["value", "name", "shape", "type", "number", "one more"],
+)
+def test_a_hash_tells_names_shapes_types_and_values_apart(other):
+    content = {"a": torch.ones(2), "b": {"c": 3}}
+    assert content_hash(content) != content_hash(other)
+    assert content_hash(content) == content_hash(
+        {"b": {"c": 3}, "a": torch.ones(1).expand(2)}
+    )  # in any order, any strides
+
+
+def test_a_frozen_network_is_no_part_of_what_holds_it():
+    class Holder(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.frozen = FrozenNetwork(nn.Linear(2, 3).train())
+
+    holder = Holder()
+    assert not [*holder.parameters()]
+    assert not holder.state_dict()
+    assert not holder.frozen.network.training
+    assert not any(weight.requires_grad for weight in holder.frozen.network.parameters())
+    assert holder.frozen.hash == content_hash(holder.frozen.network.state_dict())
+
+
+def test_what_cannot_be_loaded_is_refused_in_one_line_whatever_a_library_raises():
+    def fail():
+        raise KeyError("two\nlines")
+
+    before = torch.get_rng_state()
+    assert load_pretrained(lambda: torch.randn(7), "VAE", "here", "a folder").shape == (7,)
+    assert torch.equal(torch.get_rng_state(), before)  # weights that are replaced move nobody's draws
+    with pytest.raises(ValueError, match=r"^VAE: name_or_path is 'here', wanted a folder: ") as refused:
+        load_pretrained(fail, "VAE", "here", "a folder")
+    assert "\n" not in str(refused.value)

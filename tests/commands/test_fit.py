@@ -1,0 +1,99 @@
+"""`fit`: a run folder that holds everything, from a config that travels whole."""
+
+import json
+
+import pytest
+import torch
+import yaml
+from runs import TINY, run
+
+from mot_lightning.generation import GenerationLimits
+from mot_lightning.objectives import FlowMatching
+from mot_lightning.pipeline import MoTPipeline
+
+
+def config_of(folder):
+    return yaml.safe_load((folder / "config.yaml").read_text())
+
+
+def test_a_run_folder_holds_everything(trained):
+    for name in ("config.yaml", "metrics.csv", "metrics.json", "checkpoints/best.ckpt", "checkpoints/last.ckpt",
+                 "tensorboard", "samples"):  # fmt: skip
+        assert (trained / name).exists()
+
+
+def test_the_runs_config_the_printed_one_and_the_checkpoints_are_one(trained, printed_config):
+    config = config_of(trained)
+    printed = printed_config(*TINY, "--report.prompts=3", "--samples.prompts=2")
+    assert {**printed, "runs": config["runs"]} == config
+    assert torch.load(trained / "checkpoints/last.ckpt", weights_only=True)["config"] == config
+    again = printed_config(f"--config={trained / 'config.yaml'}")
+    assert {**again, "runs": config["runs"]} == config
+
+
+def test_the_config_of_a_run_without_speech_trains_no_speech(tmp_path, printed_config):
+    arguments = ["--model.modalities.speech=null", "--config=conf/backbone/dense.yaml", "--experiment=default"]
+    assert run(tmp_path, "fit", *TINY, *arguments, "--trainer.max_steps=1") == 0
+    first = tmp_path / "default/0"
+    assert set(config_of(first)["model"]["modalities"]) == {"image", "text"}
+    assert run(tmp_path, "fit", f"--config={first / 'config.yaml'}") == 0
+    assert config_of(tmp_path / "default/1") == config_of(first)
+    assert not [name for name in json.loads((tmp_path / "default/1/metrics.json").read_text()) if "speech" in name]
+    fewer = printed_config(f"--config={first / 'config.yaml'}", "--model.modalities.image=null")
+    assert fewer["model"]["backbone"]["towers"] == {"all": ["text"]}
+
+
+def test_a_checkpoint_means_the_same_when_defaults_change(tmp_path, trained, monkeypatch):
+    checkpoint = trained / "checkpoints/last.ckpt"
+    config = torch.load(checkpoint, weights_only=True)["config"]
+    assert config["data"]["init_args"]["row_length"] is None  # follows from the sources, which may be other ones
+    defaults = ("additive", None, 7, 1.0, "unet", "logit_normal", "x_0")
+    assert len(defaults) == len(FlowMatching.__init__.__defaults__)
+    monkeypatch.setattr(FlowMatching.__init__, "__defaults__", defaults)
+    monkeypatch.setattr(FlowMatching, "default_scheduler", {"class_path": "diffusers.FlowMatchHeunDiscreteScheduler"})
+    objective = MoTPipeline.from_pretrained(checkpoint).model.objectives["image"]
+    assert (objective.steps, objective.shift, objective.prediction) == (25, 3.0, "velocity")
+    assert objective.scheduler["class_path"] == "diffusers.FlowMatchEulerDiscreteScheduler"
+    assert run(tmp_path, "fit", f"--ckpt_path={checkpoint}", "--report.prompts=0") == 0
+    after = torch.load(tmp_path / "default/0/checkpoints/last.ckpt", weights_only=True)["config"]
+    assert after == {**config, "runs": str(tmp_path), "report": {**config["report"], "prompts": 0}}
+
+
+def test_a_run_that_goes_on_with_other_data_may_be_asked_what_it_learned_before(tmp_path, capsys, trained):
+    arguments = [
+        "--data.row_length=256", "--data.document_settings.condition_dropout=0", "--trainer.max_steps=7",
+        "--report.prompts=0", "--samples.prompts=0",
+    ]  # fmt: skip
+    assert run(tmp_path, "fit", f"--ckpt_path={trained / 'checkpoints/last.ckpt'}", *arguments) == 0
+    assert "data.row_length: None -> 256" in capsys.readouterr().out
+    checkpoint = torch.load(tmp_path / "default/0/checkpoints/last.ckpt", weights_only=True)
+    assert GenerationLimits.from_state_dict(checkpoint["limits"]) == GenerationLimits(256, ("image",))
+    before, after = GenerationLimits(128, ("a", "c")), GenerationLimits(64, ("b", "c"))
+    assert before.union(after) == GenerationLimits(128, ("a", "b", "c"))
+
+
+def test_a_finished_run_has_nothing_left_to_train(tmp_path, capsys, trained):
+    assert run(tmp_path, "fit", f"--ckpt_path={trained / 'checkpoints/last.ckpt'}", "--report.prompts=0") == 0
+    assert "is at step 6 of 6: nothing is left to train" in capsys.readouterr().out
+
+
+def test_a_scheduler_goes_by_its_bare_name_beside_arguments_too(printed_config):
+    image = "--model.modalities.image.objective"
+    scheduler = [f"{image}.scheduler.class_path=DDIMScheduler", f"{image}.scheduler.init_args.timestep_spacing=leading"]
+    objective = printed_config(f"{image}=Diffusion", *scheduler)["model"]["modalities"]["image"]["objective"]
+    assert objective["init_args"]["scheduler"] == {
+        "class_path": "diffusers.DDIMScheduler", "init_args": {"timestep_spacing": "leading"}}  # fmt: skip
+
+
+def test_a_class_of_the_users_own_works_once_its_package_is_allowed(refusal, tmp_path):
+    mine = "--model.modalities.image.objective=my_objective.SlowFlow"
+    assert "add --allow my_objective" in refusal("fit", mine)
+    assert run(tmp_path, "fit", *TINY, mine, "--allow=my_objective", "--trainer.max_steps=2") == 0
+
+
+@pytest.mark.parametrize("form", ["--trainer.callbacks=[{spec}]", "--trainer.callbacks+={spec}"])
+def test_a_callback_of_the_users_own_needs_its_package_allowed(refusal, tmp_path, form):
+    spec = "{class_path: failing.FailAt, init_args: {hook: on_train_batch_end, step: 1}}"
+    assert "add --allow failing" in refusal("fit", *TINY, form.format(spec=spec))
+    with pytest.raises(RuntimeError, match="planned failure"):
+        run(tmp_path, "fit", *TINY, "--allow=failing", form.format(spec=spec))

@@ -1,0 +1,161 @@
+"""Codecs from the command line: those that learn, those that are trained, and those that another folder changed."""
+
+import json
+
+import diffusers
+import pytest
+import torch
+import yaml
+from runs import TINY, failing, run, weights
+
+from datamodules import Digits
+from mot_lightning.codecs import BPE, LogMelUnits, Patches
+from mot_lightning.codecs.fitting import CACHE
+from mot_lightning.modality import Modality
+from mot_lightning.module import MoTModule
+from mot_lightning.objectives import FlowMatching, NextToken
+from mot_lightning.pipeline import MoTPipeline
+from mot_lightning.seeds import generator_for
+
+CODEC = ["--config=conf/codec/vq.yaml", "--model.codec.channels=8", "--data.batch_size=4", "--samples.prompts=2"]
+SHORT = ["--trainer.max_steps=6", "--trainer.val_check_interval=3", "--trainer.enable_progress_bar=false"]
+
+
+@pytest.fixture(autouse=True)
+def _empty_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv(CACHE, str(tmp_path / "cache"))
+
+
+def test_bits_per_byte_are_of_the_captions_bytes_whatever_the_ids(tmp_path):
+    modalities = {
+        "text": Modality(BPE(300), NextToken()),
+        "image": Modality(Patches((1, 8, 8), 2), FlowMatching()),
+        "speech": Modality(LogMelUnits(), NextToken()),
+    }
+    module = MoTModule(modalities, "text")
+    data = Digits(batch_size=8)
+    module.prepare(data)
+    batch = next(iter(data.train_dataloader()))
+    ids = batch.by_modality["text"].tokens
+    texts = module.codecs["text"].decode(ids[ids < 300])
+    sums = module.sums(module.model(batch, generator_for(0)), batch)
+    written = dict(zip(module.modalities, sums.content_bytes.tolist(), strict=True))
+    targets = dict(zip(module.modalities, sums.content_targets.tolist(), strict=True))
+    assert written["text"] == len(texts.encode()) > 1.5 * targets["text"]  # bytes, and ids with their stops
+    assert written["speech"] == 0
+
+
+def test_codecs_that_learn_travel_in_the_checkpoint(tmp_path):
+    """Text by BPE, images by a VQ that is trained because it is needed, sound as latents: fit, test and go on."""
+    vq = "{class_path: VQ, init_args: {channels: 8, steps: 3, vocab_size: 32}}"
+    arguments = [
+        "--model.modalities.text.codec={class_path: BPE, init_args: {vocab_size: 300}}",
+        f"--model.modalities.image.codec={vq}", "--model.modalities.image.objective=NextToken",
+        "--model.modalities.speech.codec={class_path: MelLatents, init_args: {seconds: 1.0, latent_dim: 16}}",
+        "--model.modalities.speech.objective=FlowMatching", "--data.row_length=256",
+        "--trainer.limit_test_batches=2",  # the first has no speech with a loss
+    ]  # fmt: skip
+    assert run(tmp_path, "fit", *TINY, *arguments, "--report.prompts=1", "--samples.prompts=1") == 0
+    assert list((tmp_path / "cache").glob("VQ-*/config.json"))
+    last = tmp_path / "default/0/checkpoints/last.ckpt"
+    metrics = json.loads((tmp_path / "default/0/metrics.json").read_text())
+    assert {"test/text/bits_per_byte", "test/image/perplexity", "test/speech/loss"} <= set(metrics)
+    assert run(tmp_path, "test", f"--ckpt_path={last}", "--report.prompts=1") == 0
+    again = json.loads((tmp_path / "default/1/metrics.json").read_text())
+    assert again["test/text/bits_per_byte"] == pytest.approx(metrics["test/text/bits_per_byte"])
+    assert again["test/image/perplexity"] == pytest.approx(metrics["test/image/perplexity"])
+
+
+def network(seed):
+    torch.manual_seed(seed)
+    blocks = {"down_block_types": ("DownEncoderBlock2D",), "up_block_types": ("UpDecoderBlock2D",)}
+    sizes = {"in_channels": 1, "out_channels": 1, "block_out_channels": (8,), "norm_num_groups": 4}
+    return diffusers.AutoencoderKL(**blocks, **sizes, latent_channels=2)
+
+
+def test_a_pretrained_codec_is_known_by_its_weights_wherever_they_lie(tmp_path, capsys):
+    folder, moved = tmp_path / "vae", tmp_path / "elsewhere"
+    network(0).save_pretrained(folder)
+    vae = f"{{class_path: VAE, init_args: {{name_or_path: {folder}, latent_patch_size: 2}}}}"
+    assert run(tmp_path, "fit", *TINY, f"--model.modalities.image.codec={vae}") == 0
+    last = tmp_path / "default/0/checkpoints/last.ckpt"
+    saved = torch.load(last, weights_only=True)
+    assert saved["codecs"]["image"]["class"] == "mot_lightning.codecs.vae.VAE"
+    assert saved["codecs"]["image"]["arguments"]["latent_patch_size"] == 2
+    assert not any("frozen" in name for name in saved["state_dict"])
+    assert run(tmp_path, "validate", f"--ckpt_path={last}") == 0
+    folder.rename(moved)
+    capsys.readouterr()
+    assert run(tmp_path, "validate", f"--ckpt_path={last}") == 2
+    assert f"name_or_path is '{folder}'" in capsys.readouterr().err
+    moved_to = f"--model.modalities.image.codec.name_or_path={moved}"
+    assert run(tmp_path, "validate", f"--ckpt_path={last}", moved_to) == 0
+    assert f"image.codec.name_or_path: {folder} -> {moved}" in capsys.readouterr().out
+    assert run(tmp_path, "fit", f"--ckpt_path={last}", moved_to) == 0
+    again = tmp_path / "default/3/checkpoints/last.ckpt"
+    assert run(tmp_path, "validate", f"--ckpt_path={again}") == 0  # it knows where they lie now
+    pipeline = MoTPipeline.from_pretrained(last, name_or_path={"image": moved})
+    (((_, image),),) = pipeline([""], modalities=("image",))
+    assert image.shape == (1, 8, 8)
+    out = [f"--out={tmp_path / 'out'}", "--modalities=image"]
+    assert run(tmp_path, "generate", f"--ckpt_path={last}", moved_to, *out) == 0
+    network(1).save_pretrained(folder)
+    capsys.readouterr()
+    assert run(tmp_path, "validate", f"--ckpt_path={last}") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "codec of 'image': its weights is" in line
+    assert run(tmp_path, "fit", f"--ckpt_path={last}") == 2
+
+
+def test_a_damaged_codec_in_a_checkpoint_is_noticed(tmp_path, capsys):
+    assert run(tmp_path, "fit", *TINY) == 0
+    saved = torch.load(tmp_path / "default/0/checkpoints/last.ckpt", weights_only=True)
+    saved["state_dict"]["codecs.speech.centroids"][3, 4] += 1
+    torch.save(saved, tmp_path / "damaged.ckpt")
+    assert run(tmp_path, "test", f"--ckpt_path={tmp_path / 'damaged.ckpt'}") == 2
+    assert "codec of 'speech': its weights is" in capsys.readouterr().err
+
+
+def test_training_a_codec_leaves_a_folder_that_a_config_takes(tmp_path, capsys):
+    assert run(tmp_path, "fit", *CODEC, *SHORT, "--model.codec.vocab_size=32") == 0
+    folder = tmp_path / "vq/0"
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert {"test/image/psnr", "test/image/codes_used", "test/image/code_perplexity", "fit/seconds"} <= set(metrics)
+    assert (folder / "samples/step_000006/reconstructions.png").is_file()
+    assert "test/image/psnr" in capsys.readouterr().out
+    assert diffusers.VQModel.from_pretrained(folder / "codec", low_cpu_mem_usage=False).config.num_vq_embeddings == 32
+    assert "modalities" not in yaml.safe_load((folder / "config.yaml").read_text())["model"]
+
+    taken = [f"--model.modalities.image.codec={{class_path: VQ, init_args: {{name_or_path: {folder / 'codec'}}}}}"]
+    assert run(tmp_path, "fit", *TINY, *taken, "--model.modalities.image.objective=NextToken") == 0
+
+    last = f"--ckpt_path={folder / 'checkpoints/last.ckpt'}"
+    assert run(tmp_path, "generate", last, "--prompt=a") == 2
+    assert "is of a codec, wanted a model's" in capsys.readouterr().err
+
+
+def test_a_codecs_training_that_was_stopped_goes_on_bitwise_equal(tmp_path):
+    assert run(tmp_path / "whole", "fit", *CODEC, *SHORT) == 0
+    assert run(tmp_path / "cut", "fit", *CODEC, *SHORT, *failing(("on_train_batch_end", 4, "SIGTERM"))) == 128 + 15
+    last = tmp_path / "cut/vq/0/checkpoints/last.ckpt"
+    assert run(tmp_path / "cut", "fit", f"--ckpt_path={last}", "--trainer.callbacks=null") == 0
+    one, two = weights(tmp_path / "whole/vq/0"), weights(tmp_path / "cut/vq/1")
+    assert list(one) == list(two)
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        ("--model.codec=Patches", "model.codec is Patches"),
+        ("--model.modality=smell", "smell"),
+        ("--model.codec.vocab_size=1", "vocab_size is 1"),
+        ("--model.learning_rate=0", "learning_rate is 0"),
+        ("--model.codec.vocabsize=3", "vocabsize"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_in_one_line(tmp_path, capsys, argument, words):
+    assert run(tmp_path / "runs", "fit", *CODEC, argument) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert words in line
+    assert not (tmp_path / "runs").exists()

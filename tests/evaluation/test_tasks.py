@@ -1,0 +1,54 @@
+"""What a task asks for, and parts of it."""
+
+from dataclasses import replace
+
+import torch
+
+from mot_lightning.evaluation.metrics import JudgedAccuracy
+from mot_lightning.evaluation.tasks import Task
+
+
+def task(metric="accuracy", title="text -> image", target="image", n=4, **others):
+    prompts = [[("text", f"a {i}")] for i in range(n)]
+    judged = JudgedAccuracy(lambda media: [0] * len(media))
+    return Task(title, prompts, target, list(range(n)), {metric: judged}, **others)
+
+
+def test_a_task_needs_all_that_it_reads_and_makes():
+    assert task().modalities() == {"text", "image"}
+    assert task(target="text").modalities() == {"text"}
+
+
+def test_a_title_becomes_a_file_name():
+    assert task().slug == "text_to_image"
+    assert task(title="text + image -> speech").slug == "text_image_to_speech"
+
+
+def test_a_subset_of_a_task_takes_turns_over_its_labels():
+    whole = task(n=10)
+    part = whole.subset(5)
+    assert list(part.labels) == [0, 1, 2, 3, 4]
+    assert part.prompts == whole.prompts[:5]
+    grouped = replace(whole, labels=[0] * 5 + [1] * 5)
+    assert list(grouped.subset(4).labels) == [0, 1, 0, 1]
+    assert grouped.subset(4).prompts == [whole.prompts[i] for i in (0, 5, 1, 6)]
+    assert (part.title, part.target, part.metrics) == (whole.title, whole.target, whole.metrics)
+    assert whole.subset(10).prompts == whole.prompts
+    assert whole.subset(0).prompts == []
+    assert len(whole.prompts) == 10
+
+
+def test_a_task_is_sampled_at_another_temperature_where_it_is_sampled():
+    assert task(target="text", temperature=1.0).with_temperature(0.3).temperature == 0.3
+    assert task(target="text").with_temperature(0.3).temperature == 0
+
+
+def test_a_caption_is_the_words_or_else_the_label():
+    words = task()
+    assert words.caption(2) == "a 2"
+    two = Task("", [[("text", "a red"), ("text", "seven")]], "image", [7], {})
+    assert two.caption(0) == "a red seven"
+    seen = Task("", [[("image", torch.zeros(1, 8, 8))]], "text", [7], {})
+    assert seen.caption(0) == "image of a 7"
+    both = Task("", [[("image", torch.zeros(1, 8, 8)), ("text", "name it")]], "text", [7], {})
+    assert both.caption(0) == "name it"

@@ -1,0 +1,74 @@
+"""Runs of the command line that tests start in folders of their own, and what such a run left."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from filelock import FileLock
+
+from mot_lightning.cli.main import main
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = [
+    "--model.backbone.dim=16", "--model.backbone.depth=1", "--model.backbone.heads=2", "--model.backbone.ffn_dim=32",
+    "--model.backbone.dropout=0.1", "--data.batch_size=4", "--trainer.max_steps=6", "--trainer.val_check_interval=3",
+    "--trainer.limit_val_batches=2", "--trainer.limit_test_batches=1", "--metrics.every_n_steps=1",
+    "--samples.prompts=0", "--report.prompts=0", "--trainer.enable_progress_bar=false",
+]  # fmt: skip
+
+
+def run(folder: Path, *arguments: str) -> int:
+    """Run a command line, with its run folders in a folder; its exit code."""
+    folders = [] if arguments[0] == "generate" else [f"--runs={folder}"]
+    try:
+        main([*arguments, *folders])
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+def run_in_subprocess(*command: str, cwd: Path, env: Mapping[str, str] | None = None, timeout: float = 200) -> str:
+    """What Python prints, in a process of its own that finds this checkout from any folder."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **(env or {})}
+    command = (sys.executable, "-W", "ignore", *command)
+    finished = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout, cwd=cwd)
+    assert finished.returncode == 0, finished.stderr[-2000:]
+    return finished.stdout
+
+
+def shared_run(folder: Path, *arguments: str) -> Path:
+    """The run folder of a command line that is run once for all of pytest's workers.
+
+    Args:
+        folder: the same on all workers.
+    """
+    with FileLock(folder.with_suffix(".lock")):
+        if not (folder / "finished").is_file():
+            assert run(folder, *arguments) == 0
+            (folder / "finished").touch()
+    return folder / "default/0"
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    """The rows of a metrics.csv, in an order that does not depend on which columns came first."""
+    with (folder / "metrics.csv").open() as file:
+        return [{k: v for k, v in sorted(row.items()) if v} for row in csv.DictReader(file)]
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    """All weights of a run's last checkpoint."""
+    return torch.load(folder / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
+
+
+def failing(*failures: tuple[str, int, str]) -> list[str]:
+    """Options that let a run fail: by a hook, the steps taken by then, and how (`failing.FailAt`)."""
+    callbacks = [
+        {"class_path": "failing.FailAt", "init_args": {"hook": hook, "step": step, "how": how}}
+        for hook, step, how in failures
+    ]
+    return ["--allow=failing", f"--trainer.callbacks={json.dumps(callbacks)}"]

@@ -1,0 +1,214 @@
+"""Images and their files: files of all kinds are read, what is no image is refused, and grids are written."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+
+from mot_lightning.media import Image
+
+COLOUR = (255, 128, 0)
+
+
+def picture(shape, seed=0):
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def levels(shape=(3, 16, 16)):
+    """An image that holds all 256 levels of a byte."""
+    return torch.randperm(256, generator=torch.Generator().manual_seed(0)).view(1, 16, 16).expand(shape) / 255
+
+
+def refused(images, path):
+    """The one line with which a file is refused."""
+    with pytest.raises(ValueError, match=r".+") as refusal:
+        images.read(path)
+    message = str(refusal.value)
+    assert "\n" not in message
+    assert str(path) in message
+    return message
+
+
+@pytest.mark.parametrize("suffix", Image.suffixes)
+def test_every_ending_is_read(tmp_path, suffix):
+    path = tmp_path / f"image{suffix}"
+    PIL.Image.new("RGB", (8, 8), (200, 200, 200)).save(path)
+    torch.testing.assert_close(Image((3, 8, 8)).read(path), torch.full((3, 8, 8), 200 / 255), rtol=0, atol=0.02)
+
+
+def as_palette(image):
+    return image.quantize(4)
+
+
+def as_transparent_palette(image):
+    image = image.quantize(4)
+    image.info["transparency"] = 0
+    return image
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [
+        lambda image: image.convert("CMYK"),
+        lambda image: image.convert("RGBA"),
+        lambda image: image.convert("YCbCr"),
+        as_palette,
+        as_transparent_palette,
+    ],
+    ids=["CMYK", "RGBA", "YCbCr", "palette", "transparent palette"],
+)
+def test_colours_survive_however_they_are_stored(tmp_path, convert):
+    image = convert(PIL.Image.new("RGB", (8, 8), COLOUR))
+    path = tmp_path / ("image.tiff" if image.mode in ("CMYK", "YCbCr") else "image.png")
+    image.save(path)
+    colour = torch.tensor(COLOUR)[:, None, None] / 255
+    torch.testing.assert_close(Image((3, 8, 8)).read(path), colour.expand(3, 8, 8), rtol=0, atol=0.02)
+    luma = (colour.flatten() * torch.tensor([0.299, 0.587, 0.114])).sum()
+    torch.testing.assert_close(Image((1, 8, 8)).read(path), luma.expand(1, 8, 8), rtol=0, atol=0.02)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA"])
+def test_grey_images_are_read_in_colour(tmp_path, mode):
+    PIL.Image.new(mode, (8, 8), {"1": 1, "L": 255, "LA": (255, 255)}[mode]).save(tmp_path / "image.png")
+    for channels in (1, 3):
+        assert (Image((channels, 8, 8)).read(tmp_path / "image.png") == 1).all()
+
+
+def test_an_image_of_another_size_is_resized(tmp_path):
+    PIL.Image.new("L", (50, 31), 77).save(tmp_path / "image.png")
+    image = Image((1, 8, 12)).read(tmp_path / "image.png")
+    torch.testing.assert_close(image, torch.full((1, 8, 12), 77 / 255))
+
+
+def png(size=16):
+    noise = np.random.default_rng(0).integers(0, 256, (size, size), dtype=np.uint8)
+    buffer = io.BytesIO()
+    PIL.Image.fromarray(noise).save(buffer, "png")
+    return buffer.getvalue()
+
+
+def test_what_is_no_image_is_refused(tmp_path):
+    grey = Image((1, 16, 16))
+    for name, content in {"text.png": b"zero one two\n", "empty.png": b"", "head.png": png()[:8]}.items():
+        (tmp_path / name).write_bytes(content)
+        assert "is not a readable image" in refused(grey, tmp_path / name)
+    assert "is not a readable image" in refused(grey, tmp_path / "absent.png")
+    assert "is not a readable image" in refused(grey, tmp_path)  # a folder
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.7, 0.9])
+def test_a_truncated_image_is_refused(tmp_path, share):
+    whole = png()
+    path = tmp_path / "cut.png"
+    path.write_bytes(whole[: int(share * len(whole))])
+    assert "is not a readable image" in refused(Image((1, 16, 16)), path)
+
+
+def test_an_image_too_large_to_be_meant_is_refused_before_it_is_decoded(tmp_path):
+    whole = png()
+    header = b"IHDR" + struct.pack(">II", 9000, 9000) + whole[24:29]
+    path = tmp_path / "large.png"
+    path.write_bytes(whole[:12] + header + struct.pack(">I", zlib.crc32(header)) + whole[33:])
+    assert "has 9000x9000 pixels, wanted at most 2^26" in refused(Image((1, 16, 16)), path)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_written_image_holds_its_pixels(tmp_path, channels):
+    """Each pixel as a block of eight: all 256 levels, exactly."""
+    image = levels((channels, 16, 16))
+    path = Image((channels, 16, 16)).write(image, tmp_path / "image")
+    assert path == tmp_path / "image.png"
+    with PIL.Image.open(path) as opened:
+        assert opened.size == (128, 128)
+        pixels = np.asarray(opened).reshape(128, 128, channels)
+    expected = (image * 255).round().byte().permute(1, 2, 0).numpy()
+    assert (pixels == expected.repeat(8, 0).repeat(8, 1)).all()
+
+
+def test_a_large_image_is_written_as_it_is(tmp_path):
+    path = Image((1, 200, 130)).write(picture((1, 200, 130)), tmp_path / "image")
+    with PIL.Image.open(path) as opened:
+        assert opened.size == (130, 200)
+
+
+@pytest.mark.parametrize("count", [1, 3, 12])
+def test_many_images_are_written_as_a_grid(tmp_path, count):
+    grey, images = Image((1, 8, 8)), [picture((1, 8, 8), seed) for seed in range(count)]
+    captions = [f"a {i} and a caption that is longer than its image is wide" for i in range(count)]
+    (path,) = grey.write_many(images, captions, tmp_path / "grid")
+    with PIL.Image.open(path) as opened:
+        pixels = np.asarray(opened.convert("L"))
+    assert pixels.shape[1] >= 100 * min(count, 10)
+    assert len(np.unique(pixels)) > 50  # images, and not only their frame
+    (other,) = grey.write_many([torch.zeros_like(image) for image in images], captions, tmp_path / "black")
+    assert other.read_bytes() != path.read_bytes()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("name", ["a.png", "a.pgm"])  # Pillow has a mode for each
+def test_sixteen_bits_are_scaled_not_clipped(tmp_path, channels, name):
+    pixels = (np.arange(64).reshape(8, 8) * 1000).astype(np.uint16)
+    PIL.Image.fromarray(pixels).save(tmp_path / name)
+    image = Image((channels, 8, 8)).read(tmp_path / name)
+    assert np.abs(image[0].numpy() - pixels / 65535).max() < 1 / 255
+
+
+@pytest.mark.parametrize("level", [np.int32(70_000), np.float32(0.5)])
+def test_thirty_two_bits_are_refused(tmp_path, level):
+    PIL.Image.fromarray(np.full((8, 8), level)).save(tmp_path / "a.tiff")
+    with pytest.raises(ValueError, match=r"a\.tiff has pixels of 32 bits, wanted 8 or 16"):
+        Image((1, 8, 8)).read(tmp_path / "a.tiff")
+
+
+def said(capsys, images, path):
+    """The lines that reading a file prints."""
+    images.read(path)
+    return capsys.readouterr().out.splitlines()
+
+
+def test_what_has_to_be_converted_is_said_in_one_line(tmp_path, capsys):
+    grey = Image((1, 8, 8))
+    PIL.Image.new("L", (8, 8), 77).save(tmp_path / "as it is.png")
+    PIL.Image.new("CMYK", (50, 31)).save(tmp_path / "cmyk.tiff")
+    PIL.Image.fromarray(np.zeros((8, 8), np.uint16)).save(tmp_path / "deep.png")
+    frames = [PIL.Image.new("L", (8, 8), level) for level in (0, 255)]
+    frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
+    assert said(capsys, grey, tmp_path / "as it is.png") == []
+    assert said(capsys, grey, tmp_path / "cmyk.tiff") == [f"{tmp_path / 'cmyk.tiff'}: CMYK to L, 50x31 to 8x8 pixels"]
+    assert said(capsys, grey, tmp_path / "deep.png") == [f"{tmp_path / 'deep.png'}: I;16 to L"]
+    assert said(capsys, grey, tmp_path / "moving.gif") == [f"{tmp_path / 'moving.gif'}: the first of 2 frames, P to L"]
+    assert (grey.read(tmp_path / "moving.gif") == 0).all()
+
+
+def test_an_image_of_a_hundred_million_pixels_is_refused(tmp_path):
+    PIL.Image.new("1", (10_000, 10_000)).save(tmp_path / "big.png")
+    with pytest.raises(ValueError, match=r"big\.png is not a readable image"):
+        Image((1, 16, 16)).read(tmp_path / "big.png")
+
+
+@pytest.mark.parametrize(
+    ("media", "message"),
+    [
+        (torch.zeros(3, 8, 8), r"image is \(3, 8, 8\), wanted \(1, 8, 8\)"),
+        (torch.zeros(1, 8, 7), r"image is \(1, 8, 7\), wanted \(1, 8, 8\)"),
+        (torch.zeros(8, 8), r"image is \(8, 8\), wanted \(1, 8, 8\)"),
+        (torch.full((1, 8, 8), torch.nan), "pixels that are NaN or infinite"),
+        ("a text", r"image is of type str, wanted a tensor \(1, 8, 8\)"),
+    ],
+)
+def test_what_is_no_image_of_this_shape_is_refused_in_one_line(media, message):
+    with pytest.raises(ValueError, match=message) as refusal:
+        Image((1, 8, 8)).check(media)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_all_levels_survive_writing_and_a_written_file_reads_back(tmp_path, channels):
+    images, image = Image((channels, 16, 16)), levels((channels, 16, 16))
+    path = images.write(image, tmp_path / "v1.5")
+    assert path.name == "v1.5.png"
+    torch.testing.assert_close(images.read(path), image, rtol=0, atol=1e-6)

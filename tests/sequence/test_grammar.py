@@ -1,0 +1,73 @@
+"""Which ids a document's control tokens have, and which segments a grammar knows."""
+
+import pytest
+from conftest import TOKENS
+
+from mot_lightning.sequence import Grammar, Tokens
+
+CAUSAL = {"text": True, "image": False, "speech": True}
+GROUPS = ("image", "speech", "text")
+STOP_TEXT = 20  # the first id above the vocabulary
+BEGIN = {"image": 22, "speech": 24, "text": 26}
+
+
+def grammar(tokens=TOKENS, causal=CAUSAL, control="text"):
+    return Grammar(tokens, causal, control, GROUPS)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "causal", "control", "message"),
+    [
+        (TOKENS, CAUSAL, "video", "control is 'video', wanted one of the modalities: image, speech, text"),
+        (TOKENS, {**CAUSAL, "image": True}, "image", "control is 'image', wanted a modality of ids"),
+        (TOKENS, {**CAUSAL, "text": False}, "text", "control is 'text', wanted a modality of ids .* causally"),
+    ],
+)
+def test_control_tokens_need_a_causal_modality_of_ids(tokens, causal, control, message):
+    with pytest.raises(ValueError, match=message) as refused:
+        grammar(tokens, causal, control)
+    assert "\n" not in str(refused.value)
+
+
+def test_control_ids_lie_above_all_content_and_do_not_depend_on_the_declaration():
+    rules = grammar()
+    ids = [rules.end_of_document, *rules.begin.values(), *rules.end.values()]
+    assert sorted(ids) == list(range(STOP_TEXT + 1, rules.ids("text")))
+    assert rules.ids("speech") == TOKENS["speech"].vocab_size + 1  # and its stop
+    other = grammar(tokens=dict(reversed(TOKENS.items())))
+    assert (other.begin, other.end, other.end_of_document) == (rules.begin, rules.end, rules.end_of_document)
+
+
+SIZED = {**TOKENS, "image": Tokens(latent_dim=3, max_length=3)}
+
+
+def test_ids_of_lengths_lie_above_all_others_and_move_none():
+    rules, plain = grammar(SIZED), grammar()
+    assert (rules.begin, rules.end, rules.end_of_document) == (plain.begin, plain.end, plain.end_of_document)
+    assert rules.begins["image"] == [BEGIN["image"], plain.ids("text"), plain.ids("text") + 1]
+    assert rules.ids("text") == plain.ids("text") + 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "causal"),
+    [
+        (Tokens(latent_dim=3, length=4, max_length=9), False),  # its shape fixes it
+        (Tokens(vocab_size=5, max_length=9), True),  # a stop id ends it
+        (Tokens(latent_dim=3), False),  # nobody knows the most
+    ],
+)
+def test_other_segments_have_one_begin_token(kind, causal):
+    rules = grammar({**TOKENS, "image": kind}, {**CAUSAL, "image": causal})
+    assert rules.begins["image"] == [BEGIN["image"]]
+
+
+@pytest.mark.parametrize("kind", [Tokens(vocab_size=5, max_length=3), Tokens(latent_dim=3, max_length=3)])
+@pytest.mark.parametrize("causal", [False, True])
+def test_ids_made_as_a_whole_and_latents_in_any_order_end_by_their_length(kind, causal):
+    rules = grammar({**TOKENS, "image": kind}, {**CAUSAL, "image": causal})
+    assert len(rules.begins["image"]) == (1 if kind.discrete and causal else 3)
+
+
+def test_latents_are_no_ids():
+    assert Tokens(vocab_size=4).discrete
+    assert not Tokens(latent_dim=4).discrete

@@ -1,0 +1,97 @@
+"""What a modality's loss is the mean of."""
+
+from functools import cache
+
+import pytest
+import torch
+
+from mot_lightning.backbone import BackboneSettings
+from mot_lightning.codecs import Bytes, Patches
+from mot_lightning.modality import Modality
+from mot_lightning.model import Losses
+from mot_lightning.module import MoTModule
+from mot_lightning.objectives import FlowMatching, NextToken
+from mot_lightning.seeds import generator_for
+from mot_lightning.sequence import Segment, pack
+from mot_lightning.training.losses import Sums
+
+every_reduction = pytest.mark.parametrize("reduction", ["token", "segment", "batch"])
+
+
+@cache
+def module(reduction):
+    modalities = {
+        "text": Modality(Bytes(), NextToken(), weight=2.0),
+        "image": Modality(Patches((1, 4, 4), 2), FlowMatching(), weight=3.0),
+    }
+    return MoTModule(modalities, "text", BackboneSettings(dim=16, depth=1, heads=1), reduction=reduction)
+
+
+def document(n, images=1, loss=True):
+    generator = generator_for(n)
+    text = Segment("text", torch.randint(256, (n,), generator=generator))
+    return [text, *(Segment("image", torch.randn(4, 4, generator=generator), loss=loss) for _ in range(images))]
+
+
+def packed(*documents):
+    return pack(documents, module("token").model.grammar, 64)
+
+
+def total(experiment, losses, batch):
+    sums = experiment.sums(losses, batch)
+    return experiment.loss_weights.total(sums.loss, sums.targets)
+
+
+@every_reduction
+def test_a_loss_is_the_mean_of_what_its_reduction_says(reduction):
+    experiment, batch = module(reduction), packed(document(2), document(9, images=2, loss=False), document(0))
+    text, image = (torch.rand(len(batch.by_modality[n].target), generator=generator_for(1)) for n in ("text", "image"))
+    losses = {
+        name: Losses(loss, batch.by_modality[name].weight, batch.by_modality[name].content)
+        for name, loss in (("image", image), ("text", text))
+    }
+    # images: 4 patches each, of which the second document's two carry no loss
+    learned = torch.cat([image[:4], image[12:]])
+    # text: the words and their stop, then what begins next: text, image(s), end of document
+    words = [text[:3], text[6:16], text[20:21]]
+    control = torch.cat([text[3:6], text[16:20], text[21:]])
+    content = [*[True] * 3, *[False] * 3, *[True] * 10, *[False] * 4, True, *[False] * 3]
+    assert batch.by_modality["text"].content.tolist() == content
+    expected = {
+        "token": 2 * text.mean() + 3 * learned.mean(),
+        "segment": 2 * torch.stack([*(part.mean() for part in words), *control]).mean() + 3 * learned.mean(),
+        "batch": (2 * text.sum() + 3 * learned.sum()) / (len(text) + len(learned)),
+    }[reduction]
+    torch.testing.assert_close(total(experiment, losses, batch), expected)
+
+
+@every_reduction
+def test_sums_of_two_batches_are_those_of_one(reduction):
+    """So that ranks, and batches of a validation, add up to what one would have seen."""
+    experiment = module(reduction)
+    parts = [document(2), document(9, loss=False)], [document(5, images=2)]
+
+    def sums(*documents):
+        batch = packed(*documents)
+        losses = {
+            n: Losses(part.target.float().view(len(part.target), -1).sum(1), part.weight, part.content)
+            for n, part in batch.by_modality.items()
+        }
+        return experiment.sums(losses, batch).stack()
+
+    torch.testing.assert_close(sums(*parts[0]) + sums(*parts[1]), sums(*parts[0], *parts[1]))
+
+
+@every_reduction
+def test_a_batch_without_a_modality_has_a_finite_loss(reduction):
+    experiment, batch = module(reduction), packed(document(3, images=0))
+    loss = total(experiment, experiment.model(batch, generator_for(0)), batch)
+    assert loss.isfinite()
+    assert loss > 0
+
+
+def test_stacked_sums_come_apart_again():
+    columns = torch.arange(10.0).view(5, 2)
+    assert torch.equal(Sums.unstack(Sums(*columns).stack()).stack(), columns.T)
+    for name, column in zip(Sums._fields, columns, strict=True):
+        assert torch.equal(getattr(Sums.unstack(columns.T), name), column)

@@ -1,0 +1,132 @@
+"""Several ranks learn what one would from the same documents, and count exactly."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from runs import TINY, rows, run, run_in_subprocess, weights
+
+from datamodules.sampler import ResumableSampler
+from mot_lightning.cli.arguments import find_command, parse
+from mot_lightning.experiment.build import build
+from mot_lightning.experiment.resolve import resolve
+from mot_lightning.seeds import generator_for
+
+# noise is seeded by rank, so what is compared has none: text and speech, no dropout
+QUIET = [*TINY, "--model.modalities.image=null", "--model.backbone.dropout=0", "--trainer.max_steps=3"]
+KINDS = ("text+image+speech", "text+image", "text+speech", "image+speech", "image", "text", "speech")
+ALONE = {kind: 0.5 if kind in ("text", "speech") else 0 for kind in KINDS}
+
+
+def run_two_ranks(folder: Path, strategy: str, *arguments: str) -> None:
+    ranks = ["--trainer.devices=2", "--trainer.accelerator=cpu", f"--trainer.strategy={strategy}"]
+    run_in_subprocess("-m", "mot_lightning", "fit", *arguments, *ranks, f"--runs={folder}", cwd=folder.parent)
+    assert [path.name for path in (folder / "default").iterdir()] == ["0"]
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize(
+    ("strategy", "documents"),
+    [
+        pytest.param("ddp", 4, id="ddp-uneven batches", marks=pytest.mark.slow),
+        pytest.param("ddp", 1, id="ddp-a rank without a modality", marks=pytest.mark.slow),
+        pytest.param("fsdp2", 4, id="fsdp2-uneven batches", marks=pytest.mark.slow),
+        pytest.param("fsdp2", 1, id="fsdp2-a rank without a modality"),
+    ],
+)
+def test_two_ranks_equal_one_with_the_same_global_batch(tmp_path, strategy, documents):
+    arguments = [*QUIET, *([f"--data.documents={json.dumps(ALONE)}"] if documents == 1 else [])]
+    assert run(tmp_path / "one", "fit", *arguments, f"--data.batch_size={2 * documents}") == 0
+    run_two_ranks(tmp_path / "two", strategy, *arguments, f"--data.batch_size={documents}")
+    one, two = tmp_path / "one/default/0", tmp_path / "two/default/0"
+    assert [row["step"] for row in rows(one)] == [row["step"] for row in rows(two)]
+    for a, b in zip(rows(one), rows(two), strict=True):
+        assert a.keys() == b.keys()
+        for name in ("train/text/loss", "train/speech/loss"):
+            if name in a:
+                assert float(a[name]) == pytest.approx(float(b[name]), rel=1e-4)
+    ours, theirs = weights(one), weights(two)
+    assert ours.keys() == theirs.keys()
+    for name in ours:
+        torch.testing.assert_close(ours[name], theirs[name], rtol=1e-3, atol=1e-4)
+
+
+def learned_by_one_process(arguments: list[str]) -> dict[str, torch.Tensor]:
+    """What two ranks should learn: the losses of both ranks' documents, each with its rank's noise, over all counts."""
+    config = resolve([], parse(find_command("fit"), arguments).settings)
+    experiment = build(config, [])
+    module, data, trainer = experiment.module, experiment.data, experiment.trainer
+    module.prepare(data)
+    documents = data.documents("train")
+    indices = [iter(ResumableSampler(len(documents), data.seed, 0, rank, 2)) for rank in range(2)]
+    optimizer, schedule = module.optimizer.build(module.model, trainer.max_steps, fused=True)
+    for step in range(trainer.max_steps):
+        batches = [documents.collate([documents[next(of_rank)] for _ in range(data.batch_size)]) for of_rank in indices]
+        first, second = (
+            module.sums(module.model(batch, generator_for(module.seed, step, rank)), batch)
+            for rank, batch in enumerate(batches)
+        )
+        optimizer.zero_grad()
+        module.loss_weights.total(first.loss + second.loss, first.targets + second.targets).backward()
+        torch.nn.utils.clip_grad_norm_(module.model.parameters(), trainer.gradient_clip_val)
+        optimizer.step()
+        schedule.step()
+    return module.state_dict()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("reduction", ["segment", "batch"])
+def test_two_ranks_sum_every_reduction_and_each_draws_its_own_noise(tmp_path, reduction):
+    """One rank with the same batch would draw other noise: what is compared is a process that draws both ranks'."""
+    arguments = [
+        *TINY, "--model.backbone.dropout=0", "--trainer.max_steps=3", f"--model.reduction={reduction}",
+        "--model.modalities.speech.objective=MaskedToken",
+    ]  # fmt: skip
+    expected = learned_by_one_process(arguments)
+    run_two_ranks(tmp_path / "two", "ddp", *arguments)
+    learned = weights(tmp_path / "two/default/0")
+    for name in (name for name in learned if name.startswith("model.")):
+        torch.testing.assert_close(learned[name], expected[name], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_sharded_tower_that_saw_nothing_yet_goes_on_as_a_full_one(tmp_path):
+    first = {kind: float(kind == "text") for kind in KINDS}
+    more = [f"--data.documents={json.dumps(ALONE)}", "--trainer.max_steps=5"]
+    last = "default/0/checkpoints/last.ckpt"
+    arguments = [*QUIET, f"--data.documents={json.dumps(first)}"]
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert run(one, "fit", *arguments, "--data.batch_size=4") == 0
+    assert run(one / "more", "fit", f"--ckpt_path={one / last}", *more) == 0
+    run_two_ranks(two, "fsdp2", *arguments, "--data.batch_size=2")
+    run_two_ranks(two / "more", "fsdp2", f"--ckpt_path={two / last}", *more)
+    ours, theirs = (weights(folder / "more/default/0") for folder in (one, two))
+    for name in ours:
+        torch.testing.assert_close(ours[name], theirs[name], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_sharded_weights_are_sampled_tested_saved_and_loaded_as_full_ones(tmp_path):
+    by_codebook = "--model.modalities.speech.objective={class_path: NextToken, init_args: {lookup: codebook}}"
+    arguments = [*TINY, "--samples.prompts=1", "--report.prompts=1", by_codebook]
+    run_two_ranks(tmp_path / "two", "fsdp2", *arguments)
+    folder = tmp_path / "two/default/0"
+    assert (folder / "samples/step_000006/text_to_image.png").is_file()
+    metrics = json.loads((folder / "metrics.json").read_text())
+    last = f"--ckpt_path={folder / 'checkpoints/last.ckpt'}"
+    assert run(tmp_path / "one", "test", last, "--trainer.devices=1", "--trainer.strategy=auto") == 0
+    again = json.loads((tmp_path / "one/default/0/metrics.json").read_text())
+    for name in ("test/image/judge_accuracy_samples", "model/parameters", "model/image/active_parameters"):
+        assert metrics[name] == again[name]
+    run_two_ranks(tmp_path / "more", "fsdp2", last, "--trainer.max_steps=8")
+    assert [int(row["step"]) for row in rows(tmp_path / "more/default/0")][-1] == 8
+
+
+def test_other_ways_to_shard_are_refused(tmp_path, capsys):
+    strategy = "lightning.pytorch.strategies.ModelParallelStrategy"
+    assert run(tmp_path, "fit", *TINY, f"--trainer.strategy.class_path={strategy}", "--trainer.accelerator=cpu") == 2
+    assert "wanted fsdp2" in capsys.readouterr().err
