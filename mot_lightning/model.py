@@ -3,7 +3,6 @@
 Knows tokens, not media; codecs, trainer and optimizer live above.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
@@ -12,14 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from mot_lightning.backbone import Backbone, BackboneSettings, Condition, build_attention
-from mot_lightning.backbone.feed_forward import SwiGLU
-from mot_lightning.backbone.moe import ExpertChoice, ExpertWeights, MixtureOfExperts
-from mot_lightning.backbone.tower import AdaptiveNorm, TowerLayer
-from mot_lightning.objectives import NextToken, Objective, Regression
+from mot_lightning.objectives import NextToken, Objective
 from mot_lightning.objectives.base import Embedded
 from mot_lightning.objectives.compatibility import incompatible
-from mot_lightning.objectives.discrete import DiscreteObjective
-from mot_lightning.objectives.latent_projection import LinearProjection, UNetProjection
 from mot_lightning.sequence import Grammar, InterleavedBatch, ModalityBatch, Tokens
 
 
@@ -67,7 +61,6 @@ class MixtureOfTransformers(nn.Module):
         for name, objective in self.objectives.items():
             kind = tokens[name]
             objective.build(settings.dim, replace(kind, vocab_size=self.grammar.ids(name)) if kind.discrete else kind)
-        initialise(self)
 
     @property
     def control(self) -> NextToken:
@@ -112,54 +105,3 @@ class MixtureOfTransformers(nn.Module):
         used = [module for name, here in present.items() if here for module in self.weights_of(name)]
         touched = {id(parameter) for module in used for parameter in module.parameters()}
         return [parameter for parameter in self.parameters() if id(parameter) not in touched]
-
-
-def initialise(model: MixtureOfTransformers) -> None:
-    """Initialise all weights.
-
-    | weights | distribution |
-    |---|---|
-    | linear layers, experts | normal, variance 1 / inputs: activations keep their scale at any width |
-    | projections back into the residual stream (W_O, down) | the same, variance divided by 2 depth (GPT-2) |
-    | embeddings of ids and positions | standard normal, the scale of a projected latent |
-    | tied tables | normal, variance 1 / dim, as embeddings are multiplied by sqrt(dim) |
-    | heads over ids, routers | normal, standard deviation 0.02: nearly uniform predictions at first |
-    | adaptive norms, outputs of latents | zero: a block starts unconditioned (DiT) |
-    | biases | zero |
-    | convolutions | PyTorch's default |
-    | norms | one |
-    """
-    scale = special_scales(model)
-    for module in model.modules():
-        if isinstance(module, ExpertWeights):
-            _, inputs, dim = module.down.shape
-            nn.init.normal_(module.gate_up, std=dim**-0.5)
-            nn.init.normal_(module.down, std=inputs**-0.5 / math.sqrt(2 * model.backbone.settings.depth))
-        if isinstance(module, nn.Embedding):
-            nn.init.normal_(module.weight)
-        if isinstance(module, nn.Linear):
-            nn.init.normal_(module.weight, std=scale.get(module, module.in_features**-0.5))
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
-
-
-def special_scales(model: MixtureOfTransformers) -> dict[nn.Module, float]:
-    """Standard deviations of the linear layers whose scale is not 1 / sqrt(inputs)."""
-    scales: dict[nn.Module, float] = {}
-    residual = math.sqrt(2 * model.backbone.settings.depth)
-    for module in model.modules():
-        if isinstance(module, TowerLayer):
-            scales[module.output] = module.output.in_features**-0.5 / residual
-        elif isinstance(module, SwiGLU):
-            scales[module.down] = module.down.in_features**-0.5 / residual
-        elif isinstance(module, MixtureOfExperts):
-            scales[module.router] = 0.02
-            if isinstance(module, ExpertChoice):
-                scales[module.predictor] = 0.02
-        elif isinstance(module, AdaptiveNorm):
-            scales[module.linear] = 0.0
-        elif isinstance(module, LinearProjection | UNetProjection | Regression):
-            scales[module.output] = 0.0
-        elif isinstance(module, DiscreteObjective):
-            scales[module.head] = module.head.in_features**-0.5 if module.tie else 0.02
-    return scales

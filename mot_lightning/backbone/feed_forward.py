@@ -5,14 +5,24 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from mot_lightning.initialisation import init_linear, residual_std
+
 
 class SwiGLU(nn.Module):
-    def __init__(self, dim: int, hidden: int) -> None:
+    """Two projections up, one gating the other, and one down.
+
+    Args:
+        dim: width of what enters and leaves.
+        hidden: width between.
+        depth: layers of the backbone, whose branches add up in the residual stream.
+    """
+
+    def __init__(self, dim: int, hidden: int, depth: int = 1) -> None:
         super().__init__()
         # separate: halves of one product would be strided, and their gradients concatenated
-        self.gate = nn.Linear(dim, hidden, bias=False)
-        self.up = nn.Linear(dim, hidden, bias=False)
-        self.down = nn.Linear(hidden, dim, bias=False)
+        self.gate = init_linear(nn.Linear(dim, hidden, bias=False))
+        self.up = init_linear(nn.Linear(dim, hidden, bias=False))
+        self.down = init_linear(nn.Linear(hidden, dim, bias=False), residual_std(hidden, depth))
 
     def forward(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
         gate, up = F.silu(self.gate(x)), self.up(x)  # (n, hidden)

@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from mot_lightning.errors import require
+from mot_lightning.initialisation import NEARLY_UNIFORM, init_linear, residual_std
 
 
 @dataclass(frozen=True)
@@ -53,9 +54,10 @@ class MoESettings:
         check("ffn_dim", "0 or more", self.ffn_dim >= 0)
         check("evaluation", "'predictor' or 'router'", self.evaluation in ("predictor", "router"))
 
-    def build(self, dim: int, ffn_dim: int) -> "MixtureOfExperts":
+    def build(self, dim: int, ffn_dim: int, depth: int = 1) -> "MixtureOfExperts":
+        """The mixture for a backbone of this width and depth."""
         kind = ExpertChoice if self.choice == "expert" else TokenChoice
-        return kind(self, dim, self.ffn_dim or ffn_dim)
+        return kind(self, dim, self.ffn_dim or ffn_dim, depth)
 
 
 def experts_by_tower(
@@ -77,10 +79,10 @@ def experts_by_tower(
 class ExpertWeights(nn.Module):
     """`count` SwiGLUs of one shape, in two tensors."""
 
-    def __init__(self, count: int, dim: int, hidden: int) -> None:
+    def __init__(self, count: int, dim: int, hidden: int, depth: int = 1) -> None:
         super().__init__()
         self.gate_up = nn.Parameter(dim**-0.5 * torch.randn(count, dim, 2 * hidden))
-        self.down = nn.Parameter(hidden**-0.5 * torch.randn(count, hidden, dim))
+        self.down = nn.Parameter(residual_std(hidden, depth) * torch.randn(count, hidden, dim))
 
     def forward(self, x: Float[Tensor, "m d"], sizes: Sequence[int]) -> Float[Tensor, "m d"]:
         """Each group of x through its expert; empty groups too, so that every expert has gradients."""
@@ -121,11 +123,11 @@ class RouterStats(NamedTuple):
 class MixtureOfExperts(nn.Module, ABC):
     """Tokens -> the gated sum of the experts that each one visits; zero if it visits none."""
 
-    def __init__(self, settings: MoESettings, dim: int, hidden: int) -> None:
+    def __init__(self, settings: MoESettings, dim: int, hidden: int, depth: int = 1) -> None:
         super().__init__()
         self.settings = settings
-        self.router = nn.Linear(dim, settings.count, bias=False)
-        self.experts = ExpertWeights(settings.count, dim, hidden)
+        self.router = init_linear(nn.Linear(dim, settings.count, bias=False), NEARLY_UNIFORM)
+        self.experts = ExpertWeights(settings.count, dim, hidden, depth)
         self.stats: list[RouterStats] | None = None  # of forward passes in training, within `collect_router_stats`
 
     @property
@@ -187,9 +189,9 @@ class ExpertChoice(MixtureOfExperts):
     inputs. Set `evaluation` to "router" for the paper's leaking evaluation.
     """
 
-    def __init__(self, settings: MoESettings, dim: int, hidden: int) -> None:
-        super().__init__(settings, dim, hidden)
-        self.predictor = nn.Linear(dim, settings.count)
+    def __init__(self, settings: MoESettings, dim: int, hidden: int, depth: int = 1) -> None:
+        super().__init__(settings, dim, hidden, depth)
+        self.predictor = init_linear(nn.Linear(dim, settings.count), NEARLY_UNIFORM)
         self.evaluation: Literal["predictor", "router"] = settings.evaluation
 
     @property

@@ -14,6 +14,7 @@ from mot_lightning.backbone.feed_forward import SwiGLU
 from mot_lightning.backbone.moe import MoESettings
 from mot_lightning.backbone.norm import RMSNorm, rms_norm
 from mot_lightning.backbone.settings import BackboneSettings, Shareable
+from mot_lightning.initialisation import init_linear, residual_std
 
 Branch = Literal["attention", "ffn"]
 
@@ -49,7 +50,7 @@ class AdaptiveNorm(nn.Module):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.linear = nn.Linear(dim, 6 * dim)
+        self.linear = init_linear(nn.Linear(dim, 6 * dim), std=0.0)
 
     def forward(self, vector: Float[Tensor, "k d"]) -> Float[Tensor, "k 6 d"]:
         return self.linear(F.silu(vector)).unflatten(-1, (6, -1))
@@ -84,12 +85,14 @@ class TowerLayer(nn.Module):
         dim, size = settings.dim, settings.head_size
         self.modalities, self.pre = modalities, settings.norm == "pre"
         self.attention_norm = RMSNorm(dim)
-        self.qkv = nn.Linear(dim, (settings.heads + 2 * settings.key_heads) * size, bias=False)  # W_Q, W_K, W_V
+        heads = settings.heads + 2 * settings.key_heads
+        self.qkv = init_linear(nn.Linear(dim, heads * size, bias=False))  # W_Q, W_K, W_V
         self.qk_norm = QKGains(size) if settings.qk_norm else None
-        self.output = nn.Linear(settings.heads * size, dim, bias=False)  # W_O
+        inputs, depth = settings.heads * size, settings.depth
+        self.output = init_linear(nn.Linear(inputs, dim, bias=False), residual_std(inputs, depth))  # W_O
         self.ffn_norm = RMSNorm(dim)
         hidden = settings.hidden
-        self.ffn: nn.Module = experts.build(dim, hidden) if experts else SwiGLU(dim, hidden)
+        self.ffn: nn.Module = experts.build(dim, hidden, depth) if experts else SwiGLU(dim, hidden, depth)
         self.dropout = nn.Dropout(settings.dropout) if settings.dropout else None
         self.adapt = nn.ModuleDict({m: AdaptiveNorm(dim) for m in modalities if m in conditioned})
 

@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from mot_lightning.initialisation import init_linear
 from mot_lightning.sequence import Tokens
 
 
@@ -23,7 +24,7 @@ class CodebookEmbedding(nn.Module):
             raise ValueError("lookup is 'codebook', wanted 'table': the codec has no codebook")
         v, c = tokens.codebook
         self.register_buffer("codes", torch.zeros(v, c))
-        self.project = nn.Linear(c, dim)
+        self.project = init_linear(nn.Linear(c, dim))
         self.others = nn.Embedding(tokens.vocab_size - v, dim) if tokens.vocab_size > v else None
         self.checked = False
 

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mot_lightning.errors import require
+from mot_lightning.initialisation import init_linear
 from mot_lightning.objectives.base import (
     Context,
     Embedded,
@@ -37,7 +38,8 @@ class TimeEmbedding(nn.Module):
         super().__init__()
         # of 1000 t, as in a 1000-step diffusion
         self.register_buffer("frequency", 1000 * 10_000 ** (-torch.arange(frequencies) / frequencies), persistent=False)
-        self.network = nn.Sequential(nn.Linear(2 * frequencies, dim), nn.SiLU(), nn.Linear(dim, dim))
+        first, second = init_linear(nn.Linear(2 * frequencies, dim)), init_linear(nn.Linear(dim, dim))
+        self.network = nn.Sequential(first, nn.SiLU(), second)
 
     def forward(self, t: Float[Tensor, " k"]) -> Float[Tensor, "k d"]:
         angle = t[:, None].float() * self.frequency  # (k, f)

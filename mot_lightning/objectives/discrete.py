@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from mot_lightning.errors import require
+from mot_lightning.initialisation import NEARLY_UNIFORM, init_linear
 from mot_lightning.objectives.base import Objective
 from mot_lightning.objectives.codebook_embedding import CodebookEmbedding
 from mot_lightning.sequence import Tokens
@@ -61,7 +62,8 @@ class DiscreteObjective(Objective):
         self.scale = dim**0.5 if self.tie else 1.0
         table = self.lookup == "table"
         self.embedding = nn.Embedding(tokens.vocab_size, dim) if table else CodebookEmbedding(dim, tokens)
-        self.head = nn.Linear(dim, tokens.vocab_size, bias=False)
+        std = dim**-0.5 if self.tie else NEARLY_UNIFORM
+        self.head = init_linear(nn.Linear(dim, tokens.vocab_size, bias=False), std)
         if self.tie:
             self.embedding.weight = self.head.weight
 

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mot_lightning.errors import require
+from mot_lightning.initialisation import init_linear
 from mot_lightning.sequence import Latents, Tokens
 
 Skip = tuple[Tensor, ...]
@@ -38,8 +39,8 @@ class LinearProjection(nn.Module):
     def __init__(self, dim: int, tokens: Tokens) -> None:
         super().__init__()
         assert tokens.latent_dim is not None
-        self.input = nn.Linear(tokens.latent_dim, dim)
-        self.output = nn.Linear(dim, tokens.latent_dim)
+        self.input = init_linear(nn.Linear(tokens.latent_dim, dim))
+        self.output = init_linear(nn.Linear(dim, tokens.latent_dim), std=0.0)
 
     def project_in(self, x: Latents, time: Float[Tensor, "k d"]) -> tuple[Float[Tensor, "n d"], Skip]:
         return self.input(x), ()  # (n, d)
@@ -79,7 +80,7 @@ class UNetProjection(nn.Module):
         self.input = nn.Conv2d(width, dim, p, stride=p)
         self.back = nn.ConvTranspose2d(dim, width, p, stride=p)
         self.up = block(in_channels=2 * width)
-        self.output = nn.Linear(width, channels)
+        self.output = init_linear(nn.Linear(width, channels), std=0.0)
 
     def project_in(self, x: Latents, time: Float[Tensor, "k d"]) -> tuple[Float[Tensor, "n d"], Skip]:
         grid = self._grid(x, len(time))  # (k, c p p, rows, columns)

@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from mot_lightning.initialisation import init_linear
 from mot_lightning.objectives.base import Context, Embedded, Embeddings, Objective, Request, RowsOfLatents
 from mot_lightning.sequence import Latents, ModalityBatch, Tokens
 
@@ -20,8 +21,8 @@ class Regression(Objective):
     def build(self, dim: int, tokens: Tokens) -> None:
         assert tokens.latent_dim is not None
         self.tokens = tokens
-        self.input = nn.Linear(tokens.latent_dim, dim)
-        self.output = nn.Linear(dim, tokens.latent_dim)
+        self.input = init_linear(nn.Linear(tokens.latent_dim, dim))
+        self.output = init_linear(nn.Linear(dim, tokens.latent_dim), std=0.0)
 
     def embed(self, part: ModalityBatch, generator: torch.Generator) -> Embedded:
         return Embedded(self.input(part.tokens), part.target)  # (n, d), (t, latent_dim)
