@@ -16,15 +16,17 @@ PAGE = """usage: python -m mot_lightning {command} [options]
 {summary}.
 
   --ckpt_path FILE         {checkpoint}
-{options}  --config FILE            says only what differs from {base}; may be given again;
+{options}{settings}  --allow PACKAGE          lets class_path name classes of this package
+  --help                   this page
+"""
+
+SETTINGS = """  --config FILE            says only what differs from {base}; may be given again;
                            - is standard input
   --KEY=VALUE              any setting, by its dotted name; --LIST+=VALUE appends:
-{settings}
+{examples}
   --KEY.help               settings of a part or a class: --data.help, --data.help=Digits
-  --allow PACKAGE          lets class_path name classes of this package
   --print_config           shows the whole config and stops
   --help-all               every setting with its type and default
-  --help                   this page
 """
 
 
@@ -36,17 +38,15 @@ def usage() -> str:
 def command_page(command: Command) -> str:
     """One command with its options and some settings."""
     starts_anew = not command.needs_checkpoint
-    checkpoint = "the checkpoint (needed); it brings model, codecs and data"
-    if starts_anew:
-        checkpoint = "go on from a checkpoint, in a new run folder"
     options = "".join(f"  {_heading(o.name, o.metavar):<24} {o.help}\n" for o in command.options)
+    examples = "\n".join(f"      {name:<46} {remark}" for name, remark in command.examples)
+    base = "conf/default.yaml" if starts_anew else "the checkpoint's own config"
     return PAGE.format(
         command=command.name,
         summary=command.summary[0].upper() + command.summary[1:],
-        checkpoint=checkpoint,
+        checkpoint=command.checkpoint_help,
         options=options,
-        base="conf/default.yaml" if starts_anew else "the checkpoint's own config",
-        settings="\n".join(f"      {name:<46} {remark}" for name, remark in command.examples),
+        settings=SETTINGS.format(base=base, examples=examples) if command.takes_settings else "",
     )
 
 

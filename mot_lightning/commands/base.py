@@ -55,6 +55,7 @@ class Command(ABC):
     name: ClassVar[str]
     summary: ClassVar[str]
     needs_checkpoint: ClassVar[bool] = True
+    checkpoint_help: ClassVar[str] = "the checkpoint (needed); it brings model, codecs and data"
     takes_settings: ClassVar[bool] = True  # and configs, beside its own options
     options: ClassVar[tuple[Option, ...]] = ()
     # settings that its help shows, with a remark

@@ -14,6 +14,7 @@ class Fit(Command):
     name = "fit"
     summary = "train, then test and show"
     needs_checkpoint = False
+    checkpoint_help = "resume from a checkpoint, in a new run folder"
     examples = (
         ("--model.modalities.image.objective=Diffusion", "of latents; also FlowMatching, Regression"),
         (

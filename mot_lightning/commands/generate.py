@@ -41,10 +41,11 @@ class Generate(Command):
         Option("max_segments", "N", "the most segments that the model may choose (4)", int),
         Option("max_length", "N", "the most tokens of a segment that a stop id ends (256)", int),
         Option("seed", "N", "of all sampling (0); a sample does not depend on the others", int, 0),
+        Option("model.modalities.NAME.codec.name_or_path", "DIR",
+               "\n                           the folder of a pretrained codec, if it moved"),
         Option("out", "FOLDER", "where index.html, page.md, request.json, text, PNG and WAV go\n"
                "                           (a new one beside the checkpoint's run)"),
     )  # fmt: skip
-    examples = (("--model.modalities.image.codec.name_or_path=DIR", "where a codec's folder lies now"),)
 
     def run(self, invocation: Invocation) -> None:
         from mot_lightning.experiment.startup import keep_freed_memory

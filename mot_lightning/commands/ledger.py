@@ -8,6 +8,7 @@ class Ledger(Command):
     name = "ledger"
     summary = "parameters and forward FLOPs of each modality, without training"
     needs_checkpoint = False
+    checkpoint_help = "the model of a checkpoint, in place of a config"
     examples = Fit.examples[:5]
 
     def run(self, invocation: Invocation) -> None:
