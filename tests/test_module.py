@@ -3,6 +3,14 @@
 import torch
 from runs import TINY, rows, run, weights
 
+from datamodules import Digits
+from mot_lightning.backbone import BackboneSettings
+from mot_lightning.codecs import Bytes, Patches
+from mot_lightning.modality import Modality
+from mot_lightning.module import MoTModule
+from mot_lightning.objectives import FlowMatching, NextToken
+from mot_lightning.seeds import generator_for
+
 
 def test_an_absent_modality_moves_nothing_of_its_own(tmp_path):
     """No decay and no momentum: its tower after six steps is what it was after none."""
@@ -33,3 +41,58 @@ def test_a_modality_left_out_leaves_the_rest_to_train_and_be_measured(tmp_path, 
 def test_accumulated_batches_count_as_one_step(tmp_path):
     assert run(tmp_path, "fit", *TINY, "--trainer.accumulate_grad_batches=2") == 0
     assert {row["step"] for row in rows(tmp_path / "default/0")} >= {"1", "2", "6"}
+
+
+def test_validation_noise_is_that_of_its_batch_and_not_of_the_step(trained):
+    """The same weights have the same validation loss at any time; two batches are not noised alike."""
+    checkpoint = torch.load(trained / "checkpoints/last.ckpt", weights_only=True)
+    module = MoTModule(
+        {"text": Modality(Bytes(), NextToken()), "image": Modality(Patches((1, 8, 8), 2), FlowMatching())},
+        "text",
+        BackboneSettings(dim=16, depth=1, heads=2),
+        seed=int(checkpoint["config"]["seed"]),
+    )
+    data = Digits(batch_size=4, documents={"text+image": 1.0})
+    module.prepare(data)
+    batch = next(iter(data.val_dataloader()))
+    torch.manual_seed(1)
+    first = module.validation_step(batch, 0)
+    torch.manual_seed(2)
+    assert torch.equal(module.validation_step(batch, 0), first)
+    assert torch.equal(module.test_step(batch, 0), first)
+    other = module.validation_step(batch, 1)
+    image = module.modalities.index("image")
+    assert not torch.equal(other[image], first[image])
+    # training draws other noise: batch 0 of training is not batch 0 of validation
+    training = module.sums(module.ema_model(batch, generator_for(module.seed, 0, 0)), batch)
+    assert training.loss[image] != first[image, 0]
+
+
+def test_the_loss_of_content_leaves_control_tokens_out():
+    module = MoTModule(
+        {"text": Modality(Bytes(), NextToken()), "image": Modality(Patches((1, 8, 8), 2), FlowMatching())}, "text"
+    )
+    data = Digits(batch_size=4, documents={"text+image": 1.0}, two_images=0.0)
+    module.prepare(data)
+    batch = next(iter(data.val_dataloader()))
+    sums = module.sums(module.model(batch, generator_for(0)), batch)
+    text = module.modalities.index("text")
+    captions = batch.by_modality["text"]
+    written = sum(len(segment) for segment in captions.target[captions.content].split(1))
+    stops = int(captions.segment.max()) + 1  # each caption predicts its end, which writes no byte
+    assert sums.content_targets[text] == written
+    assert sums.content_bytes[text] == written - stops
+    assert sums.targets[text] > sums.content_targets[text]
+
+
+def test_building_a_module_leaves_everybodys_generator_as_it_was():
+    torch.manual_seed(3)
+    expected = torch.rand(3)
+    torch.manual_seed(3)
+    one, two = (
+        MoTModule({"text": Modality(Bytes(), NextToken())}, "text", BackboneSettings(dim=16, depth=1, heads=2), seed=s)
+        for s in (0, 1)
+    )
+    assert torch.equal(torch.rand(3), expected)
+    assert not torch.equal(one.model.objectives["text"].head.weight, two.model.objectives["text"].head.weight)
+    assert torch.equal(one.model.objectives["text"].head.weight, one.ema_model.objectives["text"].head.weight)

@@ -25,3 +25,31 @@ def test_a_test_says_only_what_it_did(tmp_path, capsys, trained):
     folder = tmp_path / "default/0"
     assert capsys.readouterr().out.splitlines()[-1] == f"figures: {folder / 'metrics.json'}"
     assert not [name for name in json.loads((folder / "metrics.json").read_text()) if "guid" in name]
+
+
+def figures_of(folder, trained, *arguments):
+    """The figures of a test of the tiny run."""
+    checkpoint = f"--ckpt_path={trained / 'checkpoints/last.ckpt'}"
+    number = len(list((folder / "default").iterdir())) if (folder / "default").exists() else 0
+    assert run(folder, "test", checkpoint, *arguments) == 0
+    return json.loads((folder / "default" / str(number) / "metrics.json").read_text())
+
+
+def test_the_reports_settings_are_those_of_its_samples(tmp_path, trained):
+    first = figures_of(tmp_path, trained, "--report.prompts=4")
+    assert first["test/image/judge_accuracy_samples"] == 4
+    assert first["test/image/guidance"] == 2  # by default
+    again = figures_of(tmp_path, trained, "--report.prompts=4")
+    assert {name for name in first if first[name] != again[name]} <= {"fit/seconds", "fit/peak_rss_mb"}
+    # the distance tells samples apart where their accuracy may not
+    other = figures_of(tmp_path, trained, "--report.prompts=4", "--report.seed=1", "--report.guidance=3")
+    assert other["test/image/guidance"] == 3
+    assert other["test/image/fid[digits]"] != first["test/image/fid[digits]"]
+    guided = figures_of(tmp_path, trained, "--report.prompts=4", "--report.guidance=3")
+    assert guided["test/image/fid[digits]"] == first["test/image/fid[digits]"]
+    assert guided["test/image/fid[digits]_guided"] != first["test/image/fid[digits]_guided"]
+
+
+def test_a_test_measures_the_same_whatever_the_noise_of_training_was(tmp_path, trained):
+    one, two = (figures_of(tmp_path, trained, "--report.prompts=0") for _ in range(2))
+    assert one["test/image/loss"] == two["test/image/loss"]
