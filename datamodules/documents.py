@@ -23,7 +23,7 @@ class Medium(NamedTuple):
     """One piece of a document before it is encoded."""
 
     modality: str
-    media: Any  # or a function that makes it, called only to encode it
+    media: Any  # or a function that returns it, called only to encode it
     key: Hashable = None  # media with a key are encoded once, then cached
 
 
@@ -34,9 +34,9 @@ class DocumentSettings:
     Attributes:
         clean_context: probability that the bidirectional segments of a document, except a last one, are shown clean
             and have no loss.
-        noise_cap: the most noise (of 1) of these segments otherwise; Transfusion caps t at 500 of 1000.
+        noise_cap: otherwise, the maximum noise of these segments, up to 1; Transfusion caps t at 500 of 1000.
         condition_dropout: probability that a document is cut to one segment, for classifier-free guidance.
-        unconditional_modalities: of that segment; null takes the modalities with a bidirectional objective.
+        unconditional_modalities: modalities of that segment; null takes those with a bidirectional objective.
     """
 
     clean_context: float = 0.6

@@ -1,6 +1,6 @@
 """The order of training documents: a pure function of (seed, documents consumed), so that resuming is exact.
 
-Knows indices and ranks; nothing of documents.
+Knows indices and ranks, not documents.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ class SampleIndex(NamedTuple):
     """The index of one document."""
 
     item: int  # that the document starts from
-    number: int  # documents before it over all ranks, which seeds its randomness
+    number: int  # of documents before it, over all ranks; seeds its randomness
 
 
 class ResumableSampler(Sampler[SampleIndex]):

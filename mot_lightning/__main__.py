@@ -1,4 +1,4 @@
-"""python -m mot_lightning {fit,validate,test,generate}."""
+"""python -m mot_lightning {fit,validate,test,generate,ledger}."""
 
 from mot_lightning.cli.main import main
 

@@ -1,6 +1,6 @@
 """A modality is a codec, an objective and a weight; a model is assembled from several.
 
-Knows which objectives fit which codecs; nothing of training or data.
+Knows which objectives fit which codecs, not training or data.
 """
 
 import math
@@ -48,7 +48,7 @@ def assemble(
     control: str,
     backbone: BackboneSettings = BackboneSettings(),  # noqa: B008 (frozen)
 ) -> MixtureOfTransformers:
-    """The model of some modalities, initialised from PyTorch's global generator.
+    """The model of the given modalities, initialised from PyTorch's global generator.
 
     Args:
         modalities: codec, objective and loss weight of each.

@@ -1,6 +1,6 @@
 """MixtureOfTransformers: the objectives of all modalities around one backbone. Embed -> backbone -> unreduced losses.
 
-Knows tokens, not media; codecs, trainer and optimizer live above.
+Knows tokens, not media; codecs, trainer and optimizer are left to `module.py`.
 """
 
 from collections.abc import Mapping
@@ -102,6 +102,6 @@ class MixtureOfTransformers(nn.Module):
         """Weights that no token passes through when only some modalities are present."""
         if all(present.values()):
             return []
-        used = [module for name, here in present.items() if here for module in self.weights_of(name)]
+        used = [module for name, is_present in present.items() if is_present for module in self.weights_of(name)]
         touched = {id(parameter) for module in used for parameter in module.parameters()}
         return [parameter for parameter in self.parameters() if id(parameter) not in touched]

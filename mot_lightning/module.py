@@ -44,8 +44,8 @@ class MoTModule(LightningModule):
         optimizer: AdamW, its learning rate schedule and weight averaging.
         seed: of the initial weights and all noise, which is a function of seed, step and rank.
         reduction: what the loss of a modality, before its weight, is a mean over. "token": all its targets, so a long
-            segment counts more than a short one. "segment": the means of its segments; a control token is a segment by
-            itself. "batch": the targets of all modalities, so a modality counts by its fraction of the batch. Batches
+            segment counts more than a short one. "segment": the means of its segments; a control token counts as
+            one. "batch": the targets of all modalities, so a modality counts by its fraction of the batch. Batches
             that `trainer.accumulate_grad_batches` accumulates count equally, however many targets each has; to divide
             by their targets together, raise `data.batch_size` or the number of ranks instead.
     """
@@ -162,10 +162,10 @@ class MoTModule(LightningModule):
         return {"loss": loss, "sums": Sums(*(x.detach() for x in sums)), "expert_visits": visits}
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Weights that no token on any rank passed stay unchanged: neither decay nor momentum moves an absent tower."""
+        """Weights that no token on any rank used stay unchanged: neither decay nor momentum moves an absent tower."""
         present = self._present  # on the host: a single rank needs no device sync
         if self.trainer.world_size > 1:
-            counts = torch.tensor([float(here) for here in present.values()], device=self.device)
+            counts = torch.tensor([float(is_present) for is_present in present.values()], device=self.device)
             counts = self.trainer.strategy.reduce(counts, reduce_op="sum")
             present = dict(zip(present, (counts > 0).tolist(), strict=True))
         for parameter in self.model.untouched(present):

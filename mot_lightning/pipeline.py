@@ -1,4 +1,4 @@
-"""MoTPipeline: a trained model and its codecs, which continue prompts of media by media.
+"""MoTPipeline: continues prompts of text, images and audio with a trained model and its codecs.
 
 Knows how to load a checkpoint and generate; it needs no trainer, no datamodule and no run folder.
 """
@@ -84,7 +84,7 @@ class MoTPipeline:
         return self
 
     def supports_guidance(self, name: str) -> bool:
-        """Whether a modality was also trained unconditionally, as classifier-free guidance needs it."""
+        """Whether a modality was also trained unconditionally, as classifier-free guidance requires."""
         return self.limits is None or name in self.limits.unconditional
 
     def __call__(self, prompts: Sequence[Prompt], **settings: Any) -> list[Document]:

@@ -1,4 +1,4 @@
-"""Seeds from numbers such as (seed, step, rank), of which all randomness is a pure function."""
+"""Seeds from numbers such as (seed, step, rank): all randomness is a pure function of these."""
 
 import torch
 

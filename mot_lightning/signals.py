@@ -24,7 +24,7 @@ class Interrupted(BaseException):  # like KeyboardInterrupt: `except Exception` 
 
 
 def interruption(number: int, main_process: int) -> BaseException:
-    """The exception for a signal; in a data loader process, which inherits the handlers, the one of Python itself."""
+    """The exception for a signal; in a data loader worker, which inherits the handlers, Python's default one."""
     if os.getpid() == main_process:
         return Interrupted(number)
     return KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number)
@@ -32,7 +32,7 @@ def interruption(number: int, main_process: int) -> BaseException:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Within it, a signal stops the process immediately, with one line and exit code 128 plus its number."""
+    """In this context, a signal stops the process immediately, with one line and exit code 128 plus its number."""
 
     def interrupt(number: int, frame: Any) -> NoReturn:
         raise interruption(number, main_process)
@@ -51,7 +51,7 @@ def interruptible() -> Iterator[None]:
 
 @contextmanager
 def shielded() -> Iterator[None]:
-    """Within it, signals are ignored: for writes that must not be cut short."""
+    """In this context, signals are ignored: for writes that must not be cut short."""
     previous = {number: signal.signal(number, signal.SIG_IGN) for number in SIGNALS}
     try:
         yield

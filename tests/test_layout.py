@@ -1,4 +1,4 @@
-"""The house keeps its form: short files, nothing private across rooms, names that say what they hold."""
+"""The layout of the code: short files, no private imports across packages, names that say what they hold."""
 
 import ast
 import statistics

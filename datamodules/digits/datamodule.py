@@ -38,9 +38,9 @@ class Digits(InterleavedDataModule):
     this package.
 
     Args:
-        image_root: folder of MNIST's IDX files, gzip or not, one half or both; null takes the digits of scikit-learn.
+        image_root: folder of MNIST's IDX files, gzipped or not, train, t10k or both; null takes scikit-learn's digits.
         speech_root: folder of the Free Spoken Digit Dataset (`{digit}_{speaker}_{index}.wav`), whose last two speakers
-            are the test; null takes the synthesised digits.
+            are the test split; null takes the synthesised digits.
         documents: weight of each set of modalities among the documents; the order inside a document is random.
         two_images: probability that a document with an image has a second one of the same digit.
         speed_perturbation: factors of speed and pitch; each use of a training sound samples one.
@@ -73,7 +73,7 @@ class Digits(InterleavedDataModule):
             fits = set(names) <= {"text", "image", "speech"} and len(set(names)) == len(names)
             if not fits or not isinstance(weight, int | float) or weight < 0:
                 raise ValueError(
-                    f"data.documents has {kind}: {weight}, wanted text+image+speech, or part of it: a weight"
+                    f"data.documents has {kind}: {weight}, wanted a subset of text+image+speech and a weight"
                 )
         if not sum(documents.values()):
             raise ValueError(f"data.documents is {documents}, wanted a weight above 0")

@@ -1,4 +1,4 @@
-"""Judges of digits: classifiers, trained on real training media alone, of what generated media show or say."""
+"""Judges of digits: classifiers of generated media, trained only on real training media."""
 
 from collections.abc import Sequence
 from functools import cached_property

@@ -85,17 +85,17 @@ def _linear_flops(model: MixtureOfTransformers, name: str, part: ModalityBatch) 
 
 @contextmanager
 def _nominal_visits(model: MixtureOfTransformers) -> Iterator[list[float]]:
-    """FLOPs to add so that experts count by their settings: how many of a few tokens visit one is chance."""
+    """FLOPs to add so that experts count as their settings say: the routing of a few tokens is random."""
     corrections: list[float] = []
     handles = []
     for mixture in experts_of(model).values():
-        visit = 2 * sum(weight[0].numel() for weight in mixture.experts.parameters())
+        flops = 2 * sum(weight[0].numel() for weight in mixture.experts.parameters())  # of one token in one expert
 
-        def add_nominal(module: Any, args: tuple[Tensor], output: Tensor, visit: int = visit) -> None:
-            corrections.append(module.active * len(args[0]) * visit)
+        def add_nominal(module: Any, args: tuple[Tensor], output: Tensor, flops: int = flops) -> None:
+            corrections.append(module.active * len(args[0]) * flops)
 
-        def subtract_actual(module: Any, args: tuple[Tensor, list[int]], output: Tensor, visit: int = visit) -> None:
-            corrections.append(-len(output) * visit)
+        def subtract_actual(module: Any, args: tuple[Tensor, list[int]], output: Tensor, flops: int = flops) -> None:
+            corrections.append(-len(output) * flops)
 
         handles += [mixture.register_forward_hook(add_nominal), mixture.experts.register_forward_hook(subtract_actual)]
     try:

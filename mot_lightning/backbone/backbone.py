@@ -1,6 +1,6 @@
 """The Mixture-of-Transformers backbone (arXiv 2411.04996): towers of weights, joined by one attention per layer.
 
-Knows vectors, their positions and condition vectors; nothing of ids, latents, losses or time.
+Knows vectors, their positions and condition vectors, not ids, latents, losses or time.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,6 +1,6 @@
 """One layer of the mixture: every tower on its own tokens, joined by the global attention (MoT, algorithm 1).
 
-Knows towers and which of them are live; nothing of the meaning of tokens.
+Knows towers and which of them run; not the meaning of tokens.
 """
 
 from collections.abc import Mapping, Sequence
@@ -79,9 +79,9 @@ class Block(nn.Module):
         if self.compile_towers:
             attended = [y.clone() for y in attended]
         # experts wait for the device to get their loads, which one graph cannot contain
-        ends = [TowerLayer.forward if isinstance(tower.ffn, MixtureOfExperts) else finish for tower in towers]
-        parts = zip(ends, towers, xs, attended, modulations, strict=True)
-        return [end(tower, x, y, modulation) for end, tower, x, y, modulation in parts]
+        regions = [TowerLayer.forward if isinstance(tower.ffn, MixtureOfExperts) else finish for tower in towers]
+        parts = zip(regions, towers, xs, attended, modulations, strict=True)
+        return [region(tower, x, y, modulation) for region, tower, x, y, modulation in parts]
 
     def rotate(
         self,

@@ -12,8 +12,8 @@ class SwiGLU(nn.Module):
     """Two projections up, one gating the other, and one down.
 
     Args:
-        dim: width of what enters and leaves.
-        hidden: width between.
+        dim: width of input and output.
+        hidden: width in between.
         depth: layers of the backbone, whose branches add up in the residual stream.
     """
 

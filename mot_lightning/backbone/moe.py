@@ -85,7 +85,7 @@ class ExpertWeights(nn.Module):
         self.down = nn.Parameter(residual_std(hidden, depth) * torch.randn(count, hidden, dim))
 
     def forward(self, x: Float[Tensor, "m d"], sizes: Sequence[int]) -> Float[Tensor, "m d"]:
-        """Each group of x through its expert; empty groups too, so that every expert has gradients."""
+        """Pass each group of x through its expert; empty groups too, so that every expert has gradients."""
         count, dim, _ = self.gate_up.shape
         if all(size == sizes[0] for size in sizes):
             return _swiglu(x.view(count, sizes[0], dim), self.gate_up, self.down).flatten(0, 1)

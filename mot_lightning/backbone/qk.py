@@ -103,5 +103,5 @@ def _groups(x: Tensor, heads: Heads) -> list[Tensor]:
 
 
 def _gains(x: Tensor, heads: Heads) -> list[Tensor]:
-    """The gains of those groups, from x (n, 2, ...)."""
+    """The gains of the groups of `_groups`, from x (n, 2, ...)."""
     return [x] if heads[0] == heads[1] else list(x.split(1, dim=1))

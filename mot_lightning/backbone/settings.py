@@ -33,8 +33,8 @@ class BackboneSettings:
         rope_2d: whether tokens on a grid are rotated by row and column, half of the frequencies each.
         towers: modalities that share weights, by tower; empty gives every modality a tower of its own.
             One tower with all modalities is a dense transformer.
-        untie: weights that each tower has its own copy of; all towers share one copy of the rest.
-        untied_layers: first layer and the one after the last in which towers have their own copies; empty for all.
+        untie: weights that are separate for each tower; all towers share the others.
+        untied_layers: layers from the first to before the second number have untied weights; empty for all.
         experts: in place of a tower's feed-forward network, by tower.
         attention: how the attention over a packed batch is computed: "sdpa" (with a mask, anywhere), "blockwise"
             (without one, on the CPU), "flex" (on CUDA; on the CPU without gradients), or "auto", the fastest of them.
@@ -91,7 +91,7 @@ class BackboneSettings:
         in_order = not layers or (len(layers) == 2 and 0 <= layers[0] < layers[1] <= self.depth)
         require("backbone.untied_layers", layers, f"[first, after the last] from 0 to depth {self.depth}", in_order)
         if self.experts and any("ffn" in self.tied(layer) for layer in range(self.depth)):
-            raise ValueError(f"backbone.experts has {next(iter(self.experts))!r}, wanted none where ffn is not untied")
+            raise ValueError(f"backbone.experts has {next(iter(self.experts))!r}, wanted none: towers share ffn")
 
     @property
     def head_size(self) -> int:

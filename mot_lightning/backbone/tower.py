@@ -1,6 +1,6 @@
 """One layer of one tower: its norms, projections and feed-forward network, for the tokens routed to it.
 
-Knows nothing of the other towers; `block.py` joins them and ties the weights that they share.
+Does not know the other towers; `block.py` joins them and ties the weights that they share.
 """
 
 from typing import Literal, NamedTuple
@@ -110,7 +110,7 @@ class TowerLayer(nn.Module):
     def adapted(self, modality: str, vector: Float[Tensor, "k d"] | None = None) -> Float[Tensor, "#k 6 d"]:
         """Shift, gain and gate of both branches for conditions of a modality; one row without a condition.
 
-        The norms' own gains are multiplied in here, so that each token is multiplied by one gain only.
+        The norms' gains are folded in, so that each token is multiplied by one gain only.
         """
         one, zero = torch.ones_like(self.attention_norm.gain), torch.zeros_like(self.attention_norm.gain)
         plain = torch.stack([zero, self.attention_norm.gain, one, zero, self.ffn_norm.gain, one])  # (6, d)
@@ -126,8 +126,8 @@ class TowerLayer(nn.Module):
         modulations = []
         for name in self.modalities:
             if name in self.adapt:
-                vector, segment, length, in_advance = conditions[name]
-                rows = self.adapted(name, vector) if in_advance is None else in_advance[:, number]  # (k, 6, d)
+                vector, segment, length, precomputed = conditions[name]
+                rows = self.adapted(name, vector) if precomputed is None else precomputed[:, number]  # (k, 6, d)
                 rows, runs = (rows, (len(rows), length)) if length else (rows[segment], (counts[name], 1))
             else:
                 rows, runs = self.adapted(name), (1, counts[name])

@@ -54,7 +54,7 @@ class Checkpoints(ModelCheckpoint):
         if trainer.state.fn == "fit" and trainer.optimizers and may_save:
             try:
                 self._write_last(trainer)
-            except Diverged as diverged:  # the run's own exception goes on
+            except Diverged as diverged:  # the original exception propagates
                 print(f"last.ckpt is not written: {diverged}", file=sys.stderr)
 
     def _write_last(self, trainer: Any) -> None:

@@ -21,7 +21,7 @@ class StepProgress(TQDMProgressBar):
         return self.trainer.max_steps * self.trainer.accumulate_grad_batches
 
     def show(self, numbers: dict[str, float]) -> None:
-        """Show numbers behind the bar."""
+        """Show numbers after the bar."""
         self.shown = {name: f"{value:.3g}" for name, value in numbers.items()}
 
     def get_metrics(self, trainer: Any, pl_module: Any) -> dict[str, Any]:

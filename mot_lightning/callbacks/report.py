@@ -21,7 +21,7 @@ class Report(Callback):
     Args:
         guidance: classifier-free guidance scale of the guided metrics.
         seed: of all samples.
-        prompts: the most prompts of a task; null takes all, 0 skips the tasks.
+        prompts: maximum prompts of a task; null takes all, 0 skips the tasks.
         temperature: of tasks that sample ids; null takes the temperature of each task. A lower one gains accuracy and
             loses diversity, which the Frechet distance shows.
     """

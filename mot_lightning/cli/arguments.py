@@ -1,4 +1,4 @@
-"""A command line, split into the command's options and the experiment's settings, but not understood."""
+"""Splits a command line into the command's options and the experiment's settings, which stay text."""
 
 import argparse
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ class OptionParser(argparse.ArgumentParser):
 
 
 def find_command(name: str) -> Command:
-    """Raises ConfigError where there is no such command."""
+    """Raises ConfigError if there is no such command."""
     if name not in COMMANDS:
         raise ConfigError(
             f"there is no command {name!r}{did_you_mean(name, COMMANDS)}; wanted one of {', '.join(COMMANDS)}"
@@ -34,7 +34,7 @@ def parse(command: Command, argv: Sequence[str]) -> Invocation:
     """Split what follows the command's name.
 
     Raises:
-        ConfigError: an option without a value, a value that is none of its type, or no checkpoint where one is needed.
+        ConfigError: an option without a value, a value of the wrong type, or a required checkpoint is missing.
     """
     parser = OptionParser(prog=command.name, add_help=False, allow_abbrev=False)
     parser.add_argument("--config", type=Path, action="append", default=[])
@@ -55,7 +55,7 @@ def parse(command: Command, argv: Sequence[str]) -> Invocation:
 
 
 def _converter(option: Option) -> Any:
-    """An option's text as its type, or a refusal that names both."""
+    """A function from an option's text to its type; its error names both."""
 
     def convert(text: str) -> Any:
         if option.type is str:
@@ -71,7 +71,7 @@ def _converter(option: Option) -> Any:
 
 
 def _settings(words: Sequence[str]) -> list[tuple[str, str]]:
-    """`--name=value` and `--name value`, by turns as they come."""
+    """(name, value) of each `--name=value` or `--name value`."""
     settings = []
     remaining = iter(words)
     for word in remaining:

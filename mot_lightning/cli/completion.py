@@ -13,7 +13,7 @@ def completion(shell: str) -> str:
     """A script that completes `mot_lightning`: in bash, eval "$(mot_lightning --print_completion=bash)".
 
     Raises:
-        ConfigError: shtab knows no such shell.
+        ConfigError: shtab does not support the shell.
     """
     if shell not in shtab.SUPPORTED_SHELLS:
         raise ConfigError(f"--print_completion is {shell!r}, wanted {', '.join(shtab.SUPPORTED_SHELLS)}")

@@ -7,7 +7,7 @@ USAGE = """usage: python -m mot_lightning COMMAND [options]
 commands:
 {commands}
 
-python -m mot_lightning COMMAND --help              says more
+python -m mot_lightning COMMAND --help              options of a command
 python -m mot_lightning --version
 python -m mot_lightning --print_completion=SHELL    completion for bash, zsh or tcsh"""
 
@@ -20,12 +20,12 @@ PAGE = """usage: python -m mot_lightning {command} [options]
   --help                   this page
 """
 
-SETTINGS = """  --config FILE            says only what differs from {base}; may be given again;
-                           - is standard input
+SETTINGS = """  --config FILE            contains only the differences from {base};
+                           may be repeated; - is standard input
   --KEY=VALUE              any setting, by its dotted name; --LIST+=VALUE appends:
 {examples}
   --KEY.help               settings of a part or a class: --data.help, --data.help=Digits
-  --print_config           shows the whole config and stops
+  --print_config           prints the complete config and exits
   --help-all               every setting with its type and default
 """
 
@@ -37,10 +37,9 @@ def usage() -> str:
 
 def command_page(command: Command) -> str:
     """One command with its options and some settings."""
-    starts_anew = not command.needs_checkpoint
     options = "".join(f"  {_heading(o.name, o.metavar):<24} {o.help}\n" for o in command.options)
     examples = "\n".join(f"      {name:<46} {remark}" for name, remark in command.examples)
-    base = "conf/default.yaml" if starts_anew else "the checkpoint's own config"
+    base = "the checkpoint's config" if command.needs_checkpoint else "conf/default.yaml"
     return PAGE.format(
         command=command.name,
         summary=command.summary[0].upper() + command.summary[1:],

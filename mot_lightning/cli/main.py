@@ -21,7 +21,7 @@ def main(argv: list[str] | None = None) -> None:
         _run(argv)
     except ConfigError as error:
         fail(str(error))
-    except KeyboardInterrupt:  # before a command could take note of signals
+    except KeyboardInterrupt:  # before a command has installed its signal handlers
         print("\nstopped by SIGINT", file=sys.stderr)
         raise SystemExit(128 + 2) from None
 

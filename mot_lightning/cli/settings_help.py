@@ -24,7 +24,7 @@ CLASSES = {
 
 
 class ParserOnly(MoTCLI):
-    """Hands out the parser, in place of parsing and building."""
+    """Raises with the parser instead of parsing and building."""
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         raise _Parser(parser)
@@ -43,22 +43,22 @@ def settings_parser() -> LightningArgumentParser:
             start(ParserOnly, {})
     except _Parser as caught:
         return caught.parser
-    raise AssertionError("LightningCLI parses what it is given")
+    raise AssertionError("LightningCLI did not call parse_arguments")
 
 
 def print_every_setting() -> None:
-    """All that a config may set."""
+    """Print all settings."""
     settings_parser().print_help()
-    for home, place in CLASSES.items():
-        module = import_module(home)
+    for package, key in CLASSES.items():
+        module = import_module(package)
         for name in module.__all__:
             if not inspect.isabstract(kind := getattr(module, name)):
-                print(f"\n--{place}={name}")
-                print_class(kind, place)
+                print(f"\n--{key}={name}")
+                print_class(kind, key)
 
 
 def print_settings(name: str, class_name: str, allow: Sequence[str] = ()) -> None:
-    """The settings under a dotted name: of the class there, or of a class given, or of a part.
+    """Print the settings of a dotted name: of the given class, else of its default class or its group.
 
     Raises:
         ConfigError: there is no such setting, or no such class.
@@ -87,11 +87,11 @@ def print_settings(name: str, class_name: str, allow: Sequence[str] = ()) -> Non
     parser.print_help()
 
 
-def print_class(kind: type, place: str) -> None:
-    """What may be set of a class, where a config names it."""
+def print_class(kind: type, key: str) -> None:
+    """Print the settings of a class under a dotted key."""
     parser = ArgumentParser(usage=argparse.SUPPRESS, add_help=False)
-    parser.add_class_arguments(kind, place)
+    parser.add_class_arguments(kind, key)
     for action in parser._actions:
-        if action.dest == place:  # jsonargparse would read a file there
+        if action.dest == key:  # jsonargparse would read a file there
             action.help = argparse.SUPPRESS
     parser.print_help()

@@ -75,7 +75,7 @@ class Autoencoder(ImageCodec):
         except RuntimeError as error:
             reason = str(error).splitlines()[0]
             raise ValueError(f"shape is {self.shape}, wanted a size that {name} can encode: {reason}") from None
-        require("shape", self.shape, f"a size that comes back: this returns as {decoded}", decoded == self.shape)
+        require("shape", self.shape, f"a size that decoding restores: it decodes to {decoded}", decoded == self.shape)
         self.latent_size = latents.shape[2], latents.shape[3]
         return latents.shape[1]
 
@@ -149,10 +149,10 @@ class Autoencoder(ImageCodec):
         """Loss of a batch of images, after a fraction `done` of the training."""
 
     def before_step(self, images: Images, step: int, steps: int, generator: torch.Generator) -> None:
-        """Updates without gradients before a step, from some thousand training images."""
+        """Updates without gradients before a step, from a few thousand training images."""
 
     def on_train_end(self, images: Images) -> None:
-        """Updates that depend on the trained weights, from some thousand training images."""
+        """Updates that depend on the trained weights, from a few thousand training images."""
 
     @torch.no_grad()
     def quality(self, images: Images) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""The interface of a codec: a frozen map between raw media and tokens. Knows nothing of models or documents."""
+"""The interface of a codec: a frozen map between raw media and tokens. It does not know models or documents."""
 
 import inspect
 import math

@@ -76,7 +76,7 @@ def train_once(codec: Trainable, images: Images) -> None:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{folder}.lock"):  # other ranks and runs wait, then load it
             if not folder.is_dir():
-                print(f"{type(codec).__name__}: {codec.steps} steps on {len(images)} images, kept in {folder}")
+                print(f"{type(codec).__name__}: {codec.steps} steps on {len(images)} images, cached in {folder}")
                 train(codec, images)
                 with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
                     codec.save_pretrained(Path(temporary) / "codec")

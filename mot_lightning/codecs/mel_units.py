@@ -14,7 +14,7 @@ from mot_lightning.errors import require
 from mot_lightning.sequence import Ids
 
 CEPSTRA = 13  # enough for the formants, too few for the pitch, which belongs to the speaker
-SPEAKER = 0.5  # fraction of a clip's mean spectrum removed as the speaker's; a word of one vowel is all mean spectrum
+SPEAKER = 0.5  # fraction of a clip's mean spectrum removed as the speaker's; removing all would erase one-vowel words
 
 
 def cluster(points: Float[Tensor, "n d"], count: int) -> Float[Tensor, "{count} d"]:

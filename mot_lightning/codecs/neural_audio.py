@@ -46,7 +46,7 @@ class NeuralCodec(AudioCodec):
         self.frozen = FrozenNetwork(load_pretrained(lambda: _load(name_or_path), "NeuralCodec", name_or_path, expected))
         config = self.frozen.network.config
         if getattr(config, "audio_channels", 1) != 1 or getattr(config, "chunk_length_s", None) is not None:
-            raise ValueError(f"name_or_path is {name_or_path!r}, which writes stereo or chunks, wanted a mono codec")
+            raise ValueError(f"name_or_path is {name_or_path!r}, which is stereo or chunked, wanted mono")
         with torch.no_grad():
             available = len(self._codes(torch.zeros(1)))
         self.codebooks = available if codebooks is None else codebooks

@@ -14,9 +14,9 @@ from mot_lightning.codecs.image import Images, OneImage
 from mot_lightning.errors import require
 from mot_lightning.sequence import Ids
 
-PLAIN = 0.2  # fraction of the training before latents are quantised
-SETTLED = 0.8  # fraction after which only gradients move codes
-EVERY = 50  # steps between checks for unused codes
+QUANTISE_FROM = 0.2  # fraction of the training after which latents are quantised
+REPLACE_UNTIL = 0.8  # fraction after which only gradients move codes
+REPLACE_EVERY = 50  # steps between checks for unused codes
 
 
 class VQ(Autoencoder):
@@ -88,15 +88,15 @@ class VQ(Autoencoder):
         pixels = 2 * images - 1
         network = self.frozen.network
         latents = network.encode(pixels).latents
-        if done < PLAIN:
+        if done < QUANTISE_FROM:
             return F.mse_loss(network.decode(latents, force_not_quantize=True).sample, pixels)
         decoded = network.decode(latents)
         return F.mse_loss(decoded.sample, pixels) + decoded.commit_loss
 
     @torch.no_grad()
     def before_step(self, images: Images, step: int, steps: int, generator: torch.Generator) -> None:
-        first = int(-(-PLAIN * steps // 1))  # the first step that quantises
-        if step < first or step > SETTLED * steps or (step - first) % EVERY:
+        first = int(-(-QUANTISE_FROM * steps // 1))  # the first step that quantises
+        if step < first or step > REPLACE_UNTIL * steps or (step - first) % REPLACE_EVERY:
             return
         codes = self.frozen.network.quantize.embedding.weight  # (v, c')
         latents = batched(self.latents, images)  # (b, c', h', w')

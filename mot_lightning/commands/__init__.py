@@ -1,4 +1,4 @@
-"""What each command does: one file each, and one line here."""
+"""All commands: one file each, and one line here."""
 
 from mot_lightning.commands.base import Command, Invocation, Option
 from mot_lightning.commands.fit import Fit

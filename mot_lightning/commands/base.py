@@ -1,4 +1,4 @@
-"""What a command is: a name, options with their help, and what it does with a command line."""
+"""The interface of a command: its name, its options with help, and `run`."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -9,15 +9,15 @@ from typing import Any, ClassVar
 
 @dataclass(frozen=True)
 class Option:
-    """An option of a command, beside the settings of the experiment.
+    """An option of a command, apart from the settings of the experiment.
 
     Attributes:
         name: without dashes.
         metavar: what its value is called in the help.
         help: one line.
         type: of its value.
-        default: where it is not given.
-        repeated: whether it may be given again; its value is then a list.
+        default: value if it is not given.
+        repeated: whether it may be repeated; its value is then a list.
     """
 
     name: str
@@ -30,15 +30,15 @@ class Option:
 
 @dataclass(frozen=True)
 class Invocation:
-    """A command line, split but not understood.
+    """A command line, split into options and settings, which stay text.
 
     Attributes:
         configs: files, in order.
         settings: (dotted name, text of the value) of the experiment, in order.
         allow: packages whose classes a config may name, besides ours.
         ckpt_path: the checkpoint to start from.
-        options: the command's own.
-        print_config: whether the config is to be shown, and nothing done.
+        options: values of the command's options.
+        print_config: whether to print the config and exit.
     """
 
     configs: list[Path] = field(default_factory=list)
@@ -50,24 +50,24 @@ class Invocation:
 
 
 class Command(ABC):
-    """One command. Whatever can be refused is refused before it writes anything."""
+    """One command. It refuses bad input before it writes anything."""
 
     name: ClassVar[str]
     summary: ClassVar[str]
     needs_checkpoint: ClassVar[bool] = True
-    checkpoint_help: ClassVar[str] = "the checkpoint (needed); it brings model, codecs and data"
-    takes_settings: ClassVar[bool] = True  # and configs, beside its own options
+    checkpoint_help: ClassVar[str] = "the checkpoint (required): sets model, codecs and data"
+    takes_settings: ClassVar[bool] = True  # whether it takes settings and --config
     options: ClassVar[tuple[Option, ...]] = ()
-    # settings that its help shows, with a remark
+    # settings shown in its help, each with a remark
     examples: ClassVar[tuple[tuple[str, str], ...]] = (
         ("--data.batch_size=64", "data may differ from the run's; model settings may not"),
-        ("--model.modalities.image.codec.name_or_path=DIR", "where a codec's folder lies now"),
-        ("--trainer.accelerator=gpu", "and whatever else Lightning's Trainer takes"),
+        ("--model.modalities.image.codec.name_or_path=DIR", "new folder of a codec that moved"),
+        ("--trainer.accelerator=gpu", "and any other argument of Lightning's Trainer"),
     )
 
     @abstractmethod
     def run(self, invocation: Invocation) -> None:
-        """Do it.
+        """Run the command.
 
         Raises:
             ConfigError: bad input.

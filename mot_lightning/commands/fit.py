@@ -1,4 +1,4 @@
-"""`fit`: train, then test and show."""
+"""`fit`: train, then test and print a table."""
 
 import sys
 from pathlib import Path
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 class Fit(Command):
     name = "fit"
-    summary = "train, then test and show"
+    summary = "train, then test and print a table"
     needs_checkpoint = False
     checkpoint_help = "resume from a checkpoint, in a new run folder"
     examples = (
@@ -26,9 +26,9 @@ class Fit(Command):
         ("--model.backbone.dim=256", "width; also depth, heads, ffn_dim, dropout, towers"),
         ("--model.optimizer.learning_rate=1e-3", "also warmup_steps, weight_decay, ema_decay"),
         ("--data.batch_size=64", "documents in a batch; also image_root, speech_root"),
-        ("--trainer.max_steps=3000", "and whatever else Lightning's Trainer takes"),
+        ("--trainer.max_steps=3000", "and any other argument of Lightning's Trainer"),
         ("--report.guidance=3", "classifier-free guidance of the guided figures"),
-        ("--report.temperature=0.3", "of the report's tasks that sample ids: lower is surer, less diverse"),
+        ("--report.temperature=0.3", "of sampled ids in the report: lower is more accurate, less diverse"),
         ("--seed=1", "of weights, data and noise"),
         ("--experiment=NAME", "the run folder is runs/NAME/0, 1, 2, ..."),
     )
@@ -47,7 +47,7 @@ def _fit(experiment: "Experiment", checkpoint: dict[str, Any] | None, path: Path
 
     module, data, trainer = experiment.module, experiment.data, experiment.trainer
     if checkpoint is not None and path is not None:
-        _take_over_rows(trainer, checkpoint, path)
+        _copy_rows(trainer, checkpoint, path)
     last = folder / "checkpoints" / "last.ckpt"
     finished = checkpoint is not None and checkpoint["global_step"] >= trainer.max_steps
     if checkpoint is not None and finished:
@@ -62,7 +62,7 @@ def _fit(experiment: "Experiment", checkpoint: dict[str, Any] | None, path: Path
         kept = f"its last good checkpoint is {last}" if last.is_file() else "it had no checkpoint yet"
         print(f"\nerror: {diverged}; {kept}", file=sys.stderr)
         raise SystemExit(1) from None
-    if finished:  # Lightning trains nothing, calls no hook
+    if finished:  # Lightning then trains nothing and calls no hook
         trainer.save_checkpoint(last)
         trainer.validate(module, data, verbose=False)
     try:
@@ -72,8 +72,8 @@ def _fit(experiment: "Experiment", checkpoint: dict[str, Any] | None, path: Path
         raise SystemExit(128 + interrupted.number) from None
 
 
-def _take_over_rows(trainer: Any, checkpoint: dict[str, Any], path: Path) -> None:
-    """The new metrics.csv begins with the old run's rows."""
+def _copy_rows(trainer: Any, checkpoint: dict[str, Any], path: Path) -> None:
+    """Begin the new metrics.csv with the old run's rows."""
     rows = path.parent.parent / "metrics.csv"
     if rows.is_file():
         trainer.loggers[0].begin_with(rows, checkpoint["global_step"])

@@ -1,4 +1,4 @@
-"""`generate`: prompts from the command line or a file, continued, and written as files and a page."""
+"""`generate`: continues prompts from the command line or a file, and writes files and a page."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -23,28 +23,28 @@ class Generate(Command):
     summary = "continue a prompt of text, images and audio"
     takes_settings = False
     options = (
-        Option("prompt", "TEXT_OR_FILE", "text, or the path of an image or a sound; given again, the next\n"
-               "                           segment of the same document; without one the model begins by itself",
+        Option("prompt", "TEXT_OR_FILE", "text, or the path of an image or a sound; repeat it for more\n"
+               "                           segments of one document; without it, the prompt is empty",
                repeated=True),
-        Option("prompts", "FILE", "many: a line each; a .jsonl file has a list of texts and paths a line,\n"
-               "                           where relative paths start from the file's own folder"),
+        Option("prompts", "FILE", "one prompt per line; in a .jsonl file, a list of texts and paths per\n"
+               "                           line, with paths relative to the file's folder"),
         Option("num_samples", "N", "continuations of each prompt (1)", int, 1),
-        Option("batch_size", "N", "how many at once (64): changes memory and time, samples only by rounding", int, 64),
-        Option("modalities", "a,b", "the segments to make, in this order; the model chooses when absent"),
-        Option("lengths.NAME", "N", "tokens of a segment of a modality, where no stop id ends it"),
+        Option("batch_size", "N", "samples per batch (64); changes samples only by rounding", int, 64),
+        Option("modalities", "a,b", "segments to generate, in order; by default the model chooses"),
+        Option("lengths.NAME", "N", "tokens of a segment, for a modality without a stop id"),
         Option("guidance", "G", "classifier-free guidance scale (2); --guidance.NAME G of one modality", float),
-        Option("temperature", "T", "of ids and of the choice of modality; 0 takes the likeliest (0.5)", float),
-        Option("top_k", "N", "how many of the likeliest ids may be sampled (0: all)", int),
+        Option("temperature", "T", "of ids and of the choice of modality; 0 is greedy (0.5)", float),
+        Option("top_k", "N", "sample among the N likeliest ids (0: all)", int),
         Option("top_p", "P", "nucleus sampling (0.95)", float),
-        Option("min_p", "P", "least probability, as a fraction of the likeliest id's (0)", float),
-        Option("repetition_penalty", "R", "of ids that the segment already holds (1)", float),
-        Option("max_segments", "N", "the most segments that the model may choose (4)", int),
-        Option("max_length", "N", "the most tokens of a segment that a stop id ends (256)", int),
-        Option("seed", "N", "of all sampling (0); a sample does not depend on the others", int, 0),
+        Option("min_p", "P", "minimum probability, relative to the likeliest id (0)", float),
+        Option("repetition_penalty", "R", "of ids already in the segment (1)", float),
+        Option("max_segments", "N", "maximum number of segments, if the model chooses (4)", int),
+        Option("max_length", "N", "maximum tokens of a segment with a stop id (256)", int),
+        Option("seed", "N", "of all sampling (0); samples do not depend on each other", int, 0),
         Option("model.modalities.NAME.codec.name_or_path", "DIR",
                "\n                           the folder of a pretrained codec, if it moved"),
-        Option("out", "FOLDER", "where index.html, page.md, request.json, text, PNG and WAV go\n"
-               "                           (a new one beside the checkpoint's run)"),
+        Option("out", "FOLDER", "new folder for index.html, page.md, request.json, text, PNG and WAV\n"
+               "                           (generated/N in the checkpoint's run folder)"),
     )  # fmt: skip
 
     def run(self, invocation: Invocation) -> None:
@@ -56,11 +56,11 @@ class Generate(Command):
 
         options = dict(invocation.options)
         if invocation.configs or invocation.print_config:
-            raise ConfigError("generate takes no --config and no --print_config: the checkpoint brings its own config")
-        by_modality, name_or_path = _named(invocation.settings)
-        for name, least in (("num_samples", 1), ("batch_size", 1), ("seed", 0)):
-            if options[name] < least:
-                raise ConfigError(f"--{name} is {options[name]}, wanted at least {least}")
+            raise ConfigError("generate takes no --config and no --print_config: the checkpoint has its config")
+        by_modality, name_or_path = _by_modality(invocation.settings)
+        for name, minimum in (("num_samples", 1), ("batch_size", 1), ("seed", 0)):
+            if options[name] < minimum:
+                raise ConfigError(f"--{name} is {options[name]}, wanted at least {minimum}")
         if options["prompt"] and options["prompts"]:
             raise ConfigError("--prompt and --prompts are both given, wanted one of them")
         file = Path(options["prompts"]) if options["prompts"] else None
@@ -70,7 +70,7 @@ class Generate(Command):
         with interruptible():
             checkpoint = read_checkpoint(invocation.ckpt_path)
             if "modalities" not in checkpoint["config"]["model"]:
-                raise ConfigError(f"--ckpt_path {invocation.ckpt_path} is of a codec, wanted a model's")
+                raise ConfigError(f"--ckpt_path {invocation.ckpt_path} is a codec's, wanted a model's")
             try:
                 pipeline = MoTPipeline.from_checkpoint(checkpoint, invocation.allow, name_or_path)
                 control, folder = pipeline.model.grammar.control, file.parent if file else Path()
@@ -91,16 +91,16 @@ class Generate(Command):
             _write_samples(pipeline, prompts, documents, settings, options, request, invocation.ckpt_path)
 
 
-def _named(settings: Sequence[tuple[str, str]]) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
-    """`--guidance.NAME` and `--lengths.NAME`, and where codecs' weights lie now."""
+def _by_modality(settings: Sequence[tuple[str, str]]) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """Values of `--guidance.NAME` and `--lengths.NAME`, and new folders of codecs, by modality."""
     by_modality: dict[str, dict[str, Any]] = {"guidance": {}, "lengths": {}}
     name_or_path = {}
     for name, text in settings:
         if match := BY_MODALITY.fullmatch(name):
             value = parse_value(text)
-            whole = match[1] == "lengths"
-            if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
-                raise ConfigError(f"--{name} is {text!r}, wanted a {'whole ' if whole else ''}number")
+            integer = match[1] == "lengths"
+            if isinstance(value, bool) or not isinstance(value, int if integer else int | float):
+                raise ConfigError(f"--{name} is {text!r}, wanted a {'whole ' if integer else ''}number")
             by_modality[match[1]][match[2]] = value
         elif match := MOVED.fullmatch(name):
             name_or_path[match[1]] = text
@@ -122,7 +122,7 @@ def _settings(
         given["modalities"] = tuple(given["modalities"].replace(" ", "").split(","))
     settings = GenerationSettings(**{**given, "lengths": by_modality["lengths"]})
     if settings.guidance is None and not any(map(pipeline.supports_guidance, pipeline.codecs)):
-        print("guidance is off: nothing was trained without a prompt (data.document_settings.condition_dropout)")
+        print("guidance is off: no modality was trained unconditionally (data.document_settings.condition_dropout)")
     return pipeline.with_guidance(settings, by_modality["guidance"])
 
 
@@ -135,7 +135,7 @@ def _write_samples(
     request: Mapping[str, Any],
     checkpoint: Path,
 ) -> None:
-    """Continue every prompt batch by batch; whatever ends it, batches that were finished are written."""
+    """Continue all prompts in batches; finished batches are written even after an exception."""
     from tqdm import tqdm
 
     from mot_lightning.generation import output
@@ -145,7 +145,7 @@ def _write_samples(
     folder = output.new_folder(options["out"], checkpoint.parent.parent / "generated")
     output.write_request(folder, request, settings, checkpoint)
     samples, size = options["num_samples"], options["batch_size"]
-    numbers = [k for _ in prompts for k in range(samples)]  # whatever else is in the file, sample k is the same
+    numbers = [k for _ in prompts for k in range(samples)]  # so that sample k does not depend on the other prompts
     repeated = [document for document in documents for _ in range(samples)]
     stream = Stream(pipeline.codecs) if len(repeated) == 1 else None
     continued: list[list[Segment]] = []
@@ -161,5 +161,5 @@ def _write_samples(
         if continued:
             with shielded():
                 title = f"{checkpoint.parent.parent.name}/{checkpoint.name}, seed {settings.seed}"
-                each = [prompt for prompt in prompts for _ in range(samples)]
-                output.write_documents(folder, title, pipeline.codecs, each, continued)
+                repeated_prompts = [prompt for prompt in prompts for _ in range(samples)]
+                output.write_documents(folder, title, pipeline.codecs, repeated_prompts, continued)

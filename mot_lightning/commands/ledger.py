@@ -8,7 +8,7 @@ class Ledger(Command):
     name = "ledger"
     summary = "parameters and forward FLOPs of each modality, without training"
     needs_checkpoint = False
-    checkpoint_help = "the model of a checkpoint, in place of a config"
+    checkpoint_help = "take the config of a checkpoint"
     examples = Fit.examples[:5]
 
     def run(self, invocation: Invocation) -> None:

@@ -1,4 +1,4 @@
-"""What commands with a Trainer share: the experiment of a command line, checked, in a run folder of its own."""
+"""Shared by commands with a Trainer: builds and checks the experiment, and creates its run folder."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,8 +23,8 @@ class Run:
     """An experiment, ready to run.
 
     Attributes:
-        folder: made, and holding config.yaml.
-        checkpoint: that it starts from.
+        folder: exists and holds config.yaml.
+        checkpoint: that it starts from, if any.
     """
 
     experiment: Experiment
@@ -34,10 +34,10 @@ class Run:
 
 @contextmanager
 def open_run(command: str, invocation: Invocation) -> Iterator[Run | None]:
-    """A run of a command line; None where the config was only to be printed.
+    """The run of a command line; None if the config is only printed.
 
     Raises:
-        ConfigError: bad input; nothing has been written then.
+        ConfigError: bad input, before anything is written.
     """
     startup.quiet()
     startup.keep_freed_memory()
@@ -54,7 +54,7 @@ def open_run(command: str, invocation: Invocation) -> Iterator[Run | None]:
             if checkpoint is not None and invocation.ckpt_path is not None:
                 check_weights(experiment.module, checkpoint, invocation.ckpt_path)
             checks.check(experiment, command)
-            # another run may have been faster: then the next number
+            # if another run took the number in the meantime, take the next
             if not experiment.trainer.is_global_zero or run_folder.create(folder, experiment.config):
                 break
         with run_folder.announced(folder):

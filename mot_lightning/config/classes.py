@@ -16,7 +16,7 @@ OURS = ("mot_lightning", "datamodules")
 
 
 def same_class(a: str, b: str) -> bool:
-    """Whether two class paths name one class; nothing is imported to know."""
+    """Whether two class paths name the same class; nothing is imported."""
     return a == b or (_is_ours(a) and _is_ours(b) and a.rpartition(".")[2] == b.rpartition(".")[2])
 
 
@@ -25,7 +25,7 @@ def _is_ours(path: str) -> bool:
 
 
 def find_class(path: str, allow: Iterable[str] = ()) -> type:
-    """The class that a class_path names, ours by bare name or another's from an allowed package.
+    """The class that a class_path names: ours by bare name, or one of an allowed package by import path.
 
     Raises:
         ConfigError: there is no such class, or its package is not allowed.
@@ -48,12 +48,12 @@ def find_class(path: str, allow: Iterable[str] = ()) -> type:
 
 
 def class_names() -> list[str]:
-    """All bare names."""
+    """The bare names of all our classes."""
     return [name for home in SHORT_NAMES for name in _imported(home).__all__]
 
 
 def _imported(module: str) -> ModuleType:
-    """A module; of `datamodules` ours, even where the working directory has a package of that name."""
+    """Import a module; `datamodules` is ours even if the working directory has a package of that name."""
     if module.partition(".")[0] == "datamodules" and "datamodules" not in sys.modules:
         root = Path(__file__).resolve().parents[2]
         spec = importlib.util.spec_from_file_location("datamodules", root / "datamodules" / "__init__.py")

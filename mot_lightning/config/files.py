@@ -32,14 +32,14 @@ Loader.add_implicit_resolver(
 
 
 class Layers(NamedTuple):
-    """What a config file and all that it builds on say, the lowest first."""
+    """The contents of a config file and of its bases, the lowest base first."""
 
     configs: list[dict[str, Any]]
-    on_default: bool  # whether the lowest is laid over conf/default.yaml
+    on_default: bool  # whether the lowest builds on conf/default.yaml
 
 
 def conf_folder() -> Path:
-    """The shipped conf/, of a checkout or of an installed package."""
+    """The conf/ folder of a checkout or an installed package."""
     package = Path(__file__).resolve().parents[1]
     for folder in (package / "conf", package.parent / "conf"):
         if (folder / "default.yaml").is_file():
@@ -51,15 +51,15 @@ def read_default() -> dict[str, Any]:
     return read_yaml(conf_folder() / "default.yaml")
 
 
-def read_layers(path: Path, above: tuple[Path, ...] = ()) -> Layers:
-    """A config and the configs that it names as `base`: a path beside it or conf/..., or null for nothing at all.
+def read_layers(path: Path, derived: tuple[Path, ...] = ()) -> Layers:
+    """A config and its bases; `base` is a path beside it or conf/..., or null for none.
 
     Raises:
         ConfigError: a file is missing, is not YAML, or is its own base.
     """
     path = path if str(path) == "-" else find(path)
-    if path in above:
-        raise ConfigError(f"--config {above[0]}: base leads from {path} back to it, wanted a file that does not")
+    if path in derived:
+        raise ConfigError(f"--config {derived[0]}: base of {path} leads back to it, wanted bases without a cycle")
     config = read_yaml(path)
     if "base" not in config:
         return Layers([config], on_default=True)
@@ -69,12 +69,12 @@ def read_layers(path: Path, above: tuple[Path, ...] = ()) -> Layers:
     if not isinstance(base, str):
         raise ConfigError(f"base of {path} is {base!r}, wanted the path of a config, or null")
     beside = path.parent / base
-    below = read_layers(beside if beside.is_file() else Path(base), (*above, path))
-    return Layers([*below.configs, config], below.on_default)
+    bases = read_layers(beside if beside.is_file() else Path(base), (*derived, path))
+    return Layers([*bases.configs, config], bases.on_default)
 
 
 def find(path: Path) -> Path:
-    """A config file; conf/... is found from any folder.
+    """The path of a config file; conf/... is found from any folder.
 
     Raises:
         ConfigError: there is no such file.
@@ -91,10 +91,10 @@ def find(path: Path) -> Path:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A mapping from a YAML file, or from standard input for "-"; dotted keys become mappings in mappings.
+    """A mapping from a YAML file, or from standard input for "-"; dotted keys become nested mappings.
 
     Raises:
-        ConfigError: it is not YAML, or no mapping.
+        ConfigError: it is not YAML, or not a mapping.
     """
     try:
         text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
@@ -107,7 +107,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def parse_value(text: str) -> Any:
-    """A flag's value, as YAML would read it."""
+    """A flag's value, read as YAML."""
     try:
         return nested(yaml.load(text, Loader))
     except yaml.YAMLError:

@@ -11,7 +11,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def did_you_mean_setting(word: str, known: Iterable[str]) -> str:
-    """The same for dotted names, of which the last part counts."""
+    """The same for dotted names, compared by their last part."""
     by_last = {name.rpartition(".")[2]: name for name in sorted(known, reverse=True) if name != word}
     close = difflib.get_close_matches(word, by_last, n=1, cutoff=0.6)
     return f", did you mean {by_last[close[0]]}?" if close else ""

@@ -1,6 +1,6 @@
-"""Objects from settings, as jsonargparse builds them by type annotations, from packages that may be imported.
+"""Builds objects from settings with jsonargparse, by type annotations, from allowed packages only.
 
-Nothing here changes jsonargparse for anybody else: its process-wide import policy holds only while something is built.
+The import policy of jsonargparse is process-wide, so it is changed only while something is built.
 """
 
 import copy
@@ -20,12 +20,12 @@ IMPORTABLE = ("mot_lightning", "datamodules", "lightning", "diffusers")  # packa
 
 @contextmanager
 def importing_only(allow: Sequence[str] = ()) -> Iterator[None]:
-    """Within it jsonargparse imports from our own packages and those allowed, and from nowhere else."""
+    """In this context, jsonargparse imports only from our packages and allowed ones."""
     settings = dict(_common.parsing_settings)  # has no public getter
     try:
         jsonargparse.set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=[*IMPORTABLE, *allow])
         with warnings.catch_warnings():
-            # of Lightning's own use of jsonargparse
+            # from Lightning's use of jsonargparse
             warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"jsonargparse|lightning")
             yield
     finally:
@@ -39,7 +39,7 @@ def instantiate(function: Callable[..., Any], settings: Mapping[str, Any], allow
         allow: packages whose classes the settings may name, besides our own.
 
     Raises:
-        ConfigError: they do not fit.
+        ConfigError: a setting does not fit.
     """
     with importing_only(allow):
         parser = jsonargparse.ArgumentParser(exit_on_error=False)

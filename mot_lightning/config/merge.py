@@ -1,8 +1,8 @@
-"""Configs as plain nested dicts: how one is laid over another.
+"""Merging of configs as plain nested dicts.
 
-A mapping merges into a mapping, key by key; `null` drops an entry; a key that ends in `+` appends to a list; what is
-tagged `!override` replaces, unless a class stands there. A class is `{class_path, init_args}` or just its name: naming
-another class drops the old one's init_args, and `{batch_size: 4}` beside a class stands for its init_args.
+A mapping merges into a mapping, key by key; `null` drops an entry; a key that ends in `+` appends to a list; a value
+tagged `!override` replaces the old one, unless that is a class. A class is `{class_path, init_args}` or just its name:
+naming another class drops the old one's init_args, and `{batch_size: 4}` on a class sets its init_args.
 """
 
 from collections.abc import Mapping
@@ -12,22 +12,22 @@ from mot_lightning.config.classes import same_class
 
 
 class Override(NamedTuple):
-    """A value that replaces a mapping, where it would merge into it."""
+    """A value that replaces a mapping instead of merging into it."""
 
     value: Any
 
 
 def merge(old: Any, new: Any) -> Any:
-    """`new` laid over `old`; neither is changed."""
+    """`old` with `new` merged into it; neither is changed."""
     if isinstance(new, Override):
         return merge(old if _is_class(old) or isinstance(old, str) else None, new.value)
     if _is_class(old) and isinstance(new, str | Mapping):
         new = _class_spec(new)
         if "class_path" in new and not same_class(old["class_path"], new["class_path"]):
             return merge(None, new)
-    if isinstance(old, str) and isinstance(new, Mapping):  # only a class's name is a string where a mapping fits
+    if isinstance(old, str) and isinstance(new, Mapping):  # a string in place of a mapping is a class's name
         return merge({"class_path": old}, new)
-    if isinstance(old, list) and isinstance(new, Mapping):  # of a list, the last
+    if isinstance(old, list) and isinstance(new, Mapping):  # into the last item of a list
         return [*old[:-1], merge(old[-1] if old else None, new)]
     if not isinstance(new, Mapping):
         return new
@@ -48,7 +48,7 @@ def _is_class(value: Any) -> bool:
 
 
 def _class_spec(value: str | Mapping[str, Any]) -> dict[str, Any]:
-    """`class_path` and `init_args` alone, from a class's name or from settings beside them."""
+    """`class_path` and `init_args` of a class's name, or of a mapping whose other keys are moved into init_args."""
     if isinstance(value, str):
         return {"class_path": value}
     spec = {key: value[key] for key in ("class_path", "init_args") if key in value}
@@ -63,7 +63,7 @@ def _as_list(value: Any) -> list[Any]:
 
 
 def nested(config: Any) -> Any:
-    """The same with dotted keys as mappings in mappings."""
+    """A config with its dotted keys as nested mappings."""
     if isinstance(config, Override):
         return Override(nested(config.value))
     if isinstance(config, list):
@@ -72,16 +72,16 @@ def nested(config: Any) -> Any:
         return config
     result: dict[str, Any] = {}
     for key, value in config.items():
-        *above, last = str(key).split(".") if "class_path" not in config else [str(key)]
+        *parents, last = str(key).split(".") if "class_path" not in config else [str(key)]
         inner = {last: nested(value)}
-        for name in reversed(above):
+        for name in reversed(parents):
             inner = {name: inner}
         result = _join(result, inner)
     return result
 
 
 def _join(a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any]:
-    """Keys of both, at all depths: of one file, where nothing is laid over anything."""
+    """Keys of both, at all depths: both are from one file, so no merge rule applies."""
     joined = dict(a)
     for key, value in b.items():
         both = isinstance(joined.get(key), dict) and isinstance(value, dict)
@@ -97,7 +97,7 @@ def unflatten(dotted: str, value: Any) -> dict[str, Any]:
 
 
 def flatten_keys(config: Any, path: str = "") -> list[str]:
-    """The dotted names of all that a config sets."""
+    """The dotted names of all settings in a config."""
     config = config.value if isinstance(config, Override) else config
     if isinstance(config, Mapping) and config:
         return [name for key, value in config.items() for name in flatten_keys(value, f"{path}.{key}".strip("."))]

@@ -1,4 +1,4 @@
-"""What jsonargparse tells of a value that does not fit, in one line: "x is 5, wanted a, b or c". Knows its phrases."""
+"""Shortens jsonargparse's message on a value that does not fit to one line: "x is 5, wanted a, b or c"."""
 
 import re
 
@@ -10,7 +10,7 @@ KINDS = {
     "dict": "a mapping",
     "list": "a list",
     "tuple": "a list",
-    "path": "a mapping",  # or the file of one
+    "path": "a mapping",  # or a file with one
     "NoneType": "null",
 }
 TYPE = re.compile(
@@ -23,15 +23,15 @@ TYPE = re.compile(
 
 
 def shorten(message: str) -> str:
-    """The setting, the value seen and those wanted, or what one of our own classes says; else the message as it is."""
+    """The setting, its value and the wanted ones, or the message of one of our classes; else the message unchanged."""
     message = " ".join(message.split())
     if denied := re.search(r"Importing '(?P<path>(?P<package>\w+)[\w.]*)' is not allowed", message):
         return f"class {denied['path']!r} is outside the allowed packages: add --allow {denied['package']} to use it"
-    if ours := _our_own(message):
+    if ours := _our_message(message):
         return ours
     if missing := re.search(r'"(?P<key>[^"]+)": the following arguments are required: (?P<names>.*)', message):
         return f"{missing['key']} has no {missing['names']}, wanted one"
-    # of several that were tried one within the other, the innermost
+    # of nested attempts, the innermost
     union = re.search(
         r"(?P<around>.*)any of the Union subtypes Subtypes: \[(?P<types>.*?)\] Errors: (?P<tried>.*)", message
     )
@@ -44,14 +44,14 @@ def shorten(message: str) -> str:
     return f"{'.'.join(keys)} is {re.split(' - (?:Expected|Not) ', value)[0]}, wanted {in_words(refusal['types'])}"
 
 
-def _our_own(message: str) -> str:
-    """What one of our own classes said of a value, out of all that jsonargparse tells around it; or nothing."""
+def _our_message(message: str) -> str:
+    """The message of one of our classes inside jsonargparse's; empty if there is none."""
     line = re.search(r"(?:- |\": |^)(?P<line>[\w.]+ (?:is|has) \S.*?, wanted .+?)(?: - Expected|$)", message)
     return line["line"] if line else ""
 
 
 def in_words(types: str) -> str:
-    """Types as jsonargparse writes them, as a person would name them."""
+    """jsonargparse's names of types, in plain words."""
     words: list[str] = []
     for match in TYPE.finditer(types):
         if match["count"]:

@@ -32,7 +32,7 @@ def evaluate_tasks(pipeline: MoTPipeline, tasks: Sequence[Task], guidance: float
             if scale == 1:
                 values |= {f"{prefix}/{name}_samples": len(media) for name in task.metrics}
                 if task.real is not None:
-                    # a distance to the real media says nothing of the real media themselves
+                    # the real media have no distance to themselves
                     absolute = {
                         name: metric for name, metric in task.metrics.items() if not hasattr(metric, "reference")
                     }
@@ -51,13 +51,13 @@ def _measure(metrics: Mapping[str, Metric], media: Sequence[Any], labels: Sequen
     values = {}
     for name, metric in metrics.items():
         if len(media) >= getattr(metric, "min_samples", 1):
-            metric.distributed_available_fn = _alone
+            metric.distributed_available_fn = _not_distributed
             metric.reset()
             metric.update(media, labels)
             values[name] = float(metric.compute())
     return values
 
 
-def _alone() -> bool:
-    """One rank samples and measures everything: it must not wait for the others to compute with it."""
+def _not_distributed() -> bool:
+    """One rank samples and measures everything, so it must not wait for the others."""
     return False

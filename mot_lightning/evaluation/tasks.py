@@ -19,9 +19,9 @@ class Task:
         target: the modality to generate.
         labels: what each generated segment should show or say; metrics get them as targets.
         metrics: by name, updated with (media, labels) and logged as `test/<target>/<name>`.
-        real: media of the target modality and their labels, to measure as well: what a perfect model could reach.
+        real: media of the target modality and their labels, to measure as well: an upper bound for the model.
         temperature: of ids; 0 takes the likeliest.
-        max_length: the most tokens of a segment that a stop id ends.
+        max_length: maximum tokens of a segment with a stop id.
         guided: whether to sample the task also with classifier-free guidance.
     """
 

@@ -28,8 +28,8 @@ class Experiment:
     """What a config builds.
 
     Attributes:
-        config: whole, with all defaults filled in, so that it means the same when defaults change. The trainer's stay
-            as they were given: Lightning's defaults go with its version.
+        config: complete, with all defaults filled in, so that it means the same when defaults change. The trainer's
+            defaults are not: they belong to the version of Lightning.
     """
 
     module: MoTModule | CodecModule
@@ -54,9 +54,9 @@ class MoTCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         integers = {name: value for name, value in args["trainer"].items() if type(value) is int}
-        self.config = parser.parse_object(args)  # sys.argv stays as it is: strategies relaunch the command by it
+        self.config = parser.parse_object(args)  # not from sys.argv, which strategies use to relaunch the command
         for name, value in integers.items():
-            # 1 is one batch, 1.0 is all: Python takes Union[int, float] for Union[float, int], if that came first
+            # 1 is one batch, 1.0 is all, but Python may return a cached Union[float, int] for Union[int, float]
             if self.config["trainer"][name] == value:
                 self.config["trainer"][name] = value
 
@@ -71,14 +71,14 @@ class MoTCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         folder = Path(self._get(self.config_init, "trainer.default_root_dir"))
-        given = self._get(self.config_init, "trainer.callbacks") or []
-        # "is False": null is Lightning's own word for yes
+        configured = self._get(self.config_init, "trainer.callbacks") or []
+        # "is False": null means yes in Lightning
         no_bar = self._get(self.config_init, "trainer.enable_progress_bar") is False
         trainer: Any = super().instantiate_trainer(
             logger=loggers(folder),
             plugins=[AtomicCheckpointIO()],
             callbacks=[
-                *given,
+                *configured,
                 *([] if no_bar else [callbacks.StepProgress()]),
                 callbacks.ExactResume(),
                 callbacks.StopOnSignal(),
@@ -89,14 +89,14 @@ class MoTCLI(LightningCLI):
         if isinstance(strategy, FSDPStrategy | ModelParallelStrategy) and not isinstance(strategy, FSDP2):
             raise ConfigError(f"trainer.strategy is {type(strategy).__name__}, wanted fsdp2 to shard weights")
         # rows are written before anything may raise; a signal stops the run after the checkpoint of a validation
-        last = {callbacks.Checkpoints: 2, callbacks.StopOnSignal: 3}
+        rank = {callbacks.Checkpoints: 2, callbacks.StopOnSignal: 3}
         ours = (*self.callbacks.values(), callbacks.ExactResume, callbacks.StepProgress)
-        trainer.callbacks.sort(key=lambda c: last.get(type(c), 0 if isinstance(c, ours) else 1))
+        trainer.callbacks.sort(key=lambda c: rank.get(type(c), 0 if isinstance(c, ours) else 1))
         return trainer
 
 
 class CodecCLI(MoTCLI):
-    """The same for the training of a codec."""
+    """`MoTCLI` for the training of a codec."""
 
     callbacks: ClassVar = {"samples": callbacks.Reconstructions, "report": callbacks.CodecReport}
 
@@ -116,25 +116,26 @@ def start(cli: type[MoTCLI], config: dict[str, Any], module: type[LightningModul
 
 
 def build(config: dict[str, Any], allow: list[str], folder: Path = Path("runs")) -> Experiment:
-    """Module, data and trainer of a resolved config; the run folder is named, not made.
+    """Module, data and trainer of a resolved config; the run folder is not created.
 
     Raises:
         ConfigError: a key or a value does not fit.
     """
-    given = copy.deepcopy(config)  # jsonargparse writes into what it reads
-    given["trainer"] = {**given["trainer"], "default_root_dir": str(folder)}
+    arguments = copy.deepcopy(config)  # jsonargparse modifies its input
+    arguments["trainer"] = {**arguments["trainer"], "default_root_dir": str(folder)}
     trains_codec = "codec" in config["model"]
     try:
         with importing_only(allow):
-            cli = start(CodecCLI, given, CodecModule) if trains_codec else start(MoTCLI, given)
-            whole = _whole(cli, config["trainer"])
+            cli = start(CodecCLI, arguments, CodecModule) if trains_codec else start(MoTCLI, arguments)
+            complete = _complete(cli, config["trainer"])
     except (ValueError, TypeError, MisconfigurationException) as error:
         raise ConfigError(shorten(str(error))) from error
-    cli.model.config = whole
-    return Experiment(cli.model, cli.datamodule, cli.trainer, whole)
+    cli.model.config = complete
+    return Experiment(cli.model, cli.datamodule, cli.trainer, complete)
 
 
-def _whole(cli: MoTCLI, trainer: dict[str, Any]) -> dict[str, Any]:
+def _complete(cli: MoTCLI, trainer: dict[str, Any]) -> dict[str, Any]:
+    """The config that was parsed, with the defaults that classes chose."""
     text = cli.parser.dump(cli.config, skip_none=False, skip_link_targets=True, skip_validation=True)
     config = yaml.safe_load(text)
     config = {name: value for name, value in config.items() if name not in ("seed_everything", "trainer")}
@@ -150,7 +151,7 @@ def _whole(cli: MoTCLI, trainer: dict[str, Any]) -> dict[str, Any]:
 
 
 def _fill(spec: dict[str, Any], instance: Any) -> None:
-    """Write into a class's arguments what it chose where it was given nothing."""
+    """Replace null arguments of a class by the values that its instance chose."""
     for name, value in spec.get("init_args", {}).items():
         chosen = getattr(instance, name, None)
         if value is None and isinstance(chosen, str | int | float | list | tuple | dict):

@@ -1,4 +1,4 @@
-"""What is refused before a run begins, where nothing below would notice in time."""
+"""Checks before a run begins, of errors that would otherwise show too late."""
 
 from mot_lightning.errors import ConfigError
 from mot_lightning.experiment.build import Experiment
@@ -6,7 +6,7 @@ from mot_lightning.module import MoTModule
 
 
 def check(experiment: Experiment, command: str) -> None:
-    """Raises ConfigError where a run cannot work; reads the data and encodes one medium of each modality to know."""
+    """Raises ConfigError if a run cannot work; loads the data and checks one medium of each modality."""
     if command == "fit":
         _check_trainer(experiment)
     _check_data(experiment)

@@ -1,4 +1,4 @@
-"""LightningCLI's parser, which raises one line where jsonargparse prints its usage and exits."""
+"""LightningCLI's parser, which raises a one-line error instead of printing its usage and exiting."""
 
 import inspect
 import re
@@ -14,12 +14,12 @@ from mot_lightning.errors import ConfigError
 
 class Parser(LightningArgumentParser):
     def error(self, message: str, ex: Exception | None = None) -> Any:
-        """Say what is wrong in one line; jsonargparse tells all that it tried."""
+        """Raise a one-line error; jsonargparse's message lists all that it tried."""
         message = " ".join(str(message).split())
         keys = re.findall(r'Parser key "([^"]+)"', message)
-        said = re.search(r"there is no setting '[^']+'(, did you mean \w+\?)?", message)  # by a parser within
-        if said:
-            raise ConfigError(f"{'.'.join(keys)}: {said[0]}")
+        nested = re.search(r"there is no setting '[^']+'(, did you mean \w+\?)?", message)  # from a nested parser
+        if nested:
+            raise ConfigError(f"{'.'.join(keys)}: {nested[0]}")
         unknown = re.search(
             r"[Gg]roup '(?P<group>\w+)' does not accept option '(?P<a>[^']+)'|Option '(?P<b>[^']+)'", message
         )
@@ -30,7 +30,7 @@ class Parser(LightningArgumentParser):
         raise ConfigError(shorten(message))
 
     def _setting_names(self) -> set[str]:
-        """All that a setting may be called."""
+        """The names of all settings."""
         paths = (action.dest.split(".") for action in self._actions)
         dotted = {".".join(path[:n]) for path in paths for n in range(1, len(path) + 1)}
         return dotted.union(*(inspect.signature(find_class(name)).parameters for name in class_names()))

@@ -1,6 +1,6 @@
-"""From config files and flags to one whole config: laid over each other, classes by their full names, paths absolute.
+"""Merges config files and flags into one config, with full class names and absolute paths.
 
-Knows how an experiment is written; what a setting means is known to the class that takes it.
+Knows how configs are written; the meaning of a setting is left to the class that takes it.
 """
 
 import copy
@@ -19,13 +19,13 @@ from mot_lightning.errors import ConfigError
 
 Config = dict[str, Any]
 
-# environment variables PL_TRAINER__MAX_STEPS and the like, as of any LightningCLI; others of Lightning's begin so too
+# environment variables such as PL_TRAINER__MAX_STEPS, as in any LightningCLI; Lightning has others that begin with PL_
 ENVIRONMENT = re.compile(
     r"PL_(MODEL|DATA|TRAINER|SEED|EXPERIMENT|RUNS|METRICS|EXPERTS|GRADIENT_NORMS|SAMPLES|REPORT)(__\w+)?"
 )
-# of a checkpoint's model, all that may be set: where weights that it knows by their hash lie now
+# the only model setting that may change beside a checkpoint: the path of weights, which it identifies by their hash
 MOVED = re.compile(r"model\.modalities\.\w+\.codec\.(init_args\.)?name_or_path")
-SETTLED_HERE = ("logger", "plugins", "default_root_dir", "limit_train_batches", "fast_dev_run")
+RESERVED = ("logger", "plugins", "default_root_dir", "limit_train_batches", "fast_dev_run")
 
 
 def resolve(
@@ -37,10 +37,10 @@ def resolve(
     """The config of a command line.
 
     Args:
-        configs: files, each laid over those before it; the first over what it builds on.
-        settings: (dotted name, text of the value), laid over the files.
+        configs: files, each merged over those before it; the first over its base.
+        settings: (dotted name, text of the value), merged over the files.
         allow: packages whose classes may be named, besides ours.
-        checkpoint_config: of a checkpoint that everything is laid over instead, and whose model may not be changed.
+        checkpoint_config: of a checkpoint, merged under all of these; its model may not be changed.
 
     Raises:
         ConfigError: a file, a name or a value that does not fit.
@@ -86,7 +86,7 @@ def _from_flags(settings: Sequence[tuple[str, str]]) -> list[Config]:
     layers = []
     for name, text in settings:
         value = parse_value(text)
-        # a flag sets what it names: a mapping as a whole, where a file's would merge
+        # a mapping on a flag replaces the old one; in a file, it would merge
         layers.append(unflatten(name, Override(value) if isinstance(value, dict) else value))
     return layers
 
@@ -97,12 +97,12 @@ def _check_unchanged(layers: Sequence[Config | None]) -> None:
     for name in (name for layer in layers for name in flatten_keys(layer)):
         if (section := name.partition(".")[0]) in ("model", "seed") and not MOVED.fullmatch(name):
             raise ConfigError(
-                f"the checkpoint settles {section}, which cannot be changed: leave {section} out of flags and configs"
+                f"the checkpoint determines {section}, which cannot be changed: leave it out of flags and configs"
             )
 
 
 def _modalities(config: Config) -> Config:
-    """Raises ConfigError where there is no mapping."""
+    """The settings of all modalities. Raises ConfigError if they are not a mapping."""
     part: Any = config
     for path in ("model", "model.modalities"):
         part = part.get(path.rpartition(".")[2], {})
@@ -112,60 +112,60 @@ def _modalities(config: Config) -> Config:
 
 
 def _without_towers_of_absent(config: Config, absent: set[str]) -> Config:
-    """A modality that a layer named and a later one left out leaves its tower, too: a baseline serves all recipes."""
+    """Remove modalities that a later layer dropped from `towers`, so that one baseline config serves all recipes."""
     towers = ((config.get("model") or {}).get("backbone") or {}).get("towers")
     if not absent or not isinstance(towers, dict) or not all(isinstance(members, list) for members in towers.values()):
         return config
-    left = {tower: [name for name in members if name not in absent] for tower, members in towers.items()}
-    return merge(config, {"model": {"backbone": {"towers": left}}})
+    remaining = {tower: [name for name in members if name not in absent] for tower, members in towers.items()}
+    return merge(config, {"model": {"backbone": {"towers": remaining}}})
 
 
 def _spell_out(config: Config, allow: Sequence[str]) -> Config:
-    """Classes with their arguments, what the data settle for codecs, absolute paths."""
+    """Fill in full class names, codec arguments that follow from the data, and absolute paths."""
     config = copy.deepcopy(config)
     trainer = config.get("trainer", {})
     if not isinstance(trainer, dict):
         raise ConfigError(f"trainer is {trainer!r}, wanted a mapping of settings")
-    for name in SETTLED_HERE:
+    for name in RESERVED:
         if name in trainer:
-            raise ConfigError(f"trainer.{name} is settled here: the run folder, checkpoints and resumption rest on it")
+            raise ConfigError(f"trainer.{name} cannot be set: the run folder, checkpoints and resumption depend on it")
     steps, interval = trainer.get("max_steps"), trainer.get("val_check_interval")
     if isinstance(steps, int) and isinstance(interval, int) and 0 < steps < interval:
-        trainer["val_check_interval"] = steps  # one validation at least
+        trainer["val_check_interval"] = steps  # at least one validation
     data_class, config["data"] = _class_spec("data", config.get("data"), allow)
     if not hasattr(data_class, "codec_settings"):
         raise ConfigError(f"data is {data_class.__name__}, wanted a datamodule")
-    settled = data_class.codec_settings(**config["data"]["init_args"])
+    from_data = data_class.codec_settings(**config["data"]["init_args"])
     config["trainer"], model = trainer, config.setdefault("model", {})
-    if "codec" in model:  # it is trained by itself
-        if settled and model.get("modality") not in settled:
-            raise ConfigError(f"model.modality is {model.get('modality')!r}, wanted one of {', '.join(settled)}")
-        _, model["codec"] = _class_spec("model.codec", model["codec"], allow, settled.get(str(model.get("modality"))))
+    if "codec" in model:  # only the codec is trained
+        if from_data and model.get("modality") not in from_data:
+            raise ConfigError(f"model.modality is {model.get('modality')!r}, wanted one of {', '.join(from_data)}")
+        _, model["codec"] = _class_spec("model.codec", model["codec"], allow, from_data.get(str(model.get("modality"))))
     for name, modality in _modalities(config).items():
         if not (isinstance(modality, dict) and {"codec", "objective"} <= set(modality)):
             hint = did_you_mean(name, _modalities(config))
             raise ConfigError(f"there is no modality {name!r}{hint}; a new one needs a codec and an objective")
-        for role, known in (("codec", settled.get(name)), ("objective", None)):
+        for role, known in (("codec", from_data.get(name)), ("objective", None)):
             _, modality[role] = _class_spec(f"model.modalities.{name}.{role}", modality[role], allow, known)
     _check_classes(config, allow)
     return config
 
 
-def _class_spec(name: str, spec: Any, allow: Sequence[str], settled: Config | None = None) -> tuple[type, Config]:
-    """A class, and its full name with its arguments; those that the data settle are filled in where it takes them."""
+def _class_spec(name: str, spec: Any, allow: Sequence[str], from_data: Config | None = None) -> tuple[type, Config]:
+    """A class, and its full name with its arguments, including those that follow from the data."""
     spec = {"class_path": spec} if isinstance(spec, str) else spec
     if not isinstance(spec, dict) or not isinstance(spec.get("class_path"), str):
         raise ConfigError(f"{name} is {spec!r}, wanted the name of a class")
     kind = find_class(spec["class_path"], allow)
     parameters = inspect.signature(kind).parameters
-    known = {key: value for key, value in (settled or {}).items() if key in parameters}
+    known = {key: value for key, value in (from_data or {}).items() if key in parameters}
     arguments = {**known, **(spec.get("init_args") or {})}
     for key, value in arguments.items():
         if isinstance(value, str) and key in parameters and _takes_path(parameters[key].annotation):
             path = Path(value).expanduser()
             arguments[key] = str(path.resolve()) if path.exists() else value  # or it is a name on a hub
         elif isinstance(value, dict) and _is_bare(value.get("class_path")):
-            # a scheduler's, which the parser wants by its import path
+            # a scheduler, whose import path the parser needs
             arguments[key] = {**value, "class_path": f"diffusers.{value['class_path']}"}
     return kind, {"class_path": f"{kind.__module__}.{kind.__qualname__}", "init_args": arguments}
 
@@ -179,7 +179,7 @@ def _is_bare(name: Any) -> bool:
 
 
 def _check_classes(value: Any, allow: Sequence[str]) -> None:
-    """Every class of a user's own that is named anywhere comes from an allowed package."""
+    """Raises ConfigError if a class that is named anywhere is not from an allowed package."""
     if isinstance(value, dict):
         path = value.get("class_path")
         if isinstance(path, str) and "." in path and path.partition(".")[0] not in ("lightning", "diffusers"):

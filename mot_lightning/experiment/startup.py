@@ -1,4 +1,4 @@
-"""What a command sets for its process before it works: what is printed, and what becomes of freed memory."""
+"""Process-wide settings at the start of a command: log output and freed memory."""
 
 import ctypes
 import logging
@@ -9,19 +9,18 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
 
 def quiet() -> None:
-    """Silence what Lightning says of itself at each start, and warnings of what is meant as it is."""
+    """Silence Lightning's start-up messages, and warnings about intended behaviour."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     for message in (".*does not have many workers.*", ".*treespec, LeafSpec.*", ".*in eval mode at the start.*"):
         warnings.filterwarnings("ignore", message=message)
 
 
 def keep_freed_memory() -> None:
-    """Have the C library keep freed memory for the next step, where it would hand it back and fetch it anew.
+    """Make glibc keep freed memory for the next step instead of returning it to the system.
 
-    Fetched memory is cleared page by page, in every step. Other C libraries than glibc are left as
-    they are.
+    New memory would be cleared page by page in every step. Other C libraries are left unchanged.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
-        mallopt(M_MMAP_THRESHOLD, 32 << 20)  # the most that it takes
+        mallopt(M_MMAP_THRESHOLD, 32 << 20)  # the maximum
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)

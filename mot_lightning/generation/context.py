@@ -1,6 +1,6 @@
 """Context: a batch of growing sequences with their cached keys and values.
 
-Knows the backbone and positions; nothing of the meaning or the sampling of tokens.
+Knows the backbone and positions; not the meaning or the sampling of tokens.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,8 +12,8 @@ from torch import Tensor
 
 from mot_lightning.backbone import Backbone, Condition
 
-# With at least this many tokens per call, sequences of different lengths have attention calls of their own, without a
-# mask; with fewer they share one masked call
+# With at least this many tokens per call, sequences of different lengths get separate attention calls, without a mask;
+# with fewer they share one masked call
 MIN_TOKENS_PER_CALL = 16
 AT_ONCE = 32  # conditions adapted together: each takes memory for six vectors per layer
 

@@ -13,9 +13,9 @@ MEMORY_BOUND = 32  # up to these rows, a product takes the time of reading its w
 
 @contextmanager
 def repacked_weights(model: nn.Module) -> Iterator[None]:
-    """Within it, linear layers on the CPU use repacked copies of their weights, up to two of each.
+    """In this context, linear layers on the CPU use repacked copies of their weights, up to two of each.
 
-    Copies are made when they pay, and freed at the end.
+    Copies are made when they pay off, and freed at the end.
     """
     supported = torch.backends.mkldnn.is_available() and not torch.is_autocast_enabled("cpu")
     layers = [module for module in model.modules() if supported and type(module) is nn.Linear and _can_repack(module)]
@@ -36,7 +36,7 @@ def _can_repack(layer: nn.Linear) -> bool:
 
 
 class _RepackedLinear:
-    """A linear layer with its weight in two memory layouts, each made once it has enough rows to pay.
+    """A linear layer with its weight in two memory layouts, each made once enough rows pay off its cost.
 
     One row reads a wide weight by columns, in long runs. Several rows use oneDNN's blocked layout, through private
     operators of PyTorch, which is faster than the plain product.
@@ -63,6 +63,6 @@ class _RepackedLinear:
         return F.linear(x, self.weight, self.bias)
 
     def _pays(self, layout: str, rows: int) -> bool:
-        """Count rows; whether a copy in this layout pays by now."""
+        """Count rows; returns whether a copy in this layout now pays off."""
         self.rows[layout] += max(MEMORY_BOUND, rows)
         return self.rows[layout] > COPY

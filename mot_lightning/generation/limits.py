@@ -1,4 +1,4 @@
-"""What a model can be asked for, given what it was trained on. Knows documents and settings, not weights."""
+"""Which requests a model can serve, given its training. Knows documents and settings, not weights."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -11,8 +11,8 @@ class GenerationLimits(NamedTuple):
     """Limits of generation that follow from training; saved in checkpoints.
 
     Attributes:
-        row_length: the most tokens of a training document.
-        unconditional: modalities that were also trained unconditionally, as classifier-free guidance needs it.
+        row_length: maximum tokens of a training document.
+        unconditional: modalities that were also trained unconditionally, as classifier-free guidance requires.
     """
 
     row_length: int
@@ -44,5 +44,5 @@ class GenerationLimits(NamedTuple):
                 trained = f"only {', '.join(self.unconditional)}" if self.unconditional else "nothing"
                 setting = "data.document_settings.condition_dropout"
                 raise ValueError(
-                    f"guidance of {name} is {scale:g}, wanted 1: {trained} was trained without a prompt ({setting})"
+                    f"guidance of {name} is {scale:g}, wanted 1: {trained} was trained unconditionally ({setting})"
                 )

@@ -31,7 +31,7 @@ def new_folder(name: str | None, parent: Path) -> Path:
     try:
         folder.mkdir(parents=True)
     except OSError as error:
-        raise ConfigError(f"--out {folder} cannot be made: {error.strerror}") from None
+        raise ConfigError(f"--out {folder} cannot be created: {error.strerror}") from None
     return folder
 
 
@@ -53,7 +53,7 @@ def write_documents(
     prompts: Sequence[Document],
     continued: Sequence[Sequence[Segment]],
 ) -> None:
-    """Write all media as files and on a page; print last, as the terminal may be gone."""
+    """Write all media as files and on a page; printing comes last, as the terminal may be closed."""
     documents, lines = [], []
     for number, (prompt, segments) in enumerate(zip(prompts, continued, strict=False)):
         pieces, described = _write(folder, codecs, number, prompt, decode(codecs, segments))

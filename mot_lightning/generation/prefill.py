@@ -13,7 +13,7 @@ from mot_lightning.sequence import Segment
 
 @contextmanager
 def rows_of(context: Context, rows: list[int]) -> Iterator[Context]:
-    """A context of some sequences, written back at the end; nothing is copied if it is all of them."""
+    """A context of some sequences, written back at the end; if these are all, nothing is copied."""
     part = context if len(rows) == len(context.last) else context[rows]
     yield part
     if part is not context:
@@ -60,7 +60,7 @@ def _append_segment(
 
 
 def append_tokens(model: MixtureOfTransformers, context: Context, name: str, segments: list[Tensor]) -> None:
-    """Append finished tokens to each sequence, of any length each."""
+    """Append finished tokens to each sequence; their lengths may differ."""
     lengths = [len(segment) for segment in segments]
     tokens = torch.nn.utils.rnn.pad_sequence(segments, batch_first=True)  # (r, n) or (r, n, latent_dim)
     if tokens.shape[1]:

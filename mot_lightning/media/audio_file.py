@@ -9,8 +9,8 @@ from torch import Tensor
 from torchaudio import functional as F
 
 
-def read_audio(path: Path, sample_rate: int, say: Callable[[str], None] | None = None) -> Tensor:
-    """A file's waveform: float32 `(n,)` at `sample_rate` Hz, channels averaged; `say` gets one line on conversions.
+def read_audio(path: Path, sample_rate: int, report: Callable[[str], None] | None = None) -> Tensor:
+    """A file's waveform: float32 `(n,)` at `sample_rate` Hz, channels averaged; `report` gets one line on conversions.
 
     Raises:
         ValueError: the file is not audio, is empty or silent, or has samples that are NaN or infinite.
@@ -32,6 +32,6 @@ def read_audio(path: Path, sample_rate: int, say: Callable[[str], None] | None =
         raise ValueError(f"{path}: entirely silent")
     changes = [f"{samples.shape[1]} channels averaged"] * (samples.shape[1] > 1)
     changes += [f"{rate} Hz to {sample_rate} Hz"] * (rate != sample_rate)
-    if changes and say:
-        say(f"{path}: {', '.join(changes)}")
+    if changes and report:
+        report(f"{path}: {', '.join(changes)}")
     return F.resample(wave, rate, sample_rate)

@@ -55,7 +55,7 @@ def _figure(piece: Piece) -> str:
             "image": f'<img src="{source}" alt="{name}">',
             "audio": f'<audio controls src="{source}"></audio>',
         }.get(media_kind, f'<a download="{name}" href="{source}">{name}</a>')
-    role = "prompt" if piece.prompt else "made"
+    role = "prompt" if piece.prompt else "generated"
     caption = html.escape(f"{piece.modality}, {role}" if piece.prompt else piece.modality)
     return f'<figure class="{role}">{shown}<figcaption>{caption}</figcaption></figure>'
 

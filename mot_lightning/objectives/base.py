@@ -1,6 +1,6 @@
 """The interface of an objective: how one modality's tokens are embedded, scored and sampled.
 
-Knows one modality's tokens and hidden states; nothing of the other modalities, of media or of the trainer.
+Knows one modality's tokens and hidden states; not the other modalities, media or the trainer.
 """
 
 from abc import ABC, abstractmethod
@@ -73,8 +73,8 @@ class Request:
     top_k: int = 0  # number of likeliest ids to sample from; 0 is all
     top_p: float = 1.0  # probability mass of the likeliest ids to sample from
     min_p: float = 0.0  # minimum probability of an id, relative to the likeliest
-    repetition_penalty: float = 1.0  # of ids already in the segment; 1 is none
-    guidance: float = 1.0  # classifier-free guidance scale; 1 is none
+    repetition_penalty: float = 1.0  # of ids already in the segment; 1 is no penalty
+    guidance: float = 1.0  # classifier-free guidance scale; 1 is no guidance
     progress: Callable[[list[int | None]], Any] | None = None  # called at each step with the new id of each sequence
 
     def both(self, x: Shaped[Tensor, " r *of_each"]) -> Shaped[Tensor, " in_context *of_each"]:

@@ -36,7 +36,7 @@ class CodebookEmbedding(nn.Module):
     def forward(self, ids: Int[Tensor, "*at"]) -> Float[Tensor, "*at d"]:
         if not self.checked and not (self.codes.is_meta or self.codes.any()):  # once: it waits for the device
             raise RuntimeError(
-                "lookup is 'codebook', wanted its codes before the first ids: call the objective's `set_codebook`"
+                "lookup is 'codebook', but the codebook is not set: call the objective's `set_codebook` first"
             )
         self.checked = True
         v = len(self.codes)

@@ -24,8 +24,8 @@ class Diffusion(DenoisingObjective):
         prediction_type: in training and sampling, by diffusers' names: "epsilon" is the noise, "sample" the data x_0,
             "v_prediction" sqrt(alpha_t) noise - sqrt(1 - alpha_t) x_0 (arXiv 2202.00512, appendix D). For epsilon the
             network outputs v, the noise is sqrt(1 - alpha_t) x_t + sqrt(alpha_t) v, and the loss is that of the noise.
-            A network that outputs the noise has to copy it from its input, and x_0 shows its error 1 / sqrt(alpha_t)
-            times as large (arXiv 2206.00364, section 5).
+            A network that outputs the noise has to copy it from its input, and the error of x_0 is 1 / sqrt(alpha_t)
+            times its error (arXiv 2206.00364, section 5).
         min_snr_gamma: clips the weight of errors of x_0 at low noise to min(SNR, gamma), divided by SNR for epsilon
             and by SNR + 1 for v (arXiv 2303.09556, section 3.4: 5). None weighs all times equally, which weighs errors
             of x_0 by SNR, 1 or SNR + 1 for epsilon, data and v.

@@ -52,7 +52,7 @@ class DiscreteObjective(Objective):
         require("max_logits", max_logits, "at least 1", max_logits >= 1)
         require("lookup", lookup, "'table' or 'codebook'", lookup in ("table", "codebook"))
         if tie and lookup == "codebook":
-            raise ValueError("lookup is 'codebook' and tie is true, wanted one of them: a tied table embeds by itself")
+            raise ValueError("lookup is 'codebook' and tie is true, wanted one of them: a tied table embeds, too")
         self.tie, self.label_smoothing, self.z_loss, self.max_logits = tie, label_smoothing, z_loss, max_logits
         self.lookup = lookup
 

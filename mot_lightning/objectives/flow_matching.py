@@ -49,7 +49,7 @@ class FlowMatching(DenoisingObjective):
         sampler = make_scheduler(self.scheduler)
         class_name = type(sampler).__name__
         if not class_name.startswith("FlowMatch") and sampler.config.get("prediction_type") != "flow_prediction":
-            raise ValueError(f"scheduler {class_name} integrates no flow, wanted one of FlowMatch...Scheduler")
+            raise ValueError(f"scheduler {class_name} is not for flow matching, wanted one of FlowMatch...Scheduler")
         name = next((name for name in ("shift", "flow_shift") if name in sampler.config), None)
         if name:
             arguments = {name: shift, **self.scheduler.get("init_args", {})}

@@ -1,6 +1,6 @@
 """Projections of latents into and out of the backbone: one by one, or by convolutions (both as in Transfusion).
 
-Knows latents, their grid and a time vector per segment; nothing of noise or targets.
+Knows latents, their grid and a time vector per segment; not noise or targets.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""Plain regression of each latent from the previous one: the baseline that shows whether diffusion matters."""
+"""Plain regression of each latent from all that precede it: the baseline that shows whether diffusion matters."""
 
 import torch
 from jaxtyping import Float

@@ -1,4 +1,4 @@
-"""A diffusers scheduler from its class_path and init_args. Knows nothing of models."""
+"""A diffusers scheduler from its class_path and init_args. It does not know models."""
 
 import inspect
 from importlib import import_module
@@ -38,7 +38,7 @@ def make_scheduler(config: dict[str, Any]) -> Any:
     known = set(inspect.signature(scheduler.__init__).parameters)
     unknown = sorted(set(arguments) - known)
     if unknown:
-        raise ValueError(f"{name} does not know {unknown[0]!r}, wanted one of {', '.join(sorted(known - {'self'}))}")
+        raise ValueError(f"{name} has no argument {unknown[0]!r}, wanted one of {', '.join(sorted(known - {'self'}))}")
     try:
         return scheduler(**arguments)
     except (NotImplementedError, TypeError, ValueError) as error:

@@ -10,7 +10,7 @@ from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
 from mot_lightning.errors import ConfigError
 
-FORMAT = 2  # goes up when names in the config or the weights change
+FORMAT = 2  # increased when names in the config or the weights change
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -34,7 +34,7 @@ def read_checkpoint(path: Path, argument: str = "--ckpt_path") -> dict[str, Any]
     """The content of a checkpoint of this framework: tensors and plain values only.
 
     Args:
-        argument: what an error calls the path.
+        argument: the path's name in errors.
 
     Raises:
         ConfigError: the file is missing, damaged, of another format, or not a checkpoint of this framework.
@@ -47,7 +47,7 @@ def read_checkpoint(path: Path, argument: str = "--ckpt_path") -> dict[str, Any]
                 raise zipfile.BadZipFile(damaged)
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged archive may raise anything
-        reason = f"damaged, or no checkpoint ({type(error).__name__})"
+        reason = f"damaged, or not a checkpoint ({type(error).__name__})"
         raise ConfigError(f"{argument} {path} cannot be read: {reason}") from None
     if not isinstance(checkpoint, dict) or not {"config", "state_dict"} <= set(checkpoint):
         raise ConfigError(f"{argument} {path} is not a checkpoint of mot_lightning")

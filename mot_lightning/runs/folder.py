@@ -32,7 +32,7 @@ def choose(root: Any, experiment: Any) -> Path:
 
 @contextmanager
 def announced(folder: Path) -> Iterator[None]:
-    """Within it, processes launched as further ranks choose this folder."""
+    """In this context, processes launched as other ranks choose this folder."""
     os.environ[CHOSEN] = str(folder)
     try:
         yield
@@ -51,6 +51,6 @@ def create(folder: Path, config: dict[str, Any]) -> bool:
     except FileExistsError:
         return False
     except OSError as error:
-        raise ConfigError(f"run folder {folder} cannot be made: {error.strerror}") from None
+        raise ConfigError(f"run folder {folder} cannot be created: {error.strerror}") from None
     (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
     return True

@@ -13,8 +13,8 @@ A document reads, as tokens::
 The tokens in angle brackets are *control tokens*: ids of the one discrete modality named `control`, which embeds,
 routes and predicts them. What follows a segment (or starts a document) is predicted at the control token before it.
 A causal segment is predicted token by token, its first token at its begin token; if it is discrete, a stop id of its
-own vocabulary ends it. Every other segment ends by its length, which its shape fixes or its begin token tells: there is
-a begin token for each length. Control tokens fix the rest, so they carry no loss there.
+own vocabulary ends it. Every other segment ends by its length, which its shape fixes or its begin token encodes: there
+is a begin token for each length. End tokens follow from these, so they carry no loss.
 """
 
 from dataclasses import dataclass

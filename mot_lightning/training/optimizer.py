@@ -1,4 +1,4 @@
-"""AdamW, its learning rate schedule, and weight averaging. Knows parameters; nothing of losses."""
+"""AdamW, its learning rate schedule, and weight averaging. Knows parameters, not losses."""
 
 import math
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class OptimizerSettings:
     ema_decay: float = 0.99
 
     def __post_init__(self) -> None:
-        for name, wanted, fits in (  # NaN fits none
+        for name, wanted, fits in (  # NaN fails every check
             ("learning_rate", "a number above 0", 0 < self.learning_rate < math.inf),
             ("betas", "two numbers from 0 to below 1", all(0 <= beta < 1 for beta in self.betas)),
             ("weight_decay", "a number of 0 or more", 0 <= self.weight_decay < math.inf),

@@ -1,6 +1,6 @@
 """Weights sharded over ranks (FSDP2, arXiv 2411.00284), and gathered where one rank works alone.
 
-Knows layers and ranks; nothing of what they compute. `--trainer.strategy=fsdp2` selects it.
+Knows layers and ranks, not what they compute. `--trainer.strategy=fsdp2` selects it.
 """
 
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ StrategyRegistry.register("fsdp2", FSDP2, description=FSDP2.__doc__)
 
 
 def shard(model: MixtureOfTransformers, mesh: DeviceMesh) -> None:
-    """Shard a model layer by layer, so that one layer at a time is gathered. A sharded model stays as it is."""
+    """Shard a model layer by layer, so that one layer at a time is gathered. A sharded model is left unchanged."""
     if not isinstance(model, FSDPModule):
         for part in (*model.backbone.layers, model):
             fully_shard(part, mesh=mesh)
@@ -48,9 +48,9 @@ def shard(model: MixtureOfTransformers, mesh: DeviceMesh) -> None:
 
 @contextmanager
 def summon_full_params(*models: MixtureOfTransformers) -> Iterator[None]:
-    """Within it, each rank has all weights and may run any part of a model without the other ranks.
+    """In this context, each rank has all weights and may run any part of a model without the other ranks.
 
-    All ranks must enter it together; models that are not sharded stay as they are.
+    All ranks must enter it together; models that are not sharded are left unchanged.
     """
     roots: tuple[nn.Module, ...] = models
     parts = [part for model in models for part in model.modules() if isinstance(part, FSDPModule)]

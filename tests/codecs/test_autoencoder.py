@@ -145,7 +145,7 @@ def test_what_is_no_such_network_is_refused_in_one_line(tmp_path):
         (lambda: VQ((3, 16, 12), name), "it holds a AutoencoderKL"),
         (lambda: VAE((3, 16, 12), str(tmp_path / "empty")), "empty"),
         (lambda: VAE((3, 16, 12), "no/such-network"), "no/such-network"),
-        (lambda: VAE((3, 15, 12), name), r"shape is \(3, 15, 12\), wanted a size that comes back"),
+        (lambda: VAE((3, 15, 12), name), r"shape is \(3, 15, 12\), wanted a size that decoding restores"),
         (lambda: VAE((3, 16, 12), name, latent_patch_size=4), "latent_patch_size is 4, wanted a divisor of"),
         (lambda: VAE((1, 8, 8), downsample=3), "downsample is 3, wanted 1, 2, 4"),
         (lambda: VQ((1, 8, 8), vocab_size=1), "vocab_size is 1, wanted at least 2"),

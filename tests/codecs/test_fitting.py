@@ -22,7 +22,7 @@ def test_a_codec_that_was_trained_is_taken_from_the_cache(images, tmp_path, monk
     monkeypatch.setenv(CACHE, str(tmp_path / "cache"))
     first, second, other = small(3), small(3), small(4)
     first.fit(list(images))
-    assert "VQ: 3 steps on 100 images, kept in" in capsys.readouterr().out
+    assert "VQ: 3 steps on 100 images, cached in" in capsys.readouterr().out
     second.fit(list(images))
     assert capsys.readouterr().out == ""
     assert torch.equal(first.ids(images), second.ids(images))

@@ -131,7 +131,7 @@ def test_training_a_codec_leaves_a_folder_that_a_config_takes(tmp_path, capsys):
 
     last = f"--ckpt_path={folder / 'checkpoints/last.ckpt'}"
     assert run(tmp_path, "generate", last, "--prompt=a") == 2
-    assert "is of a codec, wanted a model's" in capsys.readouterr().err
+    assert "is a codec's, wanted a model's" in capsys.readouterr().err
 
 
 def test_a_codecs_training_that_was_stopped_goes_on_bitwise_equal(tmp_path):

@@ -158,4 +158,4 @@ def test_a_codecs_training_has_no_model_to_generate_with(tmp_path, capsys, train
     saved["config"]["model"] = {"codec": saved["config"]["model"]["modalities"]["image"]["codec"]}
     torch.save(saved, tmp_path / "codec.ckpt")
     assert run(tmp_path, "generate", f"--ckpt_path={tmp_path / 'codec.ckpt'}", "--prompt=a") == 2
-    assert "is of a codec, wanted a model's" in capsys.readouterr().err
+    assert "is a codec's, wanted a model's" in capsys.readouterr().err

@@ -36,7 +36,7 @@ def test_a_base_may_be_a_shipped_config_or_nothing(tmp_path, monkeypatch):
 def test_a_config_that_builds_on_itself_is_refused(tmp_path, bases):
     for name, base in bases.items():
         (tmp_path / f"{name}.yaml").write_text(f"base: {base}.yaml")
-    with pytest.raises(ConfigError, match=r"leads from .* back to it"):
+    with pytest.raises(ConfigError, match=r"leads back to it"):
         read_layers(tmp_path / "a.yaml")
 
 

@@ -14,7 +14,7 @@ PROMPTS = [[Segment("speech", torch.tensor(ids))] for ids in ([1, 2, 3], [4], [5
 @pytest.mark.parametrize(
     ("unconditional", "settings", "message"),
     [
-        ((), {"guidance": 2.0}, "guidance of image is 2, wanted 1: nothing was trained without a prompt"),
+        ((), {"guidance": 2.0}, "guidance of image is 2, wanted 1: nothing was trained unconditionally"),
         (("image",), {"guidance": {"text": 1.5}}, "guidance of text is 1.5, wanted 1: only image was trained"),
     ],
 )

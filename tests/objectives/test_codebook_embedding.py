@@ -100,5 +100,5 @@ def test_what_cannot_be_looked_up_is_refused_in_one_line():
 
 @of_ids
 def test_codes_that_were_never_set_are_not_read(objective):
-    with pytest.raises(RuntimeError, match="wanted its codes before the first ids"):
+    with pytest.raises(RuntimeError, match="the codebook is not set"):
         embedded(built(objective), [0])

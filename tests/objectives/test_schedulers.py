@@ -50,11 +50,11 @@ def test_a_value_that_a_scheduler_does_not_know_is_refused():
         (FlowMatching, {"scheduler": scheduler("NoSuchScheduler")}, "'diffusers.NoSuchScheduler' is not a scheduler"),
         (FlowMatching, {"scheduler": {"class_path": None}}, "None is not a scheduler of diffusers"),
         (Diffusion, {"scheduler": scheduler("UNet2DModel")}, "'diffusers.UNet2DModel' is not a scheduler"),
-        (FlowMatching, {"scheduler": scheduler("FlowMatchEulerDiscreteScheduler", shfit=3)}, "know 'shfit', .*shift"),
+        (FlowMatching, {"scheduler": scheduler("FlowMatchEulerDiscreteScheduler", shfit=3)}, "'shfit', .*shift"),
         (
             Diffusion,
             {"scheduler": scheduler("DDIMScheduler", beta=3)},
-            "DDIMScheduler does not know 'beta', wanted one",
+            "DDIMScheduler has no argument 'beta', wanted one",
         ),
         (
             Diffusion,

@@ -21,7 +21,7 @@ def test_damaged_and_foreign_files_are_refused(refusal, tmp_path, trained):
     for name, data in (("cut", intact[: len(intact) // 2]), ("flipped", flipped), ("text", b"no checkpoint")):
         (tmp_path / f"{name}.ckpt").write_bytes(data)
         message = refusal("test", f"--ckpt_path={tmp_path / f'{name}.ckpt'}")
-        assert f"{name}.ckpt cannot be read: damaged, or no checkpoint" in message
+        assert f"{name}.ckpt cannot be read: damaged, or not a checkpoint" in message
     torch.save({"state_dict": {}}, tmp_path / "other.ckpt")
     assert "is not a checkpoint of mot_lightning" in refusal("test", f"--ckpt_path={tmp_path / 'other.ckpt'}")
     assert "is a folder, wanted a file" in refusal("test", f"--ckpt_path={tmp_path}")

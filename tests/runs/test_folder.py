@@ -28,7 +28,7 @@ def test_a_folder_that_is_there_is_left_alone(tmp_path):
     assert not run_folder.create(tmp_path / "a/0", {"seed": 4})
     assert yaml.safe_load((tmp_path / "a/0/config.yaml").read_text()) == {"seed": 3}
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match="cannot be made"):
+    with pytest.raises(ConfigError, match="cannot be created"):
         run_folder.create(tmp_path / "file/0", {})
 
 

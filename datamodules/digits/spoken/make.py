@@ -1,4 +1,4 @@
-"""Renders the spoken digits with espeak-ng: `python -m datamodules.digits.spoken.make` makes all of them again.
+"""Renders the spoken digits with espeak-ng: `python -m datamodules.digits.spoken.make` replaces all of them.
 
 A developer's tool; nothing else needs the `espeak-ng` command.
 """
@@ -78,7 +78,7 @@ VARIANTS = {
 
 
 def voices(split: str) -> list[str]:
-    """The voices of a split as espeak names them, "accent+variant"; the accents take turns."""
+    """The voices of a split as espeak names them, "accent+variant"; the accents alternate."""
     return [f"{ACCENTS[i % len(ACCENTS)]}+{variant}" for i, variant in enumerate(VARIANTS[split])]
 
 
@@ -117,7 +117,7 @@ def main() -> None:
                     rng = random.Random(f"{voice} {word} {speeds}")
                     clip = render(voice, word, rng.randint(*speeds), rng.randint(*pitches))
                     if clip.tobytes() in seen:
-                        raise ValueError(f"{voice} says {word!r} as an earlier clip does")
+                        raise ValueError(f"{voice} says {word!r} exactly as an earlier clip, wanted distinct clips")
                     seen.add(clip.tobytes())
                     cuts.append((file, split, voice, digit, start, start + len(clip)))
                     clips.append(clip)

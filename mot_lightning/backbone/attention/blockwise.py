@@ -18,13 +18,13 @@ from torch.autograd.function import once_differentiable
 from mot_lightning.backbone.attention.permute import Keys, Queries, inverse, one_dtype, reorder
 from mot_lightning.sequence import Layout
 
-QUERIES = 256  # of a block at most: its causal half is computed in full, and it has to fit a cache
-KEPT = 1024  # keys of a block at most to keep its weights for the backward pass; others are recomputed
+QUERIES = 256  # maximum of a block: its masked half is computed too, and it has to fit in cache
+KEPT = 1024  # maximum keys of a block whose weights are saved for the backward pass; others are recomputed
 
 
 @dataclass(frozen=True)
 class Block:
-    """Queries and their visible keys: start and number of both. The last keys of a causal block are of its queries."""
+    """Queries and their visible keys: start and number of each. The last keys of a causal block are its queries'."""
 
     queries: tuple[int, int]
     keys: tuple[int, int]

@@ -16,7 +16,7 @@ from mot_lightning.backbone.attention.permute import Keys, Queries, inverse, one
 from mot_lightning.sequence import Layout
 
 TILE = 128  # side of a tile of the sparse mask, in tokens
-MIN_HEAD_SIZE = 16  # of the kernel
+MIN_HEAD_SIZE = 16  # that the kernel supports
 # below 128 queries PyTorch takes its decoding kernel, which in 2.11 does not support queries that share a key
 KERNEL: Any = {"BACKEND": "TRITON"}
 
@@ -74,6 +74,6 @@ def block_mask(first: Int[Tensor, " N"], last: Int[Tensor, " N"]) -> BlockMask:
 
 
 def _ordered(tiles: Tensor) -> tuple[Tensor, Tensor]:
-    """The number of key tiles of each query tile (1, 1, tiles), and all indices, its own first (1, 1, tiles, tiles)."""
+    """The number of key tiles of each query tile (1, 1, tiles), and all indices, those first (1, 1, tiles, tiles)."""
     indices = tiles.int().argsort(dim=1, descending=True, stable=True)
     return tiles.sum(1, dtype=torch.int32)[None, None], indices.int()[None, None]

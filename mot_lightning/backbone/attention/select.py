@@ -1,4 +1,4 @@
-"""The choice of the global attention over a packed batch.
+"""Chooses the implementation of global attention for a packed batch.
 
 Knows layouts, not modalities. An `AttentionFn` joins the towers; generation has another one, with a KV cache.
 """
@@ -20,8 +20,8 @@ AttentionFn = Callable[[int, Queries, Keys, Keys], Queries]
 
 AttentionBackend = Literal["auto", "sdpa", "blockwise", "flex"]
 
-# On the CPU blockwise attention has a cost per block, and SDPA computes masked scores too: from this many tokens of the
-# longest document on, blockwise is faster (forward and backward, float32, one and two threads, dim 128, 4 heads)
+# On the CPU blockwise attention has a cost per block, and SDPA computes masked scores too: blockwise is faster if the
+# longest document has at least this many tokens (forward and backward, float32, one and two threads, dim 128, 4 heads)
 LONG_DOCUMENT = 128
 
 

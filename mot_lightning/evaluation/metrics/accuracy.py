@@ -10,7 +10,7 @@ from torchmetrics import Metric
 
 
 class JudgedAccuracy(Metric):
-    """The fraction of media whose label by the judge is the target.
+    """The fraction of media that the judge labels as their target.
 
     Args:
         judge: media -> the predicted label of each.
