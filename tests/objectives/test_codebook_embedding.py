@@ -47,7 +47,7 @@ def test_what_the_numbers_of_a_codebook_are_measured_in_does_not_matter(objectiv
     codes, codebook = built(objective), torch.randn(5, 3)
     codes.set_codebook(codebook)
     expected = embedded(codes, [0, 1, 2, 3, 4])
-    codes.set_codebook(codebook * torch.tensor([1e-3, 1.0, 1e3]) + 7)
+    codes.set_codebook(codebook * torch.tensor([1e-3, 1.0, 1e3]) + 1)
     torch.testing.assert_close(embedded(codes, [0, 1, 2, 3, 4]), expected, rtol=1e-3, atol=1e-3)
 
 
