@@ -1,11 +1,15 @@
 """What the LightningModule promises: absent modalities stay as they are, and accumulated batches are one step."""
 
 import torch
+from lightning.pytorch import Trainer
 from runs import TINY, rows, run, weights
 
 from datamodules import Digits
-from mot_lightning.backbone import BackboneSettings
+from datamodules.documents import DocumentSettings
+from mot_lightning.backbone import BackboneSettings, MoESettings
 from mot_lightning.codecs import Bytes, Patches
+from mot_lightning.config.instantiate import instantiate
+from mot_lightning.generation import GenerationSettings
 from mot_lightning.modality import Modality
 from mot_lightning.module import MoTModule
 from mot_lightning.objectives import FlowMatching, NextToken
@@ -83,6 +87,9 @@ def test_the_loss_of_content_leaves_control_tokens_out():
     assert sums.content_targets[text] == written
     assert sums.content_bytes[text] == written - stops
     assert sums.targets[text] > sums.content_targets[text]
+    losses = module.model(batch, generator_for(0))["text"]
+    torch.testing.assert_close(sums.content_loss[text], losses.loss[captions.content].sum())
+    assert sums.loss[text] > sums.content_loss[text]
 
 
 def test_building_a_module_leaves_everybodys_generator_as_it_was():
@@ -96,3 +103,70 @@ def test_building_a_module_leaves_everybodys_generator_as_it_was():
     assert torch.equal(torch.rand(3), expected)
     assert not torch.equal(one.model.objectives["text"].head.weight, two.model.objectives["text"].head.weight)
     assert torch.equal(one.model.objectives["text"].head.weight, one.ema_model.objectives["text"].head.weight)
+
+
+def trained_by_hand(documents, **backbone):
+    """A module beside a real trainer, and batches of each kind of document."""
+    module = MoTModule(
+        {"text": Modality(Bytes(), NextToken()), "image": Modality(Patches((1, 8, 8), 2), FlowMatching())},
+        "text",
+        BackboneSettings(dim=16, depth=1, heads=2, **backbone),
+    )
+    module.trainer = Trainer(accelerator="cpu", logger=False, barebones=True)
+    batches = []
+    for kind in documents:
+        data = Digits(batch_size=4, documents={kind: 1.0}, document_settings=DocumentSettings(condition_dropout=0))
+        module.prepare(data)
+        batches.append(next(iter(data.train_dataloader())))
+    return module, batches
+
+
+def test_a_modality_that_any_accumulated_batch_had_is_moved_and_the_next_step_starts_anew():
+    module, (both, text) = trained_by_hand(("text+image", "text"))
+    for number, batch in enumerate((both, text)):
+        module.training_step(batch, number)["loss"].backward()
+    image = module.model.objectives["image"].projection.output.weight
+    module.on_before_optimizer_step(None)
+    assert image.grad is not None
+    module.training_step(text, 2)["loss"].backward()
+    module.on_before_optimizer_step(None)
+    assert image.grad is None
+
+
+def test_what_balances_experts_is_part_of_the_steps_loss():
+    losses = []
+    for weight in (0.0, 10.0):
+        experts = {"text": MoESettings(count=2, choice="token", load_balancing_weight=weight)}
+        module, (batch,) = trained_by_hand(("text+image",), experts=experts)
+        losses.append(module.training_step(batch, 0)["loss"].item())
+    assert losses[1] - losses[0] > 5  # about the weight itself, where experts are used alike
+
+
+def test_averaged_weights_are_those_that_are_validated_and_generate():
+    module, (batch,) = trained_by_hand(("text+image",))
+    assert module.pipeline.model is module.ema_model
+    before = module.validation_step(batch, 0)
+    with torch.no_grad():
+        module.model.objectives["text"].head.weight.normal_()
+    assert torch.equal(module.validation_step(batch, 0), before)
+    with torch.no_grad():
+        module.ema_model.objectives["text"].head.weight.normal_()
+    assert not torch.equal(module.validation_step(batch, 0), before)
+
+
+def test_after_the_first_step_the_average_is_by_the_decay_of_one_step(tmp_path):
+    assert run(tmp_path, "fit", *TINY, "--trainer.max_steps=1") == 0
+    config = torch.load(tmp_path / "default/0/checkpoints/last.ckpt", weights_only=True)["config"]
+    settings = instantiate(MoTModule, {**config["model"], "seed": config["seed"]})
+    start = MoTModule(**settings).model.state_dict()
+    state = weights(tmp_path / "default/0")
+    name = "objectives.text.head.weight"
+    decay = 2 / 11
+    expected = decay * start[name] + (1 - decay) * state[f"model.{name}"]
+    torch.testing.assert_close(state[f"ema_model.{name}"], expected)
+    assert not torch.equal(start[name], state[f"model.{name}"])
+
+
+def test_guidance_by_default_is_of_bidirectional_modalities_alone():
+    module, _ = trained_by_hand(("text+image",))
+    assert module.pipeline.with_guidance(GenerationSettings()).guidance == {"image": 2.0, "text": 1.0}

@@ -80,7 +80,7 @@ class Report(Callback):
         batch = pl_module.transfer_batch_to_device(batch, pl_module.device, 0)
         metrics: dict[str, Any] = {
             **losses,
-            **evaluate_tasks(pl_module.pipeline, tasks, self.guidance, self.seed),
+            **evaluate_tasks(pl_module.pipeline, tasks, self.guidance, self.seed, bool(trainer.progress_bar_callback)),
             **ledger(pl_module.model, batch),
             **self.fit,
         }

@@ -25,7 +25,7 @@ def find_command(name: str) -> Command:
     """Raises ConfigError if there is no such command."""
     if name not in COMMANDS:
         raise ConfigError(
-            f"there is no command {name!r}{did_you_mean(name, COMMANDS)}; wanted one of {', '.join(COMMANDS)}"
+            f"there is no command {name!r}, wanted one of {', '.join(COMMANDS)}{did_you_mean(name, COMMANDS)}"
         )
     return COMMANDS[name]
 

@@ -1,5 +1,6 @@
 """From argv to a command that runs; bad input ends it with one line and exit code 2, before any work."""
 
+import os
 import sys
 from importlib.metadata import version
 from typing import NoReturn
@@ -21,6 +22,9 @@ def main(argv: list[str] | None = None) -> None:
         _run(argv)
     except ConfigError as error:
         fail(str(error))
+    except BrokenPipeError:  # the reader of the output has closed it, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
     except KeyboardInterrupt:  # before a command has installed its signal handlers
         print("\nstopped by SIGINT", file=sys.stderr)
         raise SystemExit(128 + 2) from None

@@ -1,21 +1,18 @@
-"""All commands: one file each, and one line here."""
+"""All commands: one file each, and one word here. A file's command is the class of its name: `Fit` in `fit.py`."""
+
+from importlib import import_module
 
 from mot_lightning.commands.base import Command, Invocation, Option
-from mot_lightning.commands.fit import Fit
-from mot_lightning.commands.generate import Generate
-from mot_lightning.commands.ledger import Ledger
-from mot_lightning.commands.test import Test
-from mot_lightning.commands.validate import Validate
 
+NAMES = (
+    "fit",
+    "validate",
+    "test",
+    "generate",
+    "ledger",
+)
 COMMANDS: dict[str, Command] = {
-    command.name: command
-    for command in (
-        Fit(),
-        Validate(),
-        Test(),
-        Generate(),
-        Ledger(),
-    )
+    name: getattr(import_module(f"mot_lightning.commands.{name}"), name.capitalize())() for name in NAMES
 }
 
 __all__ = ["COMMANDS", "Command", "Invocation", "Option"]

@@ -69,7 +69,7 @@ class Generate(Command):
         assert invocation.ckpt_path is not None
         with interruptible():
             checkpoint = read_checkpoint(invocation.ckpt_path)
-            if "modalities" not in checkpoint["config"]["model"]:
+            if "modalities" not in checkpoint["config"].get("model", {}):
                 raise ConfigError(f"--ckpt_path {invocation.ckpt_path} is a codec's, wanted a model's")
             try:
                 pipeline = MoTPipeline.from_checkpoint(checkpoint, invocation.allow, name_or_path)

@@ -57,7 +57,7 @@ def read_layers(path: Path, derived: tuple[Path, ...] = ()) -> Layers:
     Raises:
         ConfigError: a file is missing, is not YAML, or is its own base.
     """
-    path = path if str(path) == "-" else find(path)
+    path = path if str(path) == "-" else find(path, f"base of {derived[-1]}:" if derived else "--config")
     if path in derived:
         raise ConfigError(f"--config {derived[0]}: base of {path} leads back to it, wanted bases without a cycle")
     config = read_yaml(path)
@@ -73,21 +73,24 @@ def read_layers(path: Path, derived: tuple[Path, ...] = ()) -> Layers:
     return Layers([*bases.configs, config], bases.on_default)
 
 
-def find(path: Path) -> Path:
+def find(path: Path, argument: str = "--config") -> Path:
     """The path of a config file; conf/... is found from any folder.
+
+    Args:
+        argument: the path's name in an error.
 
     Raises:
         ConfigError: there is no such file.
     """
     if path.is_dir():
-        raise ConfigError(f"--config {path} is a folder, wanted a YAML file")
+        raise ConfigError(f"{argument} {path} is a folder, wanted a YAML file")
     if path.is_file():
         return path.resolve()
     shipped = conf_folder()
     if path.parts[:1] == ("conf",) and (shipped / Path(*path.parts[1:])).is_file():
         return shipped / Path(*path.parts[1:])
     known = sorted(str(Path("conf") / file.relative_to(shipped)) for file in shipped.rglob("*.yaml"))
-    raise ConfigError(f"--config {path} does not exist{did_you_mean(str(path), known)}")
+    raise ConfigError(f"{argument} {path} does not exist{did_you_mean(str(path), known)}")
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -14,7 +14,9 @@ from mot_lightning.evaluation.tasks import Task
 from mot_lightning.pipeline import MoTPipeline
 
 
-def evaluate_tasks(pipeline: MoTPipeline, tasks: Sequence[Task], guidance: float, seed: int) -> dict[str, Any]:
+def evaluate_tasks(
+    pipeline: MoTPipeline, tasks: Sequence[Task], guidance: float, seed: int, progress_bar: bool = True
+) -> dict[str, Any]:
     """The metrics and sample count of each task; `_guided` and `_real` are added where they apply."""
     tasks = [task for task in tasks if task.modalities() <= set(pipeline.codecs)]
     runs = [(task, 1.0) for task in tasks]
@@ -22,7 +24,7 @@ def evaluate_tasks(pipeline: MoTPipeline, tasks: Sequence[Task], guidance: float
         runs += [(task, guidance) for task in tasks if task.guided and pipeline.supports_guidance(task.target)]
     values: dict[str, Any] = {}
     total = sum(len(task.prompts) for task, _ in runs)
-    with tqdm(total=total, desc="Evaluating", unit="sample", disable=not total) as bar:
+    with tqdm(total=total, desc="Evaluating", unit="sample", disable=not (total and progress_bar)) as bar:
         for task, scale in runs:
             bar.set_postfix_str(task.title)
             media = run_task(pipeline, task, scale, seed, bar.update)

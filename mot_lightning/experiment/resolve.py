@@ -106,14 +106,20 @@ def _modalities(config: Config) -> Config:
     part: Any = config
     for path in ("model", "model.modalities"):
         part = part.get(path.rpartition(".")[2], {})
-        if not isinstance(part, dict):
-            raise ConfigError(f"{path} is {part!r}, wanted a mapping of settings")
+        _check_mapping(path, part)
     return part
+
+
+def _check_mapping(path: str, value: Any) -> None:
+    if not isinstance(value, dict):
+        raise ConfigError(f"{path} is {value!r}, wanted a mapping of settings")
 
 
 def _without_towers_of_absent(config: Config, absent: set[str]) -> Config:
     """Remove modalities that a later layer dropped from `towers`, so that one baseline config serves all recipes."""
-    towers = ((config.get("model") or {}).get("backbone") or {}).get("towers")
+    backbone = config.get("model", {}).get("backbone", {})
+    _check_mapping("model.backbone", backbone)
+    towers = backbone.get("towers")
     if not absent or not isinstance(towers, dict) or not all(isinstance(members, list) for members in towers.values()):
         return config
     remaining = {tower: [name for name in members if name not in absent] for tower, members in towers.items()}
@@ -124,8 +130,10 @@ def _spell_out(config: Config, allow: Sequence[str]) -> Config:
     """Fill in full class names, codec arguments that follow from the data, and absolute paths."""
     config = copy.deepcopy(config)
     trainer = config.get("trainer", {})
-    if not isinstance(trainer, dict):
-        raise ConfigError(f"trainer is {trainer!r}, wanted a mapping of settings")
+    _check_mapping("trainer", trainer)
+    seed = config.get("seed", 0)
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise ConfigError(f"seed is {seed!r}, wanted a whole number of 0 or more")
     for name in RESERVED:
         if name in trainer:
             raise ConfigError(f"trainer.{name} cannot be set: the run folder, checkpoints and resumption depend on it")
@@ -141,10 +149,16 @@ def _spell_out(config: Config, allow: Sequence[str]) -> Config:
         if from_data and model.get("modality") not in from_data:
             raise ConfigError(f"model.modality is {model.get('modality')!r}, wanted one of {', '.join(from_data)}")
         _, model["codec"] = _class_spec("model.codec", model["codec"], allow, from_data.get(str(model.get("modality"))))
+    for key in ("seed_everything", "model.seed", "data.init_args.seed"):
+        if key in flatten_keys(config):
+            raise ConfigError(f"{key.replace('.init_args', '')} is set, wanted seed: one for weights, data and noise")
     for name, modality in _modalities(config).items():
-        if not (isinstance(modality, dict) and {"codec", "objective"} <= set(modality)):
+        path = f"model.modalities.{name}"
+        if modality is not None:
+            _check_mapping(path, modality)
+        if not {"codec", "objective"} <= set(modality or {}):
             hint = did_you_mean(name, _modalities(config))
-            raise ConfigError(f"there is no modality {name!r}{hint}; a new one needs a codec and an objective")
+            raise ConfigError(f"there is no modality {name!r} (a new one needs a codec and an objective){hint}")
         for role, known in (("codec", from_data.get(name)), ("objective", None)):
             _, modality[role] = _class_spec(f"model.modalities.{name}.{role}", modality[role], allow, known)
     _check_classes(config, allow)

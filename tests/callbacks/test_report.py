@@ -17,6 +17,9 @@ def test_metrics_json_holds_losses_tasks_costs_and_the_training(trained):
         "model/speech/forward_flops_per_token",
     } <= set(metrics)  # fmt: skip
     assert all(isinstance(value, int | float) for value in metrics.values())
+    # of the 320 sounds of the test split, not of the validation split's 200
+    assert (320 * metrics["test/speech/text_to_speech_accuracy_real"]).is_integer()
+    assert not (200 * metrics["test/speech/text_to_speech_accuracy_real"]).is_integer()
 
 
 def test_a_test_says_only_what_it_did(tmp_path, capsys, trained):

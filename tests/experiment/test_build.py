@@ -1,6 +1,9 @@
 """From a resolved config to module, data and trainer, all of it whole and of the types that were given."""
 
+from pathlib import Path
+
 import pytest
+import yaml
 from runs import ROOT, TINY, run_in_subprocess
 
 from mot_lightning import callbacks
@@ -68,3 +71,11 @@ def test_building_makes_nothing_on_the_disk(tmp_path, monkeypatch):
     settings = [tuple(argument[2:].split("=", 1)) for argument in TINY]
     build(resolve([], settings), [], tmp_path / "runs/default/0")
     assert not list(tmp_path.iterdir())
+
+
+def test_the_recipe_of_the_default_is_as_it_was(printed_config):
+    """Every setting and default of the default run; change the file with what changes the recipe."""
+    golden = Path(__file__).resolve().parents[1] / "golden" / "default.yaml"
+    expected = yaml.safe_load(golden.read_text(encoding="utf-8"))
+    config = printed_config()
+    assert {**config, "runs": None} == {**expected, "runs": None}

@@ -133,3 +133,19 @@ def test_what_runs_rest_on_is_settled(name):
 
 def test_the_shipped_default_alone_is_what_no_argument_means():
     assert resolve([], []) == resolve([ROOT / "conf/default.yaml"], [])
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("seed_everything", "3", "seed_everything is set, wanted seed"),
+        ("model.seed", "3", "model.seed is set, wanted seed"),
+        ("data.seed", "3", "data.seed is set, wanted seed"),
+        ("seed", "-1", "seed is -1, wanted a whole number of 0 or more"),
+        ("model.backbone", "[1]", r"model.backbone is \[1\], wanted a mapping"),
+        ("model.modalities.image", "3", "model.modalities.image is 3, wanted a mapping"),
+    ],
+)
+def test_what_would_be_overridden_or_is_no_mapping_is_refused(name, value, message):
+    with pytest.raises(ConfigError, match=message):
+        resolve([], [(name, value)])

@@ -90,3 +90,11 @@ def test_without_warm_up_the_first_step_is_taken_at_the_peak():
     assert OptimizerSettings(warmup_steps=4).lr_factor(0, 10) == 0.25
     # half way down the cosine
     assert OptimizerSettings(warmup_steps=0, min_lr_ratio=0.2).lr_factor(5, 10) == pytest.approx(0.6)
+
+
+def test_the_optimizer_has_the_settings_rate_and_betas():
+    optimizer, _ = OptimizerSettings(learning_rate=0.5, betas=(0.3, 0.7), warmup_steps=0).build(
+        nn.Linear(2, 2), steps=10, fused=False
+    )
+    assert {group["betas"] for group in optimizer.param_groups} == {(0.3, 0.7)}
+    assert {group["lr"] for group in optimizer.param_groups} == {0.5}
