@@ -100,3 +100,17 @@ def test_media_with_a_key_are_encoded_once():
         for item in range(5):
             documents[SampleIndex(item, number)]
     assert len(encodings) == len({*encodings}) == 5
+
+
+def test_splits_differ_in_what_is_random_even_for_one_index():
+    data = digits(shown={"condition_dropout": 0.5})
+    lengths = []
+    for split in ("train", "val"):
+        documents = data.documents(split)
+        lengths.append([len(documents[SampleIndex(0, number)]) for number in range(100)])
+    assert lengths[0] != lengths[1]
+
+
+def test_without_dropout_nothing_is_unconditional():
+    assert digits(shown={"condition_dropout": 0.1}).unconditional == ("image",)
+    assert digits(shown={"condition_dropout": 0}).unconditional == ()

@@ -1,5 +1,7 @@
 """Every task that the model can do is done, measured, and named by what it makes."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from conftest import SMALL
@@ -128,3 +130,25 @@ def test_a_task_makes_one_medium_for_each_prompt_the_same_in_any_batch(monkeypat
     torch.testing.assert_close(together, apart, rtol=1e-4, atol=1e-4)
     assert all(image.shape == (1, 4, 4) for image in together)
     assert not torch.equal(together[0], run_task(model, task, 2.0, seed=4)[0])
+
+
+def test_a_task_is_sampled_at_its_temperature_and_up_to_its_length():
+    to_text = tasks()[1]
+    greedy = [run_task(pipeline(), to_text, 1.0, seed) for seed in (0, 1)]
+    assert greedy[0] == greedy[1]
+    sampled = [run_task(pipeline(), to_text.with_temperature(1.0), 1.0, seed) for seed in (0, 1)]
+    assert sampled == greedy[:1] * 2  # a task that takes the likeliest keeps to it
+    random = replace(to_text, temperature=1.0)
+    one, other = (run_task(pipeline(), random, 1.0, seed) for seed in (0, 1))
+    assert one != other
+    ids = [len(text.encode()) for text in (*one, *other)]
+    assert max(ids) <= 4 * len("\ufffd".encode())  # at most four bytes, each of which may be no UTF-8
+    longer = run_task(pipeline(), replace(random, max_length=40), 1.0, seed=0)
+    assert max(len(text) for text in longer) > 4
+
+
+def test_a_task_that_takes_no_guidance_is_done_once_even_where_the_model_could():
+    values = evaluate_tasks(pipeline(("image", "text")), tasks(), guidance=2.0, seed=0)
+    assert "test/image/brightness_guided" in values
+    assert "test/text/length" in values
+    assert "test/text/length_guided" not in values

@@ -149,3 +149,8 @@ def test_the_shipped_default_alone_is_what_no_argument_means():
 def test_what_would_be_overridden_or_is_no_mapping_is_refused(name, value, message):
     with pytest.raises(ConfigError, match=message):
         resolve([], [(name, value)])
+
+
+def test_a_short_run_is_validated_once_at_least():
+    assert resolve([], [("trainer.max_steps", "3")])["trainer"]["val_check_interval"] == 3
+    assert resolve([], [("trainer.max_steps", "3000")])["trainer"]["val_check_interval"] == 500
