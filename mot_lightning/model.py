@@ -5,14 +5,14 @@ Knows tokens, not media; codecs, trainer and optimizer are left to `module.py`.
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from mot_lightning.backbone import Backbone, BackboneSettings, Condition, build_attention
-from mot_lightning.objectives import NextToken, Objective
-from mot_lightning.objectives.base import Embedded
+from mot_lightning.objectives import Objective
+from mot_lightning.objectives.base import ControlObjective, Embedded
 from mot_lightning.objectives.compatibility import incompatible
 from mot_lightning.sequence import Grammar, InterleavedBatch, ModalityBatch, Tokens
 
@@ -57,16 +57,20 @@ class MixtureOfTransformers(nn.Module):
         self.backbone = Backbone(settings, sorted(objectives), conditioned, grids)
         causal = {name: objective.causal for name, objective in objectives.items()}
         self.grammar = Grammar(tokens, causal, control, self.backbone.modalities)
+        if not isinstance(objectives[control], ControlObjective):
+            learner = type(objectives[control]).__name__
+            raise ValueError(
+                f"control is {control!r}, learned by {learner}, wanted an objective that has `choose`: NextToken"
+            )
         self.objectives = nn.ModuleDict({name: objectives[name] for name in self.grammar.names})  # type: ignore[assignment]
         for name, objective in self.objectives.items():
             kind = tokens[name]
             objective.build(settings.dim, replace(kind, vocab_size=self.grammar.ids(name)) if kind.discrete else kind)
 
     @property
-    def control(self) -> NextToken:
+    def control(self) -> ControlObjective:
         """The objective that embeds and predicts control tokens."""
-        objective = self.objectives[self.grammar.control]
-        assert isinstance(objective, NextToken)
+        objective: Any = self.objectives[self.grammar.control]
         return objective
 
     def forward(self, batch: InterleavedBatch, generator: torch.Generator) -> dict[str, Losses]:

@@ -208,3 +208,14 @@ def test_an_objective_that_does_not_fit_its_tokens_is_refused(objective, name, m
     with pytest.raises(ValueError, match=message) as refused:
         MixtureOfTransformers({"text": NextToken(), name: objective()}, tokens, "text", SMALL)
     assert "\n" not in str(refused.value)
+
+
+class Unchoosing(NextToken):
+    """An objective of ids that cannot choose what comes next."""
+
+    choose = None
+
+
+def test_what_cannot_choose_the_next_modality_cannot_own_the_control_tokens():
+    with pytest.raises(ValueError, match="control is 'text', learned by Unchoosing, wanted an objective that has"):
+        MixtureOfTransformers({"text": Unchoosing()}, {"text": TOKENS["text"]}, "text", SMALL)

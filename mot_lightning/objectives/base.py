@@ -130,6 +130,21 @@ class Objective(nn.Module, ABC):
         """
 
 
+@runtime_checkable
+class ControlObjective(Protocol):
+    """What the control modality's objective does besides: it embeds control tokens and chooses among their ids."""
+
+    def embed_clean(self, tokens: RowsOfIds) -> tuple[Float[Tensor, "r n d"], Any]:
+        """Embed control tokens as context."""
+        ...
+
+    def choose(
+        self, hidden: Float[Tensor, "r d"], ids: slice | Int[Tensor, " v"], request: Request
+    ) -> Int[Tensor, " r"]:
+        """Sample one id for each hidden state, among `ids`."""
+        ...
+
+
 def positions_in_segment(part: ModalityBatch) -> tuple[Int[Tensor, " n"], Int[Tensor, " k"]]:
     """The position of each token in its segment, and the number of tokens of each segment."""
     ones = torch.ones(len(part.segment), dtype=torch.long, device=part.segment.device)
