@@ -128,7 +128,7 @@ def test_what_does_not_fit_is_refused_in_one_line(folders, tmp_path):
         (lambda: NeuralCodec(folders["mimi"], codebooks=5), "codebooks is 5, wanted 1 to 4"),
         (lambda: NeuralCodec(folders["mimi"], pattern="later"), "pattern is 'later', wanted 'flat' or 'delay'"),
         (lambda: NeuralCodec(str(tmp_path / "hubert")), "it holds a hubert"),
-        (lambda: NeuralCodec(str(tmp_path / "stereo")), "wanted a mono codec"),
+        (lambda: NeuralCodec(str(tmp_path / "stereo")), "wanted mono"),
         (lambda: NeuralCodec("no/such-network"), "no/such-network"),
         (lambda: NeuralCodec(folders["mimi"], sample_rate=10), "sample_rate is 10, wanted"),
     ]
