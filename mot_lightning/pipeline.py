@@ -3,6 +3,7 @@
 Knows how to load a checkpoint and generate; it needs no trainer, no datamodule and no run folder.
 """
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 
 from mot_lightning.codecs import Codec
 from mot_lightning.config.instantiate import instantiate
+from mot_lightning.errors import ConfigError
 from mot_lightning.generation import GenerationLimits, GenerationSettings, generate
 from mot_lightning.generation.generate import Progress
 from mot_lightning.generation.prompts import Document, Prompt, decode, encode, read_prompt
@@ -62,10 +64,12 @@ class MoTPipeline:
         name_or_path: Mapping[str, str | Path] | None = None,
     ) -> "MoTPipeline":
         """The pipeline of a checkpoint in memory."""
-        settings = checkpoint["config"]["model"]
+        settings = copy.deepcopy(checkpoint["config"]["model"])
         settings = {name: settings[name] for name in ("modalities", "control", "backbone") if name in settings}
-        for name, folder in (name_or_path or {}).items():
-            settings["modalities"][name]["codec"]["init_args"]["name_or_path"] = str(folder)
+        for name, path in (name_or_path or {}).items():
+            if name not in settings["modalities"]:
+                raise ConfigError(f"name_or_path names {name!r}, wanted some of {', '.join(settings['modalities'])}")
+            settings["modalities"][name]["codec"]["init_args"]["name_or_path"] = str(path)
         arguments = instantiate(assemble, settings, allow)
         with torch.random.fork_rng(devices=[]):  # the initial weights are replaced below
             model = assemble(**arguments)

@@ -78,3 +78,8 @@ def test_the_three_lines_of_the_readme_run(trained):
     names = {}
     exec(textwrap.dedent(lines).replace("runs/default/0", str(trained)), names)
     assert len(names["images"]) == 2
+
+
+def test_the_folder_of_a_codec_that_the_model_does_not_have_is_refused(trained):
+    with pytest.raises(ConfigError, match="name_or_path names 'smell', wanted some of"):
+        MoTPipeline.from_pretrained(trained / "checkpoints/last.ckpt", name_or_path={"smell": "anywhere"})

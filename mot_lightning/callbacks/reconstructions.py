@@ -65,7 +65,9 @@ class CodecReport(Report):
         pl_module.codec.save_pretrained(Path(trainer.default_root_dir) / "codec")
 
     def on_test_end(self, trainer: Any, pl_module: Any) -> None:
-        quality = pl_module.codec.quality(images_of(pl_module, "test", self.prompts))
+        # 0 skips the measurement, as in `Report`
+        images = () if self.prompts == 0 else images_of(pl_module, "test", self.prompts)
+        quality = pl_module.codec.quality(images) if len(images) else {}
         losses = {name: value.item() for name, value in trainer.callback_metrics.items() if name.startswith("test/")}
         measured = {f"test/{pl_module.modality}/{name}": value for name, value in quality.items()}
         parameters = sum(weights.numel() for weights in pl_module.network.parameters())

@@ -53,12 +53,11 @@ class MoTCLI(LightningCLI):
         return Parser(**kwargs)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        integers = {name: value for name, value in args["trainer"].items() if type(value) is int}
+        # 1 is one batch, 1.0 is all, but Python may return a cached Union[float, int] for Union[int, float]
+        self.trainer_integers = {name: value for name, value in args["trainer"].items() if type(value) is int}
         self.config = parser.parse_object(args)  # not from sys.argv, which strategies use to relaunch the command
-        for name, value in integers.items():
-            # 1 is one batch, 1.0 is all, but Python may return a cached Union[float, int] for Union[int, float]
-            if self.config["trainer"][name] == value:
-                self.config["trainer"][name] = value
+        for name, value in self.trainer_integers.items():
+            self.config["trainer"][name] = value
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_argument("--experiment", type=str, default="default", help="name of the run folder")
@@ -75,6 +74,7 @@ class MoTCLI(LightningCLI):
         # "is False": null means yes in Lightning
         no_bar = self._get(self.config_init, "trainer.enable_progress_bar") is False
         trainer: Any = super().instantiate_trainer(
+            **self.trainer_integers,
             logger=loggers(folder),
             plugins=[AtomicCheckpointIO()],
             callbacks=[
