@@ -105,6 +105,7 @@ class MoTModule(LightningModule):
             for name, objective in model.objectives.items():
                 objective.set_codebook(self.codecs[name].codebook)
         self._connect(data)
+        self.limits = GenerationLimits(data.row_length, data.unconditional)
 
     def _connect(self, data: Any) -> None:
         self._token_bytes.clear()
@@ -113,7 +114,6 @@ class MoTModule(LightningModule):
     def setup(self, stage: str) -> None:
         if stage == "fit":  # a checkpoint restores the state of its codecs after this
             self._fit_codecs(self.data)
-            self.limits = GenerationLimits(self.data.row_length, self.data.unconditional)
         else:
             self._connect(self.data)
         # codecs stay on the host, where ranks cannot exchange tensors

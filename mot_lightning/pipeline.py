@@ -65,6 +65,8 @@ class MoTPipeline:
     ) -> "MoTPipeline":
         """The pipeline of a checkpoint in memory."""
         settings = copy.deepcopy(checkpoint["config"]["model"])
+        if "modalities" not in settings:
+            raise ConfigError("the checkpoint is a codec's, wanted a model's")
         settings = {name: settings[name] for name in ("modalities", "control", "backbone") if name in settings}
         for name, path in (name_or_path or {}).items():
             if name not in settings["modalities"]:

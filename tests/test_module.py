@@ -169,4 +169,43 @@ def test_after_the_first_step_the_average_is_by_the_decay_of_one_step(tmp_path):
 
 def test_guidance_by_default_is_of_bidirectional_modalities_alone():
     module, _ = trained_by_hand(("text+image",))
+    module.limits = None
     assert module.pipeline.with_guidance(GenerationSettings()).guidance == {"image": 2.0, "text": 1.0}
+
+
+def test_noise_and_dropout_depend_on_the_rank_and_not_on_each_other(monkeypatch):
+    module, (batch,) = trained_by_hand(("text+image",), dropout=0.5)
+    states, generators = [], []
+    forward = module.model.forward
+
+    def recorded(batch, generator):
+        states.append(torch.get_rng_state())
+        generators.append(generator.get_state())
+        return forward(batch, generator)
+
+    monkeypatch.setattr(module.model, "forward", recorded)
+    for rank in (0, 0, 1):
+        monkeypatch.setattr(MoTModule, "global_rank", rank)
+        module.training_step(batch, 5)
+    for recordings in (states, generators):
+        assert torch.equal(recordings[0], recordings[1])
+        assert not torch.equal(recordings[0], recordings[2])
+    expected = generator_for(module.seed, 5, 0)
+    assert torch.equal(generators[0], expected.get_state())
+    torch.set_rng_state(states[0])
+    assert not torch.equal(torch.rand(4), torch.rand(4, generator=expected))
+
+
+def test_the_gradient_of_two_ranks_is_that_of_their_targets_together(monkeypatch):
+    """The strategy averages gradients over ranks, so each rank's loss is multiplied by their number."""
+    module, (batch,) = trained_by_hand(("text+image",))
+    alone = module.training_step(batch, 0)["loss"]
+    monkeypatch.setattr(type(module.trainer), "world_size", 2)
+    monkeypatch.setattr(module.trainer.strategy, "reduce", lambda x, reduce_op: 2 * x)  # the other rank has the same
+    torch.testing.assert_close(module.training_step(batch, 0)["loss"], alone)
+
+
+def test_prepare_sets_what_the_model_is_trained_on():
+    module, _ = trained_by_hand(("text+image",))  # without unconditional documents
+    assert module.limits is not None
+    assert not module.pipeline.supports_guidance("image")

@@ -43,8 +43,8 @@ class MoESettings:
     evaluation: Literal["predictor", "router"] = "predictor"
 
     def __post_init__(self) -> None:
-        def check(name: str, wanted: str, fits: bool) -> None:
-            require(f"backbone.experts.{name}", getattr(self, name), wanted, fits)
+        def check(name: str, requirement: str, fits: bool) -> None:
+            require(f"backbone.experts.{name}", getattr(self, name), requirement, fits)
 
         check("count", "at least 1", self.count >= 1)
         check("choice", "'expert' or 'token'", self.choice in ("expert", "token"))

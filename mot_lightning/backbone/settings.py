@@ -63,8 +63,8 @@ class BackboneSettings:
     activation_checkpointing: bool = False
 
     def __post_init__(self) -> None:
-        def check(name: str, wanted: str, fits: bool) -> None:
-            require(f"backbone.{name}", getattr(self, name), wanted, fits)
+        def check(name: str, requirement: str, fits: bool) -> None:
+            require(f"backbone.{name}", getattr(self, name), requirement, fits)
 
         for name in ("dim", "depth", "heads"):
             check(name, "at least 1", getattr(self, name) >= 1)

@@ -42,6 +42,8 @@ def parse(command: Command, argv: Sequence[str]) -> Invocation:
     parser.add_argument("--ckpt_path", type=Path)
     parser.add_argument("--print_config", action="store_true")
     for option in command.options:
+        if ".NAME" in option.name:  # one for each modality: it stays among the settings
+            continue
         convert = _converter(option)
         if option.repeated:
             parser.add_argument(f"--{option.name}", type=convert, action="append", default=[])
@@ -63,8 +65,8 @@ def _converter(option: Option) -> Any:
         value = parse_value(text)
         accepted = (int, float) if option.type is float else option.type
         if isinstance(value, bool) or not isinstance(value, accepted):
-            wanted = "a whole number" if option.type is int else "a number"
-            raise argparse.ArgumentTypeError(f"--{option.name} is {text!r}, wanted {wanted}")
+            kind = "a whole number" if option.type is int else "a number"
+            raise argparse.ArgumentTypeError(f"--{option.name} is {text!r}, wanted {kind}")
         return value
 
     return convert

@@ -1,12 +1,17 @@
 """Shell completion of commands, options and settings, by shtab."""
 
 import argparse
+import inspect
+from collections.abc import Iterator
+from typing import Any
 
 import shtab
 
 from mot_lightning.cli.settings_help import settings_parser
 from mot_lightning.commands import COMMANDS
+from mot_lightning.config.classes import find_class
 from mot_lightning.errors import ConfigError
+from mot_lightning.experiment.resolve import resolve
 
 
 def completion(shell: str) -> str:
@@ -17,7 +22,9 @@ def completion(shell: str) -> str:
     """
     if shell not in shtab.SUPPORTED_SHELLS:
         raise ConfigError(f"--print_completion is {shell!r}, wanted {', '.join(shtab.SUPPORTED_SHELLS)}")
-    settings = {action.dest for action in settings_parser()._actions if "." in action.dest or not action.nargs}
+    settings = {*_settings_of_classes(resolve([], []))} | {
+        action.dest for action in settings_parser()._actions if "." in action.dest or not action.nargs
+    }
     parser = argparse.ArgumentParser(prog="mot_lightning")
     commands = parser.add_subparsers()
     for name, command in COMMANDS.items():
@@ -32,3 +39,15 @@ def completion(shell: str) -> str:
         for option in options:
             below.add_argument(f"--{option}")
     return shtab.complete(parser, shell)
+
+
+def _settings_of_classes(config: Any, path: str = "") -> Iterator[str]:
+    """The dotted names of the classes in a resolved config, and of their arguments."""
+    if not isinstance(config, dict):
+        return
+    if "class_path" in config:
+        yield path
+        yield from (f"{path}.{name}" for name in inspect.signature(find_class(config["class_path"])).parameters)
+        return
+    for key, value in config.items():
+        yield from _settings_of_classes(value, f"{path}.{key}".strip("."))

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from mot_lightning.sequence import Segment
 
 BY_MODALITY = re.compile(r"(guidance|lengths)\.(\w+)")
-MOVED = re.compile(r"model\.modalities\.(\w+)\.codec\.(?:init_args\.)?name_or_path")
 
 
 class Generate(Command):
@@ -69,8 +68,6 @@ class Generate(Command):
         assert invocation.ckpt_path is not None
         with interruptible():
             checkpoint = read_checkpoint(invocation.ckpt_path)
-            if "modalities" not in checkpoint["config"].get("model", {}):
-                raise ConfigError(f"--ckpt_path {invocation.ckpt_path} is a codec's, wanted a model's")
             try:
                 pipeline = MoTPipeline.from_checkpoint(checkpoint, invocation.allow, name_or_path)
                 control, folder = pipeline.model.grammar.control, file.parent if file else Path()
@@ -93,6 +90,8 @@ class Generate(Command):
 
 def _by_modality(settings: Sequence[tuple[str, str]]) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
     """Values of `--guidance.NAME` and `--lengths.NAME`, and new folders of codecs, by modality."""
+    from mot_lightning.runs.compatibility import MOVED
+
     by_modality: dict[str, dict[str, Any]] = {"guidance": {}, "lengths": {}}
     name_or_path = {}
     for name, text in settings:

@@ -13,6 +13,7 @@ from mot_lightning.errors import ConfigError
 # packages whose exported classes go by their bare names
 SHORT_NAMES = ("mot_lightning.objectives", "mot_lightning.codecs", "datamodules", "mot_lightning.callbacks")
 OURS = ("mot_lightning", "datamodules")
+LIBRARIES = ("lightning", "diffusers")  # whose classes may be named by import path as well
 
 
 def same_class(a: str, b: str) -> bool:

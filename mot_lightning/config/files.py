@@ -2,6 +2,7 @@
 
 import re
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +14,14 @@ from mot_lightning.errors import ConfigError
 
 
 class Loader(yaml.SafeLoader):
-    """YAML with `!override`, and with 1e-3 as a number."""
+    """YAML with `!override`, with 1e-3 as a number, and without a key that occurs twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"]
+        for key, count in Counter(keys).items():
+            if count > 1:
+                raise yaml.constructor.ConstructorError(problem=f"key {key} occurs {count} times{node.start_mark}")
+        return super().construct_mapping(node, deep)
 
 
 Loader.add_constructor(

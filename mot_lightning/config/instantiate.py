@@ -12,10 +12,9 @@ from typing import Any
 import jsonargparse
 from jsonargparse import _common
 
+from mot_lightning.config.classes import LIBRARIES, OURS
 from mot_lightning.config.messages import shorten
 from mot_lightning.errors import ConfigError
-
-IMPORTABLE = ("mot_lightning", "datamodules", "lightning", "diffusers")  # packages whose classes a config may name
 
 
 @contextmanager
@@ -23,7 +22,7 @@ def importing_only(allow: Sequence[str] = ()) -> Iterator[None]:
     """In this context, jsonargparse imports only from our packages and allowed ones."""
     settings = dict(_common.parsing_settings)  # has no public getter
     try:
-        jsonargparse.set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=[*IMPORTABLE, *allow])
+        jsonargparse.set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=[*OURS, *LIBRARIES, *allow])
         with warnings.catch_warnings():
             # from Lightning's use of jsonargparse
             warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"jsonargparse|lightning")

@@ -29,7 +29,7 @@ def shorten(message: str) -> str:
         return f"class {denied['path']!r} is outside the allowed packages: add --allow {denied['package']} to use it"
     if ours := _our_message(message):
         return ours
-    if missing := re.search(r'"(?P<key>[^"]+)": the following arguments are required: (?P<names>.*)', message):
+    if missing := re.search(r'"(?P<key>[^"]+)": .*?following arguments are required: (?P<names>.+?)(?: - |$)', message):
         return f"{missing['key']} has no {missing['names']}, wanted one"
     # of nested attempts, the innermost
     union = re.search(
@@ -39,9 +39,11 @@ def shorten(message: str) -> str:
     refusal = union or single
     keys = re.findall(r'Parser key "([^"]+)"', refusal["around"]) if refusal else []
     if not refusal or not keys:
-        return message
+        raised = re.search(r"Errors: - (?P<reason>.+?) - (?:Expected|Not).*?class_path='(?P<path>[^']+)'", message)
+        return f"{raised['path']} raised: {raised['reason']}" if raised else message
     value = re.split(r"Given value: ", refusal["tried"])[1] if union else refusal["value"]
-    return f"{'.'.join(keys)} is {re.split(' - (?:Expected|Not) ', value)[0]}, wanted {in_words(refusal['types'])}"
+    value = re.split(" - (?:Expected|Not) ", value)[0]
+    return f"{'.'.join(keys)} is {'null' if value == 'None' else value}, wanted {in_words(refusal['types'])}"
 
 
 def _our_message(message: str) -> str:

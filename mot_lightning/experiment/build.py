@@ -15,7 +15,7 @@ from mot_lightning import callbacks
 from mot_lightning.config.instantiate import importing_only
 from mot_lightning.config.messages import shorten
 from mot_lightning.errors import ConfigError
-from mot_lightning.experiment.parser import Parser
+from mot_lightning.experiment.parser import Parser, check_groups
 from mot_lightning.module import MoTModule
 from mot_lightning.runs.checkpoint import AtomicCheckpointIO
 from mot_lightning.runs.csv_logger import loggers
@@ -53,9 +53,11 @@ class MoTCLI(LightningCLI):
         return Parser(**kwargs)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        check_groups(args, [action.dest for action in parser._actions])
         # 1 is one batch, 1.0 is all, but Python may return a cached Union[float, int] for Union[int, float]
         self.trainer_integers = {name: value for name, value in args["trainer"].items() if type(value) is int}
         self.config = parser.parse_object(args)  # not from sys.argv, which strategies use to relaunch the command
+        parser.validate(self.config, False)  # null too has to fit; the argument is skip_none before jsonargparse 4.53
         for name, value in self.trainer_integers.items():
             self.config["trainer"][name] = value
 
@@ -73,8 +75,12 @@ class MoTCLI(LightningCLI):
         configured = self._get(self.config_init, "trainer.callbacks") or []
         # "is False": null means yes in Lightning
         no_bar = self._get(self.config_init, "trainer.enable_progress_bar") is False
+        integers = self.trainer_integers
+        steps, interval = integers.get("max_steps", -1), integers.get("val_check_interval", 0)
+        if 0 < steps < interval:
+            integers = {**integers, "val_check_interval": steps}  # at least one validation
         trainer: Any = super().instantiate_trainer(
-            **self.trainer_integers,
+            **integers,
             logger=loggers(folder),
             plugins=[AtomicCheckpointIO()],
             callbacks=[

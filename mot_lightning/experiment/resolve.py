@@ -11,11 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mot_lightning.config.classes import class_names, find_class
+from mot_lightning.config.classes import LIBRARIES, class_names, find_class
 from mot_lightning.config.files import parse_value, read_default, read_layers
 from mot_lightning.config.hints import did_you_mean
 from mot_lightning.config.merge import Override, diff, flatten_keys, merge, unflatten
+from mot_lightning.config.messages import in_words
 from mot_lightning.errors import ConfigError
+from mot_lightning.runs.compatibility import MOVED
 
 Config = dict[str, Any]
 
@@ -23,8 +25,6 @@ Config = dict[str, Any]
 ENVIRONMENT = re.compile(
     r"PL_(MODEL|DATA|TRAINER|SEED|EXPERIMENT|RUNS|METRICS|EXPERTS|GRADIENT_NORMS|SAMPLES|REPORT)(__\w+)?"
 )
-# the only model setting that may change beside a checkpoint: the path of weights, which it identifies by their hash
-MOVED = re.compile(r"model\.modalities\.\w+\.codec\.(init_args\.)?name_or_path")
 RESERVED = ("logger", "plugins", "default_root_dir", "limit_train_batches", "fast_dev_run")
 
 
@@ -70,6 +70,8 @@ def _from_files(paths: Sequence[Path]) -> list[Config | None]:
     layers: list[Config | None] = []
     for path in paths:
         below = read_layers(path)
+        if layers and not below.on_default:
+            raise ConfigError(f"--config {path} has base: null, which drops the config before it: wanted it first")
         layers += below.configs if below.on_default else [None, *below.configs]
     return layers
 
@@ -137,9 +139,6 @@ def _spell_out(config: Config, allow: Sequence[str]) -> Config:
     for name in RESERVED:
         if name in trainer:
             raise ConfigError(f"trainer.{name} cannot be set: the run folder, checkpoints and resumption depend on it")
-    steps, interval = trainer.get("max_steps"), trainer.get("val_check_interval")
-    if isinstance(steps, int) and isinstance(interval, int) and 0 < steps < interval:
-        trainer["val_check_interval"] = steps  # at least one validation
     data_class, config["data"] = _class_spec("data", config.get("data"), allow)
     if not hasattr(data_class, "codec_settings"):
         raise ConfigError(f"data is {data_class.__name__}, wanted a datamodule")
@@ -175,6 +174,8 @@ def _class_spec(name: str, spec: Any, allow: Sequence[str], from_data: Config | 
     known = {key: value for key, value in (from_data or {}).items() if key in parameters}
     arguments = {**known, **(spec.get("init_args") or {})}
     for key, value in arguments.items():
+        if value is None and key in parameters and parameters[key].annotation in (bool, int, float, str):
+            raise ConfigError(f"{name}.{key} is null, wanted {in_words(str(parameters[key].annotation))}")
         if isinstance(value, str) and key in parameters and _takes_path(parameters[key].annotation):
             path = Path(value).expanduser()
             arguments[key] = str(path.resolve()) if path.exists() else value  # or it is a name on a hub
@@ -196,7 +197,7 @@ def _check_classes(value: Any, allow: Sequence[str]) -> None:
     """Raises ConfigError if a class that is named anywhere is not from an allowed package."""
     if isinstance(value, dict):
         path = value.get("class_path")
-        if isinstance(path, str) and "." in path and path.partition(".")[0] not in ("lightning", "diffusers"):
+        if isinstance(path, str) and "." in path and path.partition(".")[0] not in LIBRARIES:
             find_class(path, allow)
         for item in value.values():
             _check_classes(item, allow)

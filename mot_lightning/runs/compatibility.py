@@ -1,11 +1,15 @@
 """Whether a checkpoint fits a module: equal weights by name and shape, equal codecs by fingerprint."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from mot_lightning.codecs.base import Codec
 from mot_lightning.errors import ConfigError
+
+# the only model setting that may change beside a checkpoint: the path of weights, which it identifies by their hash
+MOVED = re.compile(r"model\.modalities\.(\w+)\.codec\.(?:init_args\.)?name_or_path")
 
 
 def check_codecs(codecs: Mapping[str, Codec], checkpoint: Mapping[str, Any]) -> None:

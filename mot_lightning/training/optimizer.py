@@ -31,7 +31,7 @@ class OptimizerSettings:
     ema_decay: float = 0.99
 
     def __post_init__(self) -> None:
-        for name, wanted, fits in (  # NaN fails every check
+        for name, requirement, fits in (  # NaN fails every check
             ("learning_rate", "a number above 0", 0 < self.learning_rate < math.inf),
             ("betas", "two numbers from 0 to below 1", all(0 <= beta < 1 for beta in self.betas)),
             ("weight_decay", "a number of 0 or more", 0 <= self.weight_decay < math.inf),
@@ -40,7 +40,7 @@ class OptimizerSettings:
             ("ema_decay", "a number from 0 to below 1", 0 <= self.ema_decay < 1),
         ):
             if not fits:
-                raise ValueError(f"optimizer.{name} is {getattr(self, name)}, wanted {wanted}")
+                raise ValueError(f"optimizer.{name} is {getattr(self, name)}, wanted {requirement}")
 
     def lr_factor(self, step: int, steps: int) -> float:
         """The learning rate of a step, as a fraction of the peak."""

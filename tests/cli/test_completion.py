@@ -26,6 +26,8 @@ def script(tmp_path_factory):
         (["generate", "--num"], {"--num_samples"}),
         (["fit", "--trainer.max_st"], {"--trainer.max_steps"}),
         (["fit", "--model.backbone.di"], {"--model.backbone.dim"}),
+        (["fit", "--data.batch"], {"--data.batch_size"}),
+        (["fit", "--model.modalities.image.codec.pa"], {"--model.modalities.image.codec.patch_size"}),
     ],
 )
 def test_bash_completes(script, words, completions):

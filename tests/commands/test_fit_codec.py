@@ -9,7 +9,7 @@ import yaml
 from runs import TINY, failing, run, weights
 
 from datamodules import Digits
-from mot_lightning.codecs import BPE, LogMelUnits, Patches
+from mot_lightning.codecs import BPE, VAE, LogMelUnits, Patches
 from mot_lightning.codecs.fitting import CACHE
 from mot_lightning.modality import Modality
 from mot_lightning.module import MoTModule
@@ -159,3 +159,17 @@ def test_what_cannot_be_trained_is_refused_in_one_line(tmp_path, capsys, argumen
     (line,) = capsys.readouterr().err.splitlines()
     assert words in line
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_trained_vae_is_saved_with_the_scale_of_its_latents(tmp_path):
+    vae = ["--config=conf/codec/vae.yaml", "--model.codec.channels=8", "--data.batch_size=4", "--samples.prompts=0"]
+    assert run(tmp_path, "fit", *vae, *SHORT) == 0
+    (folder,) = tmp_path.glob("*/0/codec")
+    config = diffusers.AutoencoderKL.from_pretrained(folder, low_cpu_mem_usage=False).config
+    assert config.shift_factor
+    codec = VAE((1, 8, 8), name_or_path=str(folder))
+    data = Digits()
+    data.setup("fit")
+    tokens = torch.stack([codec.encode(image) for image in data.media("image", "train")[:256]])
+    assert tokens.mean().item() == pytest.approx(0, abs=0.2)
+    assert tokens.std().item() == pytest.approx(1, abs=0.2)

@@ -11,7 +11,10 @@ from PIL import Image
 from runs import run, run_in_subprocess
 
 from mot_lightning.codecs import Bytes
+from mot_lightning.commands import COMMANDS
+from mot_lightning.generation import GenerationSettings
 from mot_lightning.generation.prompts import read_prompts
+from mot_lightning.generation.settings import DEFAULT_GUIDANCE
 from mot_lightning.generation.stream import Stream
 from mot_lightning.pipeline import MoTPipeline
 
@@ -100,6 +103,8 @@ def test_what_it_cannot_read_or_make_is_refused_in_one_line(refusal, tmp_path, c
         ("--guidance.video=2", "guidance names 'video'"),
         ("--lengths.image=3", "image: a segment has 3 tokens, wanted 16"),
         ("--lengths=3", "wanted --lengths.MODALITY"),
+        ("--lengths.NAME=3", "lengths names 'NAME', wanted some of image, speech, text"),
+        ("--model.modalities.NAME.codec.name_or_path=x", "name_or_path names 'NAME'"),
         (f"--prompt={'x' * 300}", "tokens, wanted at most 128, the data.row_length of the run"),
         ("--prompts=gone.txt", "one of them"),
     ):
@@ -159,3 +164,13 @@ def test_a_codecs_training_has_no_model_to_generate_with(tmp_path, capsys, train
     torch.save(saved, tmp_path / "codec.ckpt")
     assert run(tmp_path, "generate", f"--ckpt_path={tmp_path / 'codec.ckpt'}", "--prompt=a") == 2
     assert "is a codec's, wanted a model's" in capsys.readouterr().err
+
+
+def test_help_states_the_defaults_of_the_settings():
+    settings = {**GenerationSettings.__dataclass_fields__}
+    for option in COMMANDS["generate"].options:
+        if option.name in settings and option.name not in ("modalities", "guidance"):
+            default = f"{settings[option.name].default:g}" if option.name != "top_k" else "0: all"
+            assert f"({default})" in option.help or f"({default};" in option.help, option.name
+    (guidance,) = (option for option in COMMANDS["generate"].options if option.name == "guidance")
+    assert f"({DEFAULT_GUIDANCE:g})" in guidance.help

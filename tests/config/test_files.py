@@ -103,3 +103,11 @@ def test_a_flags_value_reads_as_yaml(text, value):
 def test_every_shipped_yaml_reads():
     for path in conf_folder().rglob("*.yaml"):
         assert read_layers(path).on_default
+
+
+def test_a_key_that_occurs_twice_is_refused_with_its_line(tmp_path):
+    (tmp_path / "twice.yaml").write_text("seed: 1\nmodel:\n  control: a\n  control: b\n")
+    with pytest.raises(ConfigError, match=r"is not YAML: key control occurs 2 times.*line 3"):
+        read_yaml(tmp_path / "twice.yaml")
+    (tmp_path / "merged.yaml").write_text("a: &a {x: 1}\nb: &b {y: 2}\nc: {<<: [*a, *b], x: 3}\n")
+    assert read_yaml(tmp_path / "merged.yaml")["c"] == {"x": 3, "y": 2}

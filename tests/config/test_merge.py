@@ -44,6 +44,8 @@ def test_the_same_class_by_any_of_its_names_keeps_them():
 
 def test_settings_beside_a_class_are_its_arguments():
     assert merge(FLOW, {"steps": 3})["init_args"] == {"steps": 3, "shift": 3.0}
+    assert merge(FLOW, None) is None
+    assert merge({"objective": FLOW}, {"objective": None}) == {"objective": None}
     assert merge("FlowMatching", {"steps": 3}) == {"class_path": "FlowMatching", "init_args": {"steps": 3}}
 
 

@@ -79,3 +79,17 @@ def test_the_recipe_of_the_default_is_as_it_was(printed_config):
     expected = yaml.safe_load(golden.read_text(encoding="utf-8"))
     config = printed_config()
     assert {**config, "runs": None} == {**expected, "runs": None}
+
+
+def test_a_short_run_validates_at_its_end_and_keeps_the_interval_in_its_config():
+    for steps, interval in (("3", 3), ("3000", 500)):
+        built = experiment(**{"trainer.max_steps": steps})
+        assert built.trainer.val_check_interval == interval
+        assert built.config["trainer"]["val_check_interval"] == 500
+
+
+def test_a_users_callback_runs_after_ours_and_before_checkpoints():
+    built = experiment(**{"trainer.callbacks": "[LearningRateMonitor]"})
+    order = [type(callback).__name__ for callback in built.trainer.callbacks]
+    assert order.index("ExactResume") < order.index("LearningRateMonitor") < order.index("Checkpoints")
+    assert order.index("ModalityMetrics") < order.index("LearningRateMonitor")

@@ -151,6 +151,8 @@ def test_what_would_be_overridden_or_is_no_mapping_is_refused(name, value, messa
         resolve([], [(name, value)])
 
 
-def test_a_short_run_is_validated_once_at_least():
-    assert resolve([], [("trainer.max_steps", "3")])["trainer"]["val_check_interval"] == 3
-    assert resolve([], [("trainer.max_steps", "3000")])["trainer"]["val_check_interval"] == 500
+def test_a_second_config_with_base_null_is_refused(tmp_path):
+    (tmp_path / "first.yaml").write_text("seed: 1")
+    (tmp_path / "second.yaml").write_text("base: null\nseed: 2")
+    with pytest.raises(ConfigError, match=r"second.yaml has base: null, which drops the config before it"):
+        resolve([tmp_path / "first.yaml", tmp_path / "second.yaml"], [])

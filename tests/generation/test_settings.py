@@ -3,6 +3,7 @@
 import pytest
 
 from mot_lightning.generation import GenerationSettings
+from mot_lightning.generation.settings import DEFAULT_GUIDANCE
 from mot_lightning.sequence import Grammar, Tokens
 
 
@@ -39,3 +40,11 @@ def test_a_number_is_no_guidance_where_no_modality_is_bidirectional():
 def test_one_name_is_no_list_of_names():
     with pytest.raises(ValueError, match=r"^modalities is 'text', wanted a list of names$"):
         GenerationSettings("text")  # type: ignore[arg-type]
+
+
+def test_defaults_are_those_of_the_readme():
+    settings = GenerationSettings()
+    assert (settings.temperature, settings.top_p, settings.top_k, settings.min_p) == (0.5, 0.95, 0, 0)
+    assert (settings.max_segments, settings.max_length, DEFAULT_GUIDANCE) == (4, 256, 2)
+    assert settings.guidance is None
+    assert settings.repetition_penalty == 1

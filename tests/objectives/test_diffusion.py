@@ -109,3 +109,9 @@ def test_a_scheduler_that_cannot_serve_the_prediction_is_refused_before_training
 def test_a_gamma_out_of_range_is_refused(gamma):
     with pytest.raises(ValueError, match=f"min_snr_gamma is {gamma}, wanted above 0, or null"):
         Diffusion(min_snr_gamma=gamma)
+
+
+def test_default_predicts_v_and_samples_in_50_ddim_steps():
+    objective = Diffusion()
+    assert (objective.prediction_type, objective.steps, objective.min_snr_gamma) == ("v_prediction", 50, None)
+    assert type(make_scheduler(objective.scheduler)).__name__ == "DDIMScheduler"
