@@ -1,1 +1,86 @@
-"""Controlled experiments with Mixture-of-Transformers on PyTorch Lightning."""
+"""Controlled experiments with Mixture-of-Transformers on PyTorch Lightning: `import mot_lightning as mot`.
+
+A name is imported when it is first used, so that `--help` needs no torch.
+"""
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mot_lightning.backbone import BackboneSettings, MoESettings
+    from mot_lightning.codecs import (
+        BPE,
+        VAE,
+        VQ,
+        Bytes,
+        Codec,
+        HFTokenizer,
+        HubertUnits,
+        LogMelUnits,
+        MelLatents,
+        NeuralCodec,
+        Patches,
+    )
+    from mot_lightning.errors import ConfigError
+    from mot_lightning.generation import GenerationSettings
+    from mot_lightning.modality import Modality
+    from mot_lightning.module import MoTModule
+    from mot_lightning.objectives import Diffusion, FlowMatching, MaskedToken, NextToken, Objective, Regression
+    from mot_lightning.pipeline import MoTPipeline
+    from mot_lightning.training.optimizer import OptimizerSettings
+
+__version__ = version("mot_lightning")
+
+_HOMES = {  # of the public names
+    "backbone": ("BackboneSettings", "MoESettings"),
+    "codecs": ("BPE", "VAE", "VQ", "Bytes", "Codec", "HFTokenizer", "HubertUnits", "LogMelUnits", "MelLatents",
+               "NeuralCodec", "Patches"),
+    "errors": ("ConfigError",),
+    "generation": ("GenerationSettings",),
+    "modality": ("Modality",),
+    "module": ("MoTModule",),
+    "objectives": ("Diffusion", "FlowMatching", "MaskedToken", "NextToken", "Objective", "Regression"),
+    "pipeline": ("MoTPipeline",),
+    "training.optimizer": ("OptimizerSettings",),
+}  # fmt: skip
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "BPE",
+    "VAE",
+    "VQ",
+    "BackboneSettings",
+    "Bytes",
+    "Codec",
+    "ConfigError",
+    "Diffusion",
+    "FlowMatching",
+    "GenerationSettings",
+    "HFTokenizer",
+    "HubertUnits",
+    "LogMelUnits",
+    "MaskedToken",
+    "MelLatents",
+    "MoESettings",
+    "MoTModule",
+    "MoTPipeline",
+    "Modality",
+    "NeuralCodec",
+    "NextToken",
+    "Objective",
+    "OptimizerSettings",
+    "Patches",
+    "Regression",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

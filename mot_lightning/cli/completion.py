@@ -15,7 +15,7 @@ from mot_lightning.experiment.resolve import resolve
 
 
 def completion(shell: str) -> str:
-    """A script that completes `mot_lightning`: in bash, eval "$(mot_lightning --print_completion=bash)".
+    """A script that completes `mot-lightning`: in bash, eval "$(mot-lightning --print_completion=bash)".
 
     Raises:
         ConfigError: shtab does not support the shell.
@@ -25,7 +25,7 @@ def completion(shell: str) -> str:
     settings = {*_settings_of_classes(resolve([], []))} | {
         action.dest for action in settings_parser()._actions if "." in action.dest or not action.nargs
     }
-    parser = argparse.ArgumentParser(prog="mot_lightning")
+    parser = argparse.ArgumentParser(prog="mot-lightning")
     commands = parser.add_subparsers()
     for name, command in COMMANDS.items():
         below = commands.add_parser(name, help=command.summary, allow_abbrev=False)

@@ -31,11 +31,11 @@ def script(tmp_path_factory):
     ],
 )
 def test_bash_completes(script, words, completions):
-    line = ["mot_lightning", *words]
+    line = ["mot-lightning", *words]
     program = f"""
 source {script}
 COMP_WORDS=({" ".join(line)}); COMP_CWORD={len(line) - 1}
-"$(complete -p mot_lightning | sed 's/.*-F \\([^ ]*\\).*/\\1/')"
+"$(complete -p mot-lightning | sed 's/.*-F \\([^ ]*\\).*/\\1/')"
 printf '%s\\n' "${{COMPREPLY[@]}}"
 """
     finished = subprocess.run(["bash", "-c", program], capture_output=True, text=True, timeout=60)
