@@ -1,4 +1,4 @@
-"""Documents of a split: composed of media, encoded, shown clean or noisy, or cut to one segment for guidance.
+"""Documents of a split: composed of media, encoded, with clean or noisy context, or cut to one segment for guidance.
 
 Knows segments and the randomness of a document; the datamodule knows which media it has.
 """
@@ -23,7 +23,7 @@ class Medium(NamedTuple):
     """One piece of a document before it is encoded."""
 
     modality: str
-    media: Any  # or a function that returns it, called only to encode it
+    media: Any  # raw media, or a function that returns them, called only to encode them
     key: Hashable = None  # media with a key are encoded once, then cached
 
 
@@ -32,11 +32,12 @@ class DocumentSettings:
     """How segments of a document are shown to the model.
 
     Attributes:
-        clean_context: probability that the bidirectional segments of a document, except a last one, are shown clean
-            and have no loss.
-        noise_cap: otherwise, the maximum noise of these segments, up to 1; Transfusion caps t at 500 of 1000.
+        clean_context: probability that the bidirectional segments of a document, except its last segment, are clean and
+            have no loss.
+        noise_cap: otherwise, the maximum noise level of these segments, from 0 to 1; 0.5 in Transfusion (t at most 500
+            of 1000).
         condition_dropout: probability that a document is cut to one segment, for classifier-free guidance.
-        unconditional_modalities: modalities of that segment; null takes those with a bidirectional objective.
+        unconditional_modalities: modalities of that segment; null takes all with a bidirectional objective.
     """
 
     clean_context: float = 0.6

@@ -30,8 +30,8 @@ class InterleavedDataModule(LightningDataModule):
         row_length: slots of a packed row; no document may be longer. A resumed run may use another: packing does not
             change the loss.
         document_settings: how segments are shown to the model.
-        seed: of all randomness of the data.
-        num_workers: processes that prepare batches.
+        seed: seed of all randomness of the data.
+        num_workers: worker processes of each data loader.
     """
 
     def __init__(
@@ -49,16 +49,16 @@ class InterleavedDataModule(LightningDataModule):
             raise ValueError(f"data.row_length is {row_length}, wanted at least 8")
         self.batch_size, self.row_length, self.document_settings = batch_size, row_length, document_settings
         self.seed, self.num_workers = seed, num_workers
-        self.resume_point = (0, 0)  # an optimizer step, and the training documents consumed by then over all ranks
+        self.resume_point = (0, 0)  # (optimizer step, training documents consumed before it over all ranks)
         self.codecs: dict[str, Codec] = {}
         self.grammar: Grammar | None = None
         self.codec_modality: str | None = None  # if set, batches are media of this modality instead of documents
 
-    # what a subclass defines
+    # defined by subclasses
 
     @classmethod
     def codec_settings(cls, **settings: Any) -> dict[str, dict[str, Any]]:
-        """Arguments of the codec of each modality that follow from the data (image shape, sampling rate)."""
+        """Codec arguments that follow from the data (image shape, sample rate), by modality."""
         return {}
 
     @abstractmethod
@@ -71,16 +71,16 @@ class InterleavedDataModule(LightningDataModule):
 
     @abstractmethod
     def compose(self, split: Split, index: int, rng: np.random.Generator) -> list[Medium]:
-        """One document that starts from an item; all its randomness comes from `rng`."""
+        """The media of one document that starts from an item; all its randomness comes from `rng`."""
 
     def tasks(self, split: Split) -> list[Task]:
         """Cross-modal tasks with their metrics, for evaluation."""
         return []
 
-    # what all datamodules share
+    # shared by all datamodules
 
     def connect(self, codecs: dict[str, Codec], grammar: Grammar) -> None:
-        """Take the codecs and the grammar of a model; to be called before any batch is loaded."""
+        """Set the codecs and the grammar of a model; to be called before any batch is loaded."""
         self.codecs, self.grammar = codecs, grammar
         for name in sorted({*(self.document_settings.unconditional_modalities or ())} - {*grammar.names}):
             names = ", ".join(grammar.names)
@@ -88,7 +88,7 @@ class InterleavedDataModule(LightningDataModule):
 
     @property
     def unconditional(self) -> tuple[str, ...]:
-        """Modalities that are also trained unconditionally."""
+        """Modalities that are also trained unconditionally, for classifier-free guidance."""
         assert self.grammar is not None
         if not self.document_settings.condition_dropout:
             return ()
@@ -97,7 +97,7 @@ class InterleavedDataModule(LightningDataModule):
         return bidirectional if named is None else tuple(named)
 
     def train_codec_on(self, modality: str) -> None:
-        """From now on, load batches of stacked media of one modality, to train a codec on."""
+        """Load batches of stacked media of one modality from now on, to train its codec."""
         self.codec_modality = modality
 
     def encode(self, medium: Medium) -> Tensor:

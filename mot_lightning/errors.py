@@ -1,4 +1,4 @@
-"""Errors of bad input: one line that names the value seen and the value wanted."""
+"""Errors for bad input: one-line messages with the actual and the expected value."""
 
 from typing import Any
 
@@ -8,6 +8,6 @@ class ConfigError(ValueError):
 
 
 def require(name: str, value: Any, requirement: str, fits: bool) -> None:
-    """Raises ValueError "name is value, wanted ..." unless the value fits."""
+    """Raises ValueError "{name} is {value}, wanted {requirement}" unless `fits` is true."""
     if not fits:
         raise ValueError(f"{name} is {value!r}, wanted {requirement}")

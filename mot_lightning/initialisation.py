@@ -1,13 +1,13 @@
-"""Initial weights. A module initialises its weights when it is built, so the module that builds it may zero them.
+"""Initial weights. A module initialises its weights when it is built, and the module that contains it may zero them.
 
 | weights | distribution |
 |---|---|
-| linear layers, experts | normal, variance 1 / inputs: signals keep their scale at any width |
-| projections back into the residual (W_O, down) | the same over 2 depth (GPT-2) |
+| linear layers, experts | normal, variance 1 / inputs: activations keep their scale at any width |
+| projections into the residual stream (W_O, down) | normal, variance 1 / (2 depth inputs) (GPT-2) |
 | embeddings of ids and positions | standard normal, the scale of a projected latent |
-| tables that embed and predict | normal, variance 1 / dim, as embeddings are multiplied by sqrt(dim) |
+| tied embeddings | normal, variance 1 / dim, as embeddings are multiplied by sqrt(dim) |
 | heads over ids, routers | normal, standard deviation 0.02: the first predictions are nearly uniform |
-| adaptive norms, outputs of latents | zero: a block starts as an unconditioned one (DiT) |
+| adaptive norms, output projections of latents | zero: a block starts unconditioned (DiT, arXiv 2212.09748) |
 | biases | zero |
 | convolutions and the blocks of diffusers | their defaults |
 | norms | one |
@@ -27,5 +27,5 @@ def init_linear(linear: nn.Linear, std: float | None = None) -> nn.Linear:
 
 
 def residual_std(inputs: int, depth: int) -> float:
-    """Standard deviation of a projection back into the residual stream, which sums 2 depth of them."""
+    """Standard deviation of a projection into the residual stream, which is the sum of 2 depth of them."""
     return (inputs * 2 * depth) ** -0.5

@@ -22,7 +22,7 @@ class Modality:
     Attributes:
         codec: raw media <-> tokens.
         objective: how its tokens are learned and sampled.
-        weight: of its loss in the total.
+        weight: weight of its loss in the total loss.
     """
 
     codec: Codec
@@ -31,7 +31,7 @@ class Modality:
 
 
 def tokens_of(codec: Codec) -> Tokens:
-    """The description of a codec's tokens that models and objectives take."""
+    """The description of a codec's tokens, which models and objectives take in place of the codec."""
     return Tokens(
         vocab_size=codec.vocab_size,
         latent_dim=codec.latent_dim,
@@ -51,7 +51,7 @@ def assemble(
     """The model of the given modalities, initialised from PyTorch's global generator.
 
     Args:
-        modalities: codec, objective and loss weight of each.
+        modalities: codec, objective and loss weight of each modality, by name.
         control: the discrete modality whose vocabulary has the control tokens.
         backbone: size, shape and towers.
 

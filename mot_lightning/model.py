@@ -18,7 +18,7 @@ from mot_lightning.sequence import Grammar, InterleavedBatch, ModalityBatch, Tok
 
 
 class Losses(NamedTuple):
-    """The unreduced losses of one modality in one batch."""
+    """The unreduced losses of the t targets of one modality in one batch."""
 
     loss: Tensor  # (t,)
     weight: Tensor  # (t,) 1, or 0 for targets without a loss
@@ -29,8 +29,8 @@ class MixtureOfTransformers(nn.Module):
     """A transformer over interleaved modalities, each with its own weights and objective.
 
     Args:
-        objectives: by modality; `build` is called here.
-        tokens: description of each codec's tokens.
+        objectives: one for each modality; the model calls their `build`.
+        tokens: description of the tokens of each modality.
         control: the discrete modality whose vocabulary has the control tokens.
         backbone: size, shape and towers.
 
@@ -74,7 +74,7 @@ class MixtureOfTransformers(nn.Module):
         return objective
 
     def forward(self, batch: InterleavedBatch, generator: torch.Generator) -> dict[str, Losses]:
-        """Losses of a batch; noise and times are sampled from the generator."""
+        """Losses of a batch, by modality; noise and diffusion times are sampled from the generator."""
         layout, parts = batch
         embedded: dict[str, Embedded] = {name: o.embed(parts[name], generator) for name, o in self.objectives.items()}
         x = torch.cat([embedded[name].embedding for name in self.grammar.groups])  # (N, d)
@@ -103,7 +103,7 @@ class MixtureOfTransformers(nn.Module):
         return [*self.backbone.weights_of(name), self.objectives[name]]
 
     def untouched(self, present: Mapping[str, bool]) -> list[nn.Parameter]:
-        """Weights that no token passes through when only some modalities are present."""
+        """Parameters that no token passes through, if only the modalities marked in `present` have tokens."""
         if all(present.values()):
             return []
         used = [module for name, is_present in present.items() if is_present for module in self.weights_of(name)]

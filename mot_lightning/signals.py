@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM as exceptions: interruptible code ends in one line, shielded code finishes first."""
+"""SIGINT and SIGTERM as exceptions: interruptible code stops with a one-line message, shielded code finishes first."""
 
 import os
 import signal
@@ -11,10 +11,10 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted(BaseException):  # like KeyboardInterrupt: `except Exception` must not catch it
-    """A signal asked to stop.
+    """SIGINT or SIGTERM was received.
 
     Args:
-        number: of the signal.
+        number: the signal's number.
         all_ranks: whether all ranks stop after the same step.
     """
 

@@ -1,4 +1,4 @@
-"""Digits, handwritten, spoken and in words: a data set as a folder of sources, captions, judges and a datamodule."""
+"""Digits, handwritten, spoken and in words: sources, captions, judges (classifiers) and the datamodule."""
 
 from datamodules.digits.datamodule import Digits
 

@@ -32,7 +32,7 @@ DOCUMENTS = {
 
 
 class Digits(InterleavedDataModule):
-    """Documents about one digit: an image, a sound and a caption of it, all or some of them, in random order.
+    """Documents about one digit each: an image, a sound and a caption, or some of these, in random order.
 
     Needs no download: 1,797 handwritten digits of 8x8 pixels ship with scikit-learn, synthesised spoken digits with
     this package.
@@ -41,10 +41,10 @@ class Digits(InterleavedDataModule):
         image_root: folder of MNIST's IDX files, gzipped or not, train, t10k or both; null takes scikit-learn's digits.
         speech_root: folder of the Free Spoken Digit Dataset (`{digit}_{speaker}_{index}.wav`), whose last two speakers
             are the test split; null takes the synthesised digits.
-        documents: weight of each set of modalities among the documents; the order inside a document is random.
+        documents: sampling weight of each set of modalities; the order inside a document is random.
         two_images: probability that a document with an image has a second one of the same digit.
-        speed_perturbation: factors of speed and pitch; each use of a training sound samples one.
-        rotation_degrees: angles; each use of a training image samples one.
+        speed_perturbation: factors of speed and pitch, one of which is sampled at each use of a training sound.
+        rotation_degrees: angles in degrees, one of which is sampled at each use of a training image.
         row_length: slots of a packed row; null takes 128, or 256 with `image_root` or `speech_root`.
         batch_size, document_settings, seed, num_workers: as in `InterleavedDataModule`.
     """
@@ -115,7 +115,7 @@ class Digits(InterleavedDataModule):
         images, sounds = self.images[split], self.sounds[split]
         digit = images.labels[index]
         kind = list(self.kinds[np.searchsorted(self.cumulative_weights, rng.random(), side="right")])
-        if self.grammar is not None:  # without the modalities that the experiment leaves out
+        if self.grammar is not None:  # drop modalities that the model does not have
             kind = [name for name in kind if name in self.grammar.tokens] or list(self.grammar.tokens)[:1]
         if "image" in kind and rng.random() < self.two_images:
             kind.append("image")

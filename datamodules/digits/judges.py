@@ -12,7 +12,7 @@ from datamodules.digits.sources import SAMPLE_RATE, Labelled
 
 
 class ImageJudge:
-    """A support vector machine on pixels."""
+    """A classifier of images: a support vector machine on pixels."""
 
     def __init__(self, train: Labelled, limit: int = 6000) -> None:
         from sklearn.svm import SVC
@@ -36,7 +36,7 @@ class ImageJudge:
 
 
 class DigitFeatures(nn.Module):
-    """uint8 images (n, 3, h, w) -> 64 features that a digit classifier learned from real training images."""
+    """uint8 images (n, 3, h, w) -> (n, 64), the hidden layer of a digit classifier trained on real images."""
 
     num_features = 64
     weight: Tensor
@@ -47,7 +47,7 @@ class DigitFeatures(nn.Module):
 
         super().__init__()
         network = MLPClassifier((self.num_features,), batch_size=64, random_state=0)
-        for _ in range(30):  # passes; a fixed number raises no warning about convergence
+        for _ in range(30):  # epochs; a fixed number raises no warning about convergence
             network.partial_fit(pixels, train.labels, classes=np.arange(10))
         self.register_buffer("weight", torch.from_numpy(network.coefs_[0]).float())
         self.register_buffer("bias", torch.from_numpy(network.intercepts_[0]).float())
@@ -58,7 +58,7 @@ class DigitFeatures(nn.Module):
 
 
 class SoundJudge:
-    """A support vector machine on cepstra interpolated to one length."""
+    """A classifier of sounds: a support vector machine on cepstra, interpolated to one length."""
 
     frames = 24
 
@@ -81,6 +81,6 @@ class SoundJudge:
     def _feature(self, sound: Tensor) -> np.ndarray:
         sound = torch.nn.functional.pad(sound, (0, max(0, 400 - len(sound))))
         normalised = sound / sound.square().mean().sqrt().clamp(min=1e-4)
-        cepstra = self.cepstra(normalised)[None, 1:]  # without the zeroth, the loudness
+        cepstra = self.cepstra(normalised)[None, 1:]  # (1, 15, t), without the zeroth, the loudness
         fixed = torch.nn.functional.interpolate(cepstra, self.frames, mode="linear")[0]  # (15, frames)
         return (fixed - fixed.mean(1, keepdim=True)).flatten().numpy()

@@ -19,7 +19,7 @@ from torchvision.transforms.v2.functional import rotate
 
 from mot_lightning.media.audio_file import read_audio
 
-SAMPLE_RATE = 8000
+SAMPLE_RATE = 8000  # Hz
 
 
 @dataclass
@@ -39,7 +39,7 @@ class Labelled:
 
 
 def _split(media: list[Tensor], labels: list[int], **sizes: int) -> dict[str, Labelled]:
-    """Disjoint splits of one fixed shuffle: those of the given sizes, and the rest as train."""
+    """Disjoint splits of one fixed shuffle, of the given sizes; the rest is train."""
     order = np.random.default_rng(0).permutation(len(media))
     parts = dict(zip((*sizes, "train"), np.split(order, np.cumsum(list(sizes.values()))), strict=True))
     return {split: Labelled([media[i] for i in part], [labels[i] for i in part]) for split, part in parts.items()}
@@ -55,7 +55,9 @@ def sklearn_digits() -> dict[str, Labelled]:
 
 
 def mnist(root: Path) -> dict[str, Labelled]:
-    """MNIST from IDX files. Both halves: 59,000 / 1,000 / 10,000. One half: a tenth to test, a twentieth to validate.
+    """MNIST from IDX files: 59,000 / 1,000 / 10,000 images in train, val and test; t10k is test.
+
+    If there are only files of train or of t10k, a tenth of them is test, a twentieth val.
 
     Raises:
         ValueError: the folder is missing or holds no pair of images and labels, or a file cannot be read.
@@ -103,7 +105,7 @@ def _read_idx(path: Path) -> np.ndarray:
 
 
 def synthesised() -> dict[str, Labelled]:
-    """Digits spoken by espeak-ng, shipped with the package; the voices of val and test are not in train."""
+    """Digits spoken by espeak-ng, shipped with the package; every voice is in one split only."""
     folder = Path(__file__).parent / "spoken"
     sounds: dict[str, np.ndarray] = {}
     splits: dict[str, tuple[list[Tensor], list[int]]] = {split: ([], []) for split in ("train", "val", "test")}
@@ -152,13 +154,13 @@ def fsdd(root: Path) -> dict[str, Labelled]:
 
 
 def rotate_image(image: Tensor, degrees: float) -> Tensor:
-    """An image rotated counterclockwise about its centre, at four times its resolution, which blurs it less."""
+    """An image rotated counterclockwise about its centre, at four times its resolution to blur it less."""
     if degrees == 0:
         return image
-    fine = F.interpolate(image[None], scale_factor=4, mode="bicubic")
-    return F.avg_pool2d(rotate(fine, degrees, InterpolationMode.BILINEAR), 4)[0].clamp(0, 1)
+    enlarged = F.interpolate(image[None], scale_factor=4, mode="bicubic")  # (1, c, 4 h, 4 w)
+    return F.avg_pool2d(rotate(enlarged, degrees, InterpolationMode.BILINEAR), 4)[0].clamp(0, 1)
 
 
 def perturb_speed(sound: Tensor, speed: float) -> Tensor:
-    """A sound at another speed and pitch (speed perturbation, Ko et al., Interspeech 2015)."""
+    """A sound at `speed` times its speed and pitch (speed perturbation, Ko et al., Interspeech 2015)."""
     return sound if speed == 1 else torchaudio.functional.speed(sound, SAMPLE_RATE, speed)[0]

@@ -1,6 +1,6 @@
 """The ledger: how many parameters and forward FLOPs a token of each modality costs.
 
-Runs the model under PyTorch's FLOP counter, and adds attention over the mean context of a batch.
+Runs the model under PyTorch's FLOP counter, and adds the FLOPs of attention over the mean context of a batch.
 """
 
 from collections.abc import Iterator
@@ -20,9 +20,9 @@ from mot_lightning.sequence import InterleavedBatch, ModalityBatch
 class Cost(NamedTuple):
     """What one token of a modality costs in a forward pass."""
 
-    parameters: int  # that it passes through: one row of an embedding, the experts that it visits
-    flops: float  # of all matrix products, with attention over `context` tokens
-    context: float  # tokens that it attends to, on average
+    parameters: int  # active parameters: of embeddings one row, of experts those that process the token
+    flops: float  # FLOPs of all matrix products, with attention over `context` tokens
+    context: float  # mean number of tokens that it attends to
 
 
 def total_parameters(model: MixtureOfTransformers) -> int:
@@ -38,7 +38,7 @@ def costs(model: MixtureOfTransformers, batch: InterleavedBatch) -> dict[str, Co
         if n:
             context = float(visible.float().mean()) + 1
             settings = model.backbone.settings
-            attention = 4 * settings.heads * settings.head_size * context * settings.depth  # q k^T, then weights v
+            attention = 4 * settings.heads * settings.head_size * context * settings.depth  # q k^T and weights v
             linear = _linear_flops(model, name, batch.by_modality[name]) / n
             by_modality[name] = Cost(_active_parameters(model, name), linear + attention, context)
     return by_modality
@@ -47,14 +47,14 @@ def costs(model: MixtureOfTransformers, batch: InterleavedBatch) -> dict[str, Co
 def _active_parameters(model: MixtureOfTransformers, name: str) -> int:
     count = 0
     for module in model.weights_of(name):
-        rows = {id(m.weight) for m in module.modules() if isinstance(m, nn.Embedding)}
-        rows -= {
+        tables = {id(m.weight) for m in module.modules() if isinstance(m, nn.Embedding)}
+        tables -= {
             id(m.weight) for m in module.modules() if isinstance(m, nn.Linear)
-        }  # a tied table also predicts: all of it is used
+        }  # a tied table is also the head, which uses all of it
         mixtures = [m for m in module.modules() if isinstance(m, MixtureOfExperts)]
         visited = {id(p): m.active / m.settings.count for m in mixtures for p in m.experts.parameters()}
         for p in module.parameters():
-            used = p.shape[-1] if id(p) in rows else p.numel()
+            used = p.shape[-1] if id(p) in tables else p.numel()
             count += round(used * visited.get(id(p), 1))
     return count
 
@@ -85,11 +85,11 @@ def _linear_flops(model: MixtureOfTransformers, name: str, part: ModalityBatch) 
 
 @contextmanager
 def _nominal_visits(model: MixtureOfTransformers) -> Iterator[list[float]]:
-    """FLOPs to add so that experts count as their settings say: the routing of a few tokens is random."""
+    """FLOPs to add so that experts count by their settings, as the actual routing of few tokens is random."""
     corrections: list[float] = []
     handles = []
     for mixture in experts_of(model).values():
-        flops = 2 * sum(weight[0].numel() for weight in mixture.experts.parameters())  # of one token in one expert
+        flops = 2 * sum(weight[0].numel() for weight in mixture.experts.parameters())  # one token in one expert
 
         def add_nominal(module: Any, args: tuple[Tensor], output: Tensor, flops: int = flops) -> None:
             corrections.append(module.active * len(args[0]) * flops)
@@ -106,7 +106,7 @@ def _nominal_visits(model: MixtureOfTransformers) -> Iterator[list[float]]:
 
 
 def ledger(model: MixtureOfTransformers, batch: InterleavedBatch) -> dict[str, float]:
-    """Parameters and FLOPs as flat metrics, `model/<modality>/<quantity>`."""
+    """Parameters, FLOPs and contexts as flat metrics, `model/<modality>/<quantity>`."""
     metrics: dict[str, float] = {"model/parameters": total_parameters(model)}
     for name, cost in costs(model, batch).items():
         metrics[f"model/{name}/active_parameters"] = cost.parameters

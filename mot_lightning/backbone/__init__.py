@@ -1,4 +1,4 @@
-"""Vectors in, vectors out: the transformer that mixes towers of weights by modality."""
+"""The transformer backbone: towers of weights, one for each modality or group of them, and a global attention."""
 
 from mot_lightning.backbone.attention import AttentionFn, PackedAttention, build_attention
 from mot_lightning.backbone.backbone import Backbone

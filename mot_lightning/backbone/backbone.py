@@ -55,13 +55,13 @@ class Backbone(nn.Module):
         return tuple(name for tower in self.towers for name in tower)
 
     def weights_of(self, modality: str) -> list[nn.Module]:
-        """All modules that a token of one modality passes."""
+        """All modules that a token of one modality passes through."""
         tower = next(i for i, members in enumerate(self.towers) if modality in members)
         layers = [layer.towers[tower] for layer in self.layers]
         return [*(module for layer in layers for module in layer.weights_of(modality)), self.norms[tower]]
 
     def adapt(self, modality: str, vectors: Float[Tensor, "k d"]) -> Float[Tensor, "k depth 6 d"]:
-        """Modulation of all layers for conditions of a modality that are known in advance."""
+        """Modulation of all layers for condition vectors of a modality: shift, gain and gate of attention and FFN."""
         tower = next(i for i, members in enumerate(self.towers) if modality in members)
         return torch.stack([layer.towers[tower].adapted(modality, vectors) for layer in self.layers], dim=1)
 
@@ -79,17 +79,17 @@ class Backbone(nn.Module):
             x: embeddings, grouped by tower and modality.
             counts: tokens of each modality, in the order of `modalities`.
             position: of each token within its document.
-            attend: joins the towers' queries, keys and values.
-            conditions: for each conditioned modality.
+            attend: the global attention over the queries, keys and values of all towers.
+            conditions: of each conditioned modality.
         """
         settings = self.settings
         per_modality = dict(zip(self.modalities, counts, strict=True))
         sizes = [sum(per_modality[m] for m in tower) for tower in self.towers]
-        # in training towers without tokens run too, so that all gradients are defined on every rank
+        # in training, towers without tokens run too, so that all gradients are defined on every rank
         live = [i for i, size in enumerate(sizes) if size or torch.is_grad_enabled()]
         sizes = [sizes[i] for i in live]
         position = self._rotary_position(position, counts)
-        angles = rope(position, settings.head_size, settings.rope_base, settings.rope_scaling)
+        angles = rope(position, settings.head_size, settings.rope_base, settings.rope_scaling)  # (N, e) each
         positions = BatchPositions(live, sizes, per_modality, *(angle[:, None, None] for angle in angles))
         xs = list(x.split(sizes))  # one (n, d) for each tower
         for layer in self.layers:

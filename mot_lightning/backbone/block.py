@@ -23,9 +23,9 @@ class BatchPositions(NamedTuple):
     """Live towers, counts and rotary angles of a batch; the same for every layer."""
 
     live: list[int]  # indices of towers that run
-    sizes: list[int]  # tokens of each
+    sizes: list[int]  # tokens of each live tower
     counts: dict[str, int]  # tokens of each modality
-    cos: Float[Tensor, "N 1 1 e"]  # for queries and keys and all their heads
+    cos: Float[Tensor, "N 1 1 e"]  # broadcast over queries and keys, and over heads
     sin: Float[Tensor, "N 1 1 e"]
 
 
@@ -36,8 +36,8 @@ class Block(nn.Module):
         towers: modalities of each tower.
         conditioned: modalities whose objective gives a condition vector per segment.
         settings: size and shape.
-        number: of the layer.
-        experts: in place of a tower's feed-forward network.
+        number: index of the layer.
+        experts: mixtures in place of the feed-forward networks of some towers.
     """
 
     towers: Sequence[TowerLayer]
@@ -66,19 +66,19 @@ class Block(nn.Module):
         attend: AttentionFn,
         conditions: dict[str, Condition],
     ) -> list[Float[Tensor, "_ d"]]:
-        """The hidden states of each live tower -> those after this layer."""
+        """The hidden states of each live tower before this layer -> those after it."""
         project, rotate, finish = _compiled() if self.compile_towers else REGIONS
         if self.compile_towers and self.number == 0:
-            xs = [x.clone() for x in xs]  # a view would be compiled for its storage offset
+            xs = [x.clone() for x in xs]  # a view would be recompiled for each storage offset
         towers = [self.towers[i] for i in positions.live]
         modulations = [tower.modulation(positions.counts, conditions, self.number) for tower in towers]
-        qkv = cat_rows([project(tower, x, m) for tower, x, m in zip(towers, xs, modulations, strict=True)])
+        qkv = cat_rows([project(tower, x, m) for tower, x, m in zip(towers, xs, modulations, strict=True)])  # (N, qkv)
         gains = [tower.qk_norm.gain for tower in towers if tower.qk_norm]
         q, k, v = rotate(self, qkv, gains, positions.cos, positions.sin, positions.sizes)
-        attended = list(attend(self.number, q, k, v).split_with_sizes(positions.sizes))
+        attended = list(attend(self.number, q, k, v).split_with_sizes(positions.sizes))  # (n, h, e) each
         if self.compile_towers:
             attended = [y.clone() for y in attended]
-        # experts wait for the device to get their loads, which one graph cannot contain
+        # experts read their loads on the host, a graph break: their regions run uncompiled
         regions = [TowerLayer.forward if isinstance(tower.ffn, MixtureOfExperts) else finish for tower in towers]
         parts = zip(regions, towers, xs, attended, modulations, strict=True)
         return [region(tower, x, y, modulation) for region, tower, x, y, modulation in parts]
@@ -91,7 +91,7 @@ class Block(nn.Module):
         sin: Float[Tensor, "N 1 1 e"],
         sizes: list[int],
     ) -> tuple[Queries, Keys, Keys]:
-        """Normalised and rotated queries and keys, and values, from one vector of (h + 2 kv_heads) e for each token.
+        """Normalised and rotated queries and keys, and values, from a vector of size (h + 2 kv_heads) e for each token.
 
         A method, so that the compiled code treats the heads and their size as constants.
         """

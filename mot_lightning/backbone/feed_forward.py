@@ -9,17 +9,17 @@ from mot_lightning.initialisation import init_linear, residual_std
 
 
 class SwiGLU(nn.Module):
-    """Two projections up, one gating the other, and one down.
+    """down(silu(gate(x)) * up(x)) (arXiv 2002.05202, eq. 6).
 
     Args:
         dim: width of input and output.
         hidden: width in between.
-        depth: layers of the backbone, whose branches add up in the residual stream.
+        depth: layers of the backbone, for the initial scale of the down projection.
     """
 
     def __init__(self, dim: int, hidden: int, depth: int = 1) -> None:
         super().__init__()
-        # separate: halves of one product would be strided, and their gradients concatenated
+        # two layers: the halves of one output would be strided, and their gradients would be concatenated
         self.gate = init_linear(nn.Linear(dim, hidden, bias=False))
         self.up = init_linear(nn.Linear(dim, hidden, bias=False))
         self.down = init_linear(nn.Linear(hidden, dim, bias=False), residual_std(hidden, depth))

@@ -26,9 +26,9 @@ class MoESettings:
         count: number of experts.
         choice: "expert" lets each expert choose its tokens (MoE-4x of the MoT paper; arXiv 2202.09368), which depends
             on later tokens in training; "token" lets each token choose its experts (arXiv 2101.03961).
-        capacity: experts per token on average, by expert choice; 1 costs as much as one network.
-        top_k: experts per token, by token choice.
-        load_balancing_weight: of the loss that spreads tokens over experts, by token choice.
+        capacity: experts per token on average, with expert choice; 1 costs as much as one network.
+        top_k: experts per token, with token choice.
+        load_balancing_weight: weight of the load-balancing loss, with token choice.
         ffn_dim: hidden width of each expert; 0 takes the backbone's.
         evaluation: routing of expert choice outside training: "predictor" is causal and can generate, "router"
             chooses as in training, which leaks later tokens.
@@ -63,7 +63,7 @@ class MoESettings:
 def experts_by_tower(
     experts: Mapping[str, MoESettings], towers: Mapping[str, Sequence[str]], modalities: Sequence[str]
 ) -> dict[tuple[str, ...], MoESettings]:
-    """Settings by the sorted modalities of each tower; without `towers`, a tower has the name of its modality.
+    """Settings by the sorted modalities of each tower; without `towers`, each modality is a tower of its name.
 
     Raises:
         ValueError: there is no such tower.
@@ -77,15 +77,15 @@ def experts_by_tower(
 
 
 class ExpertWeights(nn.Module):
-    """`count` SwiGLUs of one shape, in two tensors."""
+    """`count` SwiGLUs of one shape, stacked in two tensors."""
 
     def __init__(self, count: int, dim: int, hidden: int, depth: int = 1) -> None:
         super().__init__()
-        self.gate_up = nn.Parameter(dim**-0.5 * torch.randn(count, dim, 2 * hidden))
-        self.down = nn.Parameter(residual_std(hidden, depth) * torch.randn(count, hidden, dim))
+        self.gate_up = nn.Parameter(dim**-0.5 * torch.randn(count, dim, 2 * hidden))  # (count, d, 2 hidden)
+        self.down = nn.Parameter(residual_std(hidden, depth) * torch.randn(count, hidden, dim))  # (count, hidden, d)
 
     def forward(self, x: Float[Tensor, "m d"], sizes: Sequence[int]) -> Float[Tensor, "m d"]:
-        """Pass each group of x through its expert; empty groups too, so that every expert has gradients."""
+        """Apply each expert to its group of rows of x; empty groups too, so that every expert has gradients."""
         count, dim, _ = self.gate_up.shape
         if all(size == sizes[0] for size in sizes):
             return _swiglu(x.view(count, sizes[0], dim), self.gate_up, self.down).flatten(0, 1)
@@ -99,36 +99,36 @@ def _swiglu(x: Tensor, gate_up: Tensor, down: Tensor) -> Tensor:
 
 
 class Routing(NamedTuple):
-    """The m visits of tokens to experts, grouped by expert."""
+    """The m assignments of tokens to experts, sorted by expert."""
 
     rows: Int[Tensor, " m"]  # index of the token
     gate: Float[Tensor, " m"]  # weight of the expert's output
-    sizes: list[int]  # visits of each expert
-    loss: Float[Tensor, ""] | None = None  # of routing in training, weighted
+    sizes: list[int]  # tokens of each expert
+    loss: Float[Tensor, ""] | None = None  # auxiliary loss in training, times its weight
 
 
 class RouterStats(NamedTuple):
     """Statistics of one forward pass of a mixture in training."""
 
     loss: Float[Tensor, ""]
-    visits: tuple[int, ...]  # of each expert
+    visits: tuple[int, ...]  # tokens of each expert
     tokens: int
 
     @property
     def utilisation(self) -> list[float]:
-        """Fraction of the tokens that visited each expert."""
+        """Fraction of the tokens that each expert processed."""
         return [n / max(1, self.tokens) for n in self.visits]
 
 
 class MixtureOfExperts(nn.Module, ABC):
-    """Tokens -> the gated sum of the experts that each one visits; zero if it visits none."""
+    """Tokens -> the sum of their experts' outputs, each times its gate; zero for tokens without an expert."""
 
     def __init__(self, settings: MoESettings, dim: int, hidden: int, depth: int = 1) -> None:
         super().__init__()
         self.settings = settings
         self.router = init_linear(nn.Linear(dim, settings.count, bias=False), NEARLY_UNIFORM)
         self.experts = ExpertWeights(settings.count, dim, hidden, depth)
-        self.stats: list[RouterStats] | None = None  # of forward passes in training, within `collect_router_stats`
+        self.stats: list[RouterStats] | None = None  # of training forward passes inside `collect_router_stats`
 
     @property
     @abstractmethod
@@ -137,10 +137,10 @@ class MixtureOfExperts(nn.Module, ABC):
 
     @abstractmethod
     def route(self, x: Float[Tensor, "n d"], gates: Float[Tensor, "n count"]) -> Routing:
-        """Choose experts from the tokens and their softmax over experts."""
+        """Choose experts from the tokens and their router probabilities."""
 
     def forward(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
-        gates = self.router(x).float().softmax(-1)  # (n, count); in full precision, as in Switch, section 2.4
+        gates = self.router(x).float().softmax(-1)  # (n, count); in float32, as in Switch, section 2.4
         rows, gate, sizes, loss = self.route(x, gates)
         outputs = self.experts(x.index_select(0, rows), sizes) * gate[:, None]  # (m, d)
         if self.training and self.stats is not None:
@@ -149,7 +149,7 @@ class MixtureOfExperts(nn.Module, ABC):
 
 
 def _routing(chosen: Tensor, gates: Tensor) -> Routing:
-    """From chosen (n, count) bool, the experts of each token. The sizes wait for the device."""
+    """The routing of chosen (n, count) bool, the experts of each token. Reading the sizes synchronises the device."""
     expert, rows = chosen.t().nonzero(as_tuple=True)  # (m,) each, sorted by expert
     return Routing(rows, gates[rows, expert], chosen.sum(0).tolist())
 
@@ -173,9 +173,9 @@ class TokenChoice(MixtureOfExperts):
         return routing._replace(loss=self._load_balancing_loss(gates, chosen)) if self.training else routing
 
     def _load_balancing_loss(self, gates: Tensor, chosen: Tensor) -> Tensor:
-        """weight * count * sum of f_i P_i (Switch, eq. 4-6): the weight itself if all experts are used equally."""
+        """weight * count * sum of f_i P_i (Switch, eq. 4-6): equal to the weight if all experts are used equally."""
         n = max(1, len(gates))
-        f = chosen.float().sum(0) / (n * self.settings.top_k)  # (count,) fraction of the visits
+        f = chosen.float().sum(0) / (n * self.settings.top_k)  # (count,) fraction of the assignments
         p = gates.sum(0) / n  # (count,) mean probability
         return self.settings.load_balancing_weight * self.settings.count * (f * p).sum()
 
@@ -183,7 +183,7 @@ class TokenChoice(MixtureOfExperts):
 class ExpertChoice(MixtureOfExperts):
     """Each expert takes the tokens with its highest gates, all experts the same number (arXiv 2202.09368).
 
-    The choice depends on all tokens of a batch, including later ones and other documents, so this leak makes training
+    The choice depends on all tokens of a batch, including later ones and other documents. This leak makes training
     losses too low. Outside training a predictor routes instead, as in Mixture-of-Depths (arXiv 2404.02258, section
     3.5): from each token alone it predicts whether an expert would choose it. It is trained alongside, on detached
     inputs. Set `evaluation` to "router" for the paper's leaking evaluation.
@@ -212,14 +212,14 @@ class ExpertChoice(MixtureOfExperts):
         return routing._replace(loss=self._predictor_loss(x, rows)) if self.training else routing
 
     def _predictor_loss(self, x: Tensor, rows: Tensor) -> Tensor:
-        """Binary cross-entropy, the mean over tokens and experts."""
+        """Binary cross-entropy of the predictor, the mean over tokens and experts."""
         logits = self.predict(x).t()  # (count, n)
-        chosen = torch.zeros_like(logits).scatter(1, rows, 1.0)
+        chosen = torch.zeros_like(logits).scatter(1, rows, 1.0)  # (count, n)
         return F.binary_cross_entropy_with_logits(logits, chosen, reduction="sum") / max(1, logits.numel())
 
 
 def experts_of(model: nn.Module) -> dict[str, MixtureOfExperts]:
-    """All mixtures of a model, by `layer.tower`."""
+    """All mixtures of a model, by name `<layer>.<tower>`."""
     mixtures = {name: module for name, module in model.named_modules() if isinstance(module, MixtureOfExperts)}
     return {
         name.rpartition("layers.")[2].removesuffix(".ffn").replace(".towers", ""): module

@@ -1,4 +1,4 @@
-"""RMS normalisation (arXiv 1910.07467). The gain is optional, as callers may apply it at less cost."""
+"""RMS normalisation (arXiv 1910.07467). The gain is optional, as callers may fold it into another product."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 EPS = 1e-6
-EPSILON = torch.tensor(EPS, dtype=torch.float32, device="cpu")  # independent of torch's defaults
+EPSILON = torch.tensor(EPS, dtype=torch.float32, device="cpu")  # independent of the default dtype and device
 
 
 class RMSNorm(nn.Module):
@@ -33,9 +33,9 @@ def rms_norm(x: Float[Tensor, "*rows d"], gain: Float[Tensor, " d"] | None = Non
 
 def inverse_rms(x: Float[Tensor, "*rows d"]) -> Float[Tensor, "*rows 1"]:
     """One over the root mean square of the last axis of x."""
-    length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+    norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)  # (..., 1)
     # a Python number would be converted to a tensor on each call
-    return torch.addcmul(EPSILON, length, length, value=1 / x.shape[-1]).rsqrt_()
+    return torch.addcmul(EPSILON, norm, norm, value=1 / x.shape[-1]).rsqrt_()
 
 
 class _RMSNorm(torch.autograd.Function):
@@ -54,7 +54,7 @@ class _RMSNorm(torch.autograd.Function):
         unit, scale, gain = ctx.saved_tensors
         product, d_gain = grad * unit, None
         if gain is None:
-            radial = product.sum(-1, keepdim=True)  # (..., 1): the part of the gradient that only changes the norm
+            radial = product.sum(-1, keepdim=True)  # (..., 1): the gradient along x, which normalisation removes
         else:
             d_gain, radial = product.flatten(0, -2).sum(0), (product @ gain)[..., None]
             grad = grad * gain

@@ -28,7 +28,8 @@ def qk_norm_rope(
     Args:
         qkv: the h + 2 kv_heads heads of each token.
         heads: h and kv_heads.
-        gains: of each tower, for queries and for keys; empty for no norm.
+        gains: of each tower, for queries and for keys; empty without QK-norm.
+        cos, sin: as returned by `rope`.
         sizes: tokens of each tower, in the order of qkv.
 
     Returns:
@@ -42,7 +43,7 @@ def qk_norm_rope(
     if len(sizes) > 1:
         gain = torch.cat([tower_gain.expand(n, -1, -1) for tower_gain, n in zip(by_tower, sizes, strict=True)])
     gain = gain[:, :, None]  # (N, 2, 1, e)
-    if torch.compiler.is_compiling():  # one slice of both would cost another pass for its gradient
+    if torch.compiler.is_compiling():  # slicing both at once would cost another pass in backward
         *both, v = qkv.split_with_sizes([*heads, heads[1]], dim=1)
         q, k = (rotate(rms_norm(x) * gain[:, i], cos[:, 0], sin[:, 0]) for i, x in enumerate(both))
         return q, k, v  # (N, h or kv_heads, e)
@@ -55,7 +56,10 @@ def qk_norm_rope(
 
 
 class _QKNormRope(torch.autograd.Function):
-    """`qk_norm_rope` in half as many passes over memory: gains scale the angles, and no gradient is concatenated."""
+    """`qk_norm_rope` in half as many passes over memory.
+
+    Gains are folded into cos and sin, and no gradient is concatenated.
+    """
 
     @staticmethod
     def forward(
@@ -90,14 +94,14 @@ class _QKNormRope(torch.autograd.Function):
             # tokens first, then heads: faster than both at once
             sums = [x.flatten(1).sum(0).view(x.shape[1:]).sum(1) for x in product.split(ctx.sizes)]
             d_gains.append(torch.stack(sums))  # (towers, g, e)
-            # (N, g, h, 1): the part of the gradient that only changes the norm
+            # (N, g, h, 1): the gradient along x, which normalisation removes
             radial = (product.mul_(group_gain) @ product.new_ones(e)).div_(e)[..., None]
             torch.mul(d_y.mul_(group_gain).sub_(unit * radial), scale, out=out)
         return d_qkv, torch.cat(d_gains, dim=1), None, None, None, None, None
 
 
 def _groups(x: Tensor, heads: Heads) -> list[Tensor]:
-    """Views (N, g, h, ...) of the queries and keys of x (N, h + kv_heads, ...): one view if they are equally many."""
+    """Views (N, g, h, ...) of the queries and keys of x (N, h + kv_heads, ...): one view if h = kv_heads, else two."""
     x = x[:, : sum(heads)]
     return [x.unflatten(1, (2, -1))] if heads[0] == heads[1] else [part[:, None] for part in x.split(heads, dim=1)]
 

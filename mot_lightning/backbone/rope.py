@@ -8,15 +8,17 @@ from torch import Tensor
 def rope(
     position: Int[Tensor, " n"] | Int[Tensor, "n 2"], head_dim: int, base: float = 10_000.0, scaling: float = 1.0
 ) -> tuple[Float[Tensor, "n e"], Float[Tensor, "n e"]]:
-    """Cosine and sine of each token's angles, in float32; the halves of e hold the same angles.
+    """Cosine and sine of each token's angles, in float32; both halves of e hold the same angles.
+
+    The first half of the sine is negated, as `rotate` needs it.
 
     Args:
-        position: of each token, or its row and column, which alternate over the frequencies; if the two are
-            equal, the angles are those of one position.
+        position: of each token, or its row and column. Rows take every other frequency, columns the rest; where both
+            are equal, the angles are those of a single position.
         scaling: positions are divided by it.
     """
     # base to the power of 0, -2 / e, -4 / e, ...
-    device, dtype = position.device, torch.float32  # independent of torch's defaults
+    device, dtype = position.device, torch.float32  # independent of the default dtype and device
     frequency = torch.logspace(0, 2 / head_dim - 1, head_dim // 2, base, device=device, dtype=dtype)  # (e/2,)
     if position.dim() == 2:
         position = position.repeat(1, head_dim // 4)  # (n, e/2): row, column, row, ...
@@ -26,9 +28,9 @@ def rope(
 
 
 def grid_position(position: Int[Tensor, " n"], grid: tuple[int, int] | None) -> Int[Tensor, "n 2"]:
-    """Positions of complete segments in their documents -> rows and columns, counted from a segment's first position.
+    """Document positions of complete segments -> row and column of each token, plus the segment's first position.
 
-    Tokens without a grid have their position as row and as column.
+    Without a grid, a token's row and column both equal its position.
     """
     if grid is None:
         return position[:, None].expand(-1, 2)

@@ -24,21 +24,21 @@ class BackboneSettings:
         kv_heads: heads of keys and values, each shared by several queries (GQA, arXiv 2305.13245); 0 takes `heads`.
         head_dim: width of a head, even; 0 takes `dim / heads`.
         ffn_dim: hidden width of SwiGLU; 0 takes the nearest multiple of 64 to `8/3 dim`.
-        norm: "pre" normalises what enters a branch (Llama, Transfusion), "res_post" what leaves it (Swin v2, Chameleon;
-            MoT, algorithm 1).
+        norm: "pre" normalises the input of attention and feed-forward (Llama, Transfusion), "res_post" their output
+            (Swin v2, arXiv 2111.09883; Chameleon; MoT, algorithm 1).
         qk_norm: whether queries and keys are RMS-normalised (arXiv 2302.05442).
-        dropout: probability of dropping an output of a branch.
+        dropout: dropout probability of the outputs of attention and feed-forward.
         rope_base: base of the rotary frequencies.
         rope_scaling: positions are divided by it (position interpolation, arXiv 2306.15595).
-        rope_2d: whether tokens on a grid are rotated by row and column, half of the frequencies each.
+        rope_2d: whether tokens on a grid are rotated by row and column, each with half of the frequencies.
         towers: modalities that share weights, by tower; empty gives every modality a tower of its own.
             One tower with all modalities is a dense transformer.
         untie: weights that are separate for each tower; all towers share the others.
-        untied_layers: layers from the first to before the second number have untied weights; empty for all.
-        experts: in place of a tower's feed-forward network, by tower.
+        untied_layers: [start, end), the layers whose weights are untied; empty means all.
+        experts: mixtures of experts in place of feed-forward networks, by tower.
         attention: how the attention over a packed batch is computed: "sdpa" (with a mask, anywhere), "blockwise"
             (without one, on the CPU), "flex" (on CUDA; on the CPU without gradients), or "auto", the fastest of them.
-        compile: whether the code between attentions is compiled, once for all layers and numbers of tokens.
+        compile: whether the code between attentions is compiled, once for all layers and token counts.
         activation_checkpointing: whether layers are recomputed in the backward pass, to save memory.
     """
 
@@ -73,7 +73,7 @@ class BackboneSettings:
         size, remainder = divmod(self.dim, self.heads)
         even_heads = not remainder and size % 2 == 0
         check("heads", f"a number that divides dim {self.dim} into even widths", self.head_dim > 0 or even_heads)
-        # both halves of a head have the same angles, which row and column alternate over
+        # a head has head_dim / 2 angles; with rope_2d, half of them are for rows and half for columns
         multiple = 4 if self.rope_2d else 2
         require("backbone.head_dim", self.head_size, f"a multiple of {multiple}", self.head_size % multiple == 0)
         divides = self.heads % self.key_heads == 0

@@ -38,7 +38,7 @@ class Condition(NamedTuple):
 
 
 class Modulation(NamedTuple):
-    """Modulation of the two branches for one modality's tokens; each of k runs of tokens shares one row."""
+    """Modulation of the two branches for one modality's tokens; the tokens of a run share one of k rows."""
 
     attention: tuple[Float[Tensor, "k 1 d"], ...]  # shift, gain and gate
     ffn: tuple[Float[Tensor, "k 1 d"], ...]
@@ -46,7 +46,7 @@ class Modulation(NamedTuple):
 
 
 class AdaptiveNorm(nn.Module):
-    """Shift, scale and gate for the two branches, computed once per segment and zero at the start of training."""
+    """Shift, gain and gate of both branches, one row per segment (adaLN, arXiv 2212.09748); zero at initialisation."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ class TowerLayer(nn.Module):
         modalities: of this tower, in the order of their tokens.
         conditioned: modalities whose objective gives a condition vector per segment.
         settings: size and shape.
-        experts: in place of one feed-forward network.
+        experts: a mixture in place of the feed-forward network.
     """
 
     def __init__(
@@ -97,18 +97,18 @@ class TowerLayer(nn.Module):
         self.adapt = nn.ModuleDict({m: AdaptiveNorm(dim) for m in modalities if m in conditioned})
 
     def tie(self, other: "TowerLayer", parts: list[Shareable]) -> None:
-        """Share modules with another tower."""
+        """Replace the modules of `parts` by those of another tower."""
         for part in parts:
             for name in MODULES[part]:
                 setattr(self, name, getattr(other, name))
 
     def weights_of(self, modality: str) -> list[nn.Module]:
-        """All modules that a token of one of its modalities passes."""
+        """All modules that a token of one of its modalities passes through."""
         modules = [module for name, module in self.named_children() if name != "adapt"]
         return [*modules, self.adapt[modality]] if modality in self.adapt else modules
 
     def adapted(self, modality: str, vector: Float[Tensor, "k d"] | None = None) -> Float[Tensor, "#k 6 d"]:
-        """Shift, gain and gate of both branches for conditions of a modality; one row without a condition.
+        """Shift, gain and gate of both branches for condition vectors of a modality; one row if there are none.
 
         The norms' gains are folded in, so that each token is multiplied by one gain only.
         """
@@ -117,10 +117,10 @@ class TowerLayer(nn.Module):
         if vector is None:
             return plain[None]
         gains = torch.stack([one, self.attention_norm.gain, one, one, self.ffn_norm.gain, one])
-        return torch.addcmul(plain, self.adapt[modality](vector), gains)
+        return torch.addcmul(plain, self.adapt[modality](vector), gains)  # (k, 6, d)
 
     def modulation(self, counts: dict[str, int], conditions: dict[str, Condition], number: int) -> list[Modulation]:
-        """One for each modality of the tower in the layer of this number; empty if none is conditioned."""
+        """Modulations of the tower's modalities in layer `number`; empty if no modality is conditioned."""
         if not self.adapt:
             return []
         modulations = []
@@ -131,12 +131,12 @@ class TowerLayer(nn.Module):
                 rows, runs = (rows, (len(rows), length)) if length else (rows[segment], (counts[name], 1))
             else:
                 rows, runs = self.adapted(name), (1, counts[name])
-            adapted = rows[:, :, None].unbind(1)
+            adapted = rows[:, :, None].unbind(1)  # 6 of (k, 1, d)
             modulations.append(Modulation(adapted[:3], adapted[3:], runs))
         return modulations
 
     def project(self, x: Float[Tensor, "n d"], modulation: list[Modulation]) -> Float[Tensor, "n qkv"]:
-        """Input of the global attention: queries, keys and values side by side, (h + 2 kv_heads) e."""
+        """Input of the global attention: queries, keys and values of each token, concatenated."""
         return self.qkv(_norm(x, self.attention_norm, modulation, "attention") if self.pre else x)
 
     def forward(

@@ -1,4 +1,4 @@
-"""Raw media <-> tokens: one file per representation."""
+"""Codecs between raw media and tokens: one file per representation."""
 
 from mot_lightning.codecs.base import Codec
 from mot_lightning.codecs.hubert import HubertUnits

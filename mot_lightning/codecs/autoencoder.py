@@ -1,4 +1,4 @@
-"""The base of codecs with an autoencoder of diffusers: a pretrained network, or a small one that is trained here.
+"""The base of codecs with an autoencoder of diffusers: pretrained, or small and trained from scratch.
 
 Knows networks, images and a grid of latents; `vae.py` and `vq.py` convert latents to tokens, `fitting.py` trains.
 """
@@ -21,29 +21,29 @@ LatentGrid = Float[Tensor, "b latent_channels rows columns"]
 
 
 def batched(function: Callable[[Tensor], Tensor], images: Images) -> Shaped[Tensor, "b ..."]:
-    """Apply a function to many images in chunks, whose features fit in memory."""
+    """Apply a function to many images in chunks of 256, to bound the memory of features."""
     return torch.cat([function(chunk) for chunk in images.split(256)])
 
 
 class Autoencoder(ImageCodec):
     """A network between images and a grid of latents.
 
-    Without `name_or_path` it is a small one that `fit` trains on the images of the training split, and checkpoints hold
-    its weights. Of a pretrained network, checkpoints hold only a hash.
+    Without `name_or_path` it is small, `fit` trains it on the images of the training split, and checkpoints contain its
+    weights. Of a pretrained network, checkpoints contain only a hash.
 
     Args:
-        shape: channels, height and width of every image. Grey images pass an RGB network as three equal channels.
-        name_or_path: a folder of diffusers, or a name on the hub; null trains a network here.
+        shape: channels, height and width of every image. Grey images enter an RGB network as three equal channels.
+        name_or_path: a folder of diffusers, or a name on the hub; null trains a network from scratch.
         downsample: pixels along a side of one latent, a power of 2.
-        channels: of the widest layers.
-        steps: of training in `fit`.
+        channels: channels of the widest layers.
+        steps: training steps in `fit`.
 
     Raises:
         ValueError: there is no such network, or it does not fit the images.
     """
 
     classes: ClassVar[tuple[str, ...]]  # classes of diffusers that may be loaded
-    latent_size: tuple[int, int]
+    latent_size: tuple[int, int]  # rows and columns
 
     def __init__(
         self, shape: tuple[int, int, int], name_or_path: str | Path | None, downsample: int, channels: int, steps: int
@@ -56,7 +56,7 @@ class Autoencoder(ImageCodec):
         self.downsample, self.channels, self.steps = downsample, channels, steps
 
     def load_network(self) -> int:
-        """Load or build the network; returns its latents' channels. Subclasses call it after their settings."""
+        """Load or build the network; returns the channels of its latents. Subclasses call it in their `__init__`."""
         name = self.name_or_path
         if name is None:
             with torch.random.fork_rng(devices=[]):
@@ -100,7 +100,7 @@ class Autoencoder(ImageCodec):
         return self.latent_size
 
     def get_extra_state(self) -> dict[str, Tensor]:
-        """The weights of a network that is trained here."""
+        """The weights of a network trained from scratch; none of a pretrained network."""
         return {} if self.name_or_path else dict(self.frozen.network.state_dict())
 
     def set_extra_state(self, state: Any) -> None:
@@ -142,7 +142,7 @@ class Autoencoder(ImageCodec):
 
     @abstractmethod
     def build(self) -> Any:
-        """A small network of diffusers, untrained."""
+        """A small, untrained network of diffusers."""
 
     @abstractmethod
     def loss(self, images: Images, done: float, generator: torch.Generator) -> Float[Tensor, ""]:
@@ -163,7 +163,7 @@ class Autoencoder(ImageCodec):
 
     def layers(self) -> dict[str, Any]:
         """Arguments of the encoder and the decoder, the same for all classes of diffusers."""
-        blocks = self.downsample.bit_length()  # one, and one more for each halving
+        blocks = self.downsample.bit_length()  # one, plus one for each halving of the resolution
         return {
             "in_channels": self.shape[0],
             "out_channels": self.shape[0],

@@ -17,17 +17,17 @@ NAME_OR_PATH = "name_or_path"  # the argument that locates pretrained weights
 
 
 class Codec(nn.Module, ABC):
-    """Raw media <-> tokens, on the host: ids when `vocab_size` is set, else latents.
+    """Raw media <-> tokens, on the host: ids if `vocab_size` is set, else latents.
 
-    What `fit` learns is in buffers of fixed shape or in the extra state, so that checkpoints hold it. Every argument of
-    `__init__` is kept as an attribute of the same name, which the fingerprint reads.
+    What `fit` learns is in buffers of fixed shape or in the extra state, so that checkpoints contain it. Every argument
+    of `__init__` is an attribute of the same name, which the fingerprint reads.
     """
 
     vocab_size: int | None = None
     latent_dim: int | None = None
-    patch_size: int = 1  # side of the square of positions in a token of a grid, channel by channel
+    patch_size: int = 1  # side of the patch that one token of a grid holds, flattened as (channels, rows, columns)
     max_length: int | None = None  # tokens of a segment, if its begin token encodes the length
-    media_type: MediaType  # files and previews of what it encodes
+    media_type: MediaType  # how the media are read, written and shown
 
     def _apply(self, fn: Any, recurse: bool = True) -> "Codec":
         """Codecs stay on the host and in float32, like media and files, wherever the model moves."""
@@ -45,18 +45,21 @@ class Codec(nn.Module, ABC):
 
     @property
     def codebook(self) -> Float[Tensor, "vocab_size c"] | None:
-        """A vector for each id, close to those of similar ids; None if ids have no vectors."""
+        """A vector for each id; similar ids have close vectors. None if ids have no vectors."""
         return None
 
     @property
     def pretrained_hash(self) -> str:
-        """Hash of pretrained weights, which checkpoints do not hold; empty if there are none."""
+        """Hash of pretrained weights, which checkpoints do not contain; empty if there are none."""
         return ""
 
     def fingerprint(self, learned: Mapping[str, Any]) -> dict[str, Any]:
-        """All that determines the tokens: class, arguments, and a hash of all weights; `learned` is a state_dict.
+        """All that determines the tokens: class, arguments, and a hash of all weights.
 
-        Pretrained weights count by their hash, wherever they are stored.
+        Pretrained weights enter by their hash, so that their folder may move.
+
+        Args:
+            learned: state_dict of what `fit` learned.
         """
         names = [name for name in inspect.signature(type(self)).parameters if name != NAME_OR_PATH]
         arguments = {name: getattr(self, name) for name in names if hasattr(self, name)}
@@ -82,9 +85,15 @@ class Codec(nn.Module, ABC):
         """Tokens of one segment -> the medium."""
 
     def bytes_per_token(self) -> Float[Tensor, " vocab_size"] | None:
-        """Bytes of the medium that each id encodes, if a medium is bytes."""
+        """Bytes of the medium that each id encodes; None for media that are not measured in bytes."""
         return None
 
     def metrics(self, nats: float, targets: float, size: float) -> dict[str, float]:
-        """Metrics of ids by name, from the summed loss of the targets, stop ids included, that encode `size` bytes."""
+        """Metrics of ids, by name.
+
+        Args:
+            nats: summed cross-entropy of all targets.
+            targets: number of target ids, stop ids included.
+            size: bytes that the targets encode.
+        """
         return {"perplexity": math.exp(min(nats / targets, 50.0))}

@@ -1,4 +1,4 @@
-"""Training of a codec's network when a model first needs it, and its cache.
+"""Training of a codec's network when a model first needs it, and the cache of trained codecs.
 
 Knows steps and the cache; the codec defines the loss (`Autoencoder.loss`).
 """
@@ -25,7 +25,7 @@ CACHE = "MOT_LIGHTNING_CACHE"  # environment variable: folder of trained codecs,
 
 @runtime_checkable
 class Trainable(Protocol):
-    """A codec whose network is trained here (`Autoencoder`)."""
+    """A codec whose network can be trained from scratch (`Autoencoder`)."""
 
     frozen: FrozenNetwork
     steps: int
@@ -68,7 +68,7 @@ def train(codec: Trainable, images: Images) -> None:
 
 
 def train_once(codec: Trainable, images: Images) -> None:
-    """Train a codec's network, or load it from the cache: a folder of diffusers for each codec and set of images."""
+    """Train a codec's network, or load it from the cache: one diffusers folder per fingerprint and set of images."""
     recipe = {"batch": BATCH, "learning_rate": LEARNING_RATE}
     key = content_hash({**codec.fingerprint({}), "images": images, "recipe": recipe})[:16]
     folder = Path(os.environ.get(CACHE) or "~/.cache/mot_lightning").expanduser() / f"{type(codec).__name__}-{key}"

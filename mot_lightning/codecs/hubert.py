@@ -17,7 +17,7 @@ from mot_lightning.codecs.pretrained import FrozenNetwork, load_pretrained
 from mot_lightning.errors import require
 from mot_lightning.sequence import Ids
 
-RATE = 16_000  # Hz, of all HuBERTs
+RATE = 16_000  # Hz, sample rate of all HuBERT models
 STRIDE, SPAN = 320, 400  # samples between frames, and of one frame
 
 
@@ -25,12 +25,12 @@ class HubertUnits(MelCodec):
     """Mono waveform at `sample_rate` Hz <-> ids of the nearest centroids, 25 a second, without repeats.
 
     HuBERT's 50 frames a second are averaged in pairs, and a run of one unit becomes one id, as in textless language
-    models (arXiv 2102.01192). HuBERT has no decoder, so each unit is decoded to its mean log-mel frames in training,
-    for the mean length of its runs.
+    models (arXiv 2102.01192). HuBERT has no decoder, so each unit is decoded to its mean log-mel frames over the
+    training clips, repeated for the mean length of its runs.
 
     Args:
         name_or_path: a pipeline of torchaudio ("HUBERT_BASE"), or a folder or hub name of transformers' HubertModel.
-        vocab_size: units.
+        vocab_size: number of units.
         layer: number of the layer whose output is clustered, from 1; null takes the middle one.
         sample_rate, n_mels, griffin_lim_iterations: as in `MelCodec`.
 
@@ -40,8 +40,8 @@ class HubertUnits(MelCodec):
 
     vocab_size: int
     centroids: Float[Tensor, "vocab_size f"]  # all zero until fitted
-    logs: Float[Tensor, "vocab_size stacked"]  # each unit's mean log-mel frames
-    durations: Float[Tensor, " vocab_size"]  # mean length of its runs in units
+    logs: Float[Tensor, "vocab_size stacked"]  # mean log-mel frames of each unit, frames * n_mels
+    durations: Float[Tensor, " vocab_size"]  # mean length of each unit's runs, in units
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class HubertUnits(MelCodec):
 
     @torch.no_grad()
     def fit(self, media: Sequence[Waveform]) -> None:
-        """Learn centroids, mean frames and lengths of units from waveforms of at least `vocab_size` units."""
+        """Learn each unit's centroid, mean frames and mean duration from waveforms of at least `vocab_size` units."""
         features = [self._features(wave) for wave in media]
         self.centroids.copy_(cluster(torch.cat(features), self.vocab_size))
         units = [self._nearest(clip) for clip in features]
@@ -113,7 +113,7 @@ class HubertUnits(MelCodec):
         wave = F.pad(wave, (0, max(0, 1 - len(wave))))
         wave = torchaudio.functional.resample(wave, self.sample_rate, RATE)
         wave = (wave - wave.mean()) / wave.std(correction=0).clamp_min(1e-5)
-        padding = (2 * count - 1) * STRIDE + SPAN - len(wave)  # for two frames of each unit, centred
+        padding = (2 * count - 1) * STRIDE + SPAN - len(wave)  # two frames for each unit, centred
         wave = F.pad(wave, (padding // 2, padding - padding // 2))[None]
         network = self.frozen.network
         if hasattr(network, "config"):  # transformers

@@ -17,10 +17,10 @@ class MelCodec(AudioCodec):
 
     Args:
         sample_rate: Hz.
-        n_mels: bands of a frame.
+        n_mels: mel bands of a frame.
         hop_ms: milliseconds between frames.
-        frames: per token.
-        griffin_lim_iterations: more give cleaner audio and take longer.
+        frames: log-mel frames per token.
+        griffin_lim_iterations: more iterations give cleaner audio and take longer.
     """
 
     spectrum: Float[Tensor, " n_mels"]  # the training clips' mean log-mel frame
@@ -46,7 +46,7 @@ class MelCodec(AudioCodec):
         """Waveform -> log-mel frames relative to the clip's loudest band, padded with silence at the end."""
         count = self.units(len(wave))
         wave = nn.functional.pad(wave.to(self.spectrum), (0, count * self.samples_per_unit - len(wave)))
-        mel: Tensor = self.to_mel(wave)[:, :-1].T  # the last frame is centred on the end, past the last hop
+        mel: Tensor = self.to_mel(wave)[:, :-1].T  # (frames, n_mels); the dropped last frame is centred on the end
         return (mel / mel.max().clamp_min(1e-30)).clamp_min(FLOOR).log()
 
     def to_waveform(self, logs: Float[Tensor, "_ _"]) -> Waveform:
@@ -54,6 +54,6 @@ class MelCodec(AudioCodec):
         logs = logs.reshape(-1, self.n_mels)  # (t, n_mels)
         if not len(logs):
             return logs.new_zeros(0)
-        logs = torch.cat([logs, logs[-1:]])  # Griffin-Lim spans the hops between frames, so it needs one more
+        logs = torch.cat([logs, logs[-1:]])  # Griffin-Lim gives one hop per pair of frames, so it needs one more frame
         wave: Tensor = self.to_wave(self.from_mel(logs.T.exp()))
         return wave * (0.5 / wave.abs().max().clamp_min(1e-12))

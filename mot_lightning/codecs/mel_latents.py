@@ -12,19 +12,19 @@ from mot_lightning.codecs.mel import FLOOR, MelCodec
 from mot_lightning.errors import require
 from mot_lightning.sequence import Latents
 
-QUIET = 0.75 * math.log(FLOOR)  # frames at the end of a segment with no band above this are padding
+QUIET = 0.75 * math.log(FLOOR)  # log-mel; latents at the end of a segment with no band above this are padding
 
 
 class MelLatents(MelCodec):
     """Mono waveform at `sample_rate` Hz <-> `length` latents, one per `frames * hop_ms` ms.
 
-    A latent is `frames` log-mel frames, or their first principal components, minus the mean and divided by one number
-    for all, so that squared errors are proportional to those of log-mels. Audio is padded with silence to `seconds`;
-    decoding removes the silence.
+    A latent is `frames` log-mel frames, or their first principal components, minus the mean and divided by one standard
+    deviation for all dimensions, so that squared errors are proportional to those of log-mels. Audio is padded with
+    silence to `seconds`; decoding removes the silence.
 
     Args:
-        seconds: of every segment; longer audio is cut, with a message the first time.
-        latent_dim: principal components kept; null keeps the frames, frames * n_mels numbers.
+        seconds: duration of every segment; longer audio is cut, with a message the first time.
+        latent_dim: number of principal components; null keeps all frames * n_mels values.
         sample_rate, n_mels, hop_ms, frames, griffin_lim_iterations: as in `MelCodec`.
     """
 
@@ -60,12 +60,13 @@ class MelLatents(MelCodec):
 
     @torch.no_grad()
     def fit(self, media: Sequence[Waveform]) -> None:
-        """Learn mean, components and deviation of the training clips' frames, padding included."""
+        """Learn the mean, components and standard deviation of the training clips' frames, padding included."""
         stacked = torch.cat([self._stacked(wave) for wave in media])  # (n, frames * n_mels)
         self.center.copy_(stacked.mean(0))
         if self.latent_dim < len(self.center):
             axes = torch.linalg.eigh(torch.cov(stacked.T))[1].flip(1).T  # rows, largest variance first
-            sign = axes.gather(1, axes.abs().argmax(1, keepdim=True)).sign()  # makes signs independent of the machine
+            # PCA leaves signs open: the entry of largest magnitude is made positive
+            sign = axes.gather(1, axes.abs().argmax(1, keepdim=True)).sign()  # (frames * n_mels, 1)
             self.components.copy_((axes * sign)[: self.latent_dim])
         self.std.copy_(((stacked - self.center) @ self.components.T).square().mean().sqrt().clamp_min(1e-3))
 

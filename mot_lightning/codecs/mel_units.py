@@ -13,8 +13,8 @@ from mot_lightning.codecs.mel import MelCodec
 from mot_lightning.errors import require
 from mot_lightning.sequence import Ids
 
-CEPSTRA = 13  # enough for the formants, too few for the pitch, which belongs to the speaker
-SPEAKER = 0.5  # fraction of a clip's mean spectrum removed as the speaker's; removing all would erase one-vowel words
+CEPSTRA = 13  # enough for formants, too few for pitch, which depends on the speaker
+SPEAKER = 0.5  # fraction of a clip's mean log-mel that is subtracted as the speaker's; 1 would erase one-vowel words
 
 
 def cluster(points: Float[Tensor, "n d"], count: int) -> Float[Tensor, "{count} d"]:
@@ -32,12 +32,13 @@ def cluster(points: Float[Tensor, "n d"], count: int) -> Float[Tensor, "{count} 
 class LogMelUnits(MelCodec):
     """Mono waveform at `sample_rate` Hz <-> ids of the nearest centroids, one per `frames * hop_ms` ms.
 
-    Distances are between smoothed spectra (the first cepstra of each frame) minus half of the speaker's average. Ids do
-    not depend on loudness; a decoded waveform peaks at 0.5.
+    Distances are between smoothed spectra (the first cepstra of each frame) minus half of the clip's mean. Ids do not
+    depend on loudness; a decoded waveform peaks at 0.5.
 
     Args:
-        vocab_size: units.
+        vocab_size: number of units.
         sample_rate, n_mels, hop_ms, frames, griffin_lim_iterations: as in `MelCodec`.
+        max_length: maximum tokens of a segment, if its begin token encodes the length.
     """
 
     vocab_size: int
@@ -66,11 +67,11 @@ class LogMelUnits(MelCodec):
 
     @torch.no_grad()
     def fit(self, media: Sequence[Waveform]) -> None:
-        """Learn the centroids from training waveforms, which must hold at least `vocab_size` units."""
+        """Learn the centroids from training waveforms, which must have at least `vocab_size` units in total."""
         logs = [self.log_mel(wave) for wave in media]
         self.spectrum.copy_(torch.cat(logs).mean(0))
         centers = cluster(torch.cat([self._features(log) for log in logs]), self.vocab_size)
-        # orthonormal, so the cepstra of the stored log-mels are the centers
+        # the cepstra are orthonormal, so those of the stored log-mels equal the centers
         self.centroids.copy_((centers.reshape(-1, self.cepstra.shape[1]) @ self.cepstra.T).view_as(self.centroids))
 
     @torch.no_grad()

@@ -17,13 +17,13 @@ KINDS = ("mimi", "encodec", "dac")
 
 
 class NeuralCodec(AudioCodec):
-    """Mono waveform at `sample_rate` Hz <-> ids, `codebooks` for each frame; those of codebook k start at k * size.
+    """Mono waveform at `sample_rate` Hz <-> ids, `codebooks` for each frame; ids of codebook k start at k * size.
 
     Args:
         name_or_path: folder or hub name of a MimiModel, an EncodecModel or a DacModel of one channel.
         codebooks: number of codebooks kept, coarse to fine; null keeps all.
         pattern: order of the ids. "flat" writes all codebooks of a frame, then the next frame; "delay" shifts codebook
-            k by k frames, so that it follows coarser codes of later frames (MusicGen, arXiv 2306.05284, fig. 1).
+            k by k frames, so that its ids follow the coarser ids of later frames (MusicGen, arXiv 2306.05284, fig. 1).
         sample_rate: Hz of the waveforms; they are resampled to the network's rate and back.
 
     Raises:

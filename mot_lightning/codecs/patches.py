@@ -55,7 +55,7 @@ class Patches(ImageCodec):
         return self.shape[1] // self.patch_size, self.shape[2] // self.patch_size
 
     def fit(self, media: Sequence[OneImage]) -> None:
-        """Mean and standard deviation of the training images' pixels: latents of unit scale."""
+        """Learn the mean and standard deviation of the training images' pixels, so that latents have unit scale."""
         pixels = torch.stack(list(media))
         self.mean.copy_(pixels.mean())
         self.std.copy_(pixels.std().clamp(min=1e-3))

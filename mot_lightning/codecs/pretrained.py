@@ -1,4 +1,4 @@
-"""Pretrained networks from a folder or a hub, kept outside the model, and hashes of weights."""
+"""Pretrained networks from a folder or the hub, outside the model's module tree, and hashes of weights."""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 class FrozenNetwork:
     """A network that a codec uses outside its module tree.
 
-    Its weights do not count as the model's, do not move to the model's device, and are in no checkpoint.
+    Its weights are not parameters of the model, do not move to the model's device, and are in no checkpoint.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -43,13 +43,17 @@ def content_hash(content: Any) -> str:
 
 
 def load_pretrained(load: Callable[[], Any], codec: str, name_or_path: str, expected: str) -> Any:
-    """The result of `load` for a name or a folder.
+    """The result of `load`, without side effects on the global generator.
+
+    Args:
+        load: loads the network.
+        codec, name_or_path, expected: for the error message.
 
     Raises:
         ValueError: loading fails; the message is one line.
     """
     try:
-        with torch.random.fork_rng(devices=[]):  # initial weights are sampled, then replaced
+        with torch.random.fork_rng(devices=[]):  # random initial weights are sampled, then replaced
             return load()
     except Exception as error:  # libraries raise errors of many types for folders and hubs
         reason = str(error).strip().splitlines() or [type(error).__name__]

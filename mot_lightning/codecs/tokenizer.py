@@ -29,7 +29,7 @@ class Subwords(TextCodec):
         return self.tokenizer.decode(tokens.tolist(), skip_special_tokens=False)
 
     def bytes_per_token(self) -> Float[Tensor, " vocab_size"]:
-        """Bytes that each id encodes: exact for byte-level tokenizers, for others as decoded after another token."""
+        """Bytes that each id encodes: exact for byte-level tokenizers, else of its text after another token."""
         sizes = torch.zeros(self.vocab_size)
         by_bytes = isinstance(self.tokenizer.decoder, decoders.ByteLevel)
         for token, i in self.tokenizer.get_vocab(with_added_tokens=False).items():

@@ -19,16 +19,17 @@ from mot_lightning.sequence import Latents
 class VAE(Autoencoder):
     """Image in [0, 1] <-> its latents (n, latent_channels p p), row by row: the posterior's mean, shifted and scaled.
 
-    Shift and scale are in the network's config. Those of a network trained here give the latents of training images
-    mean 0 and deviation 1.
+    Shift and scale are in the network's config. Training from scratch sets them so that latents of training images have
+    mean 0 and standard deviation 1.
 
     Args:
-        shape, downsample, channels, steps: as in `Autoencoder`; the last three are of a network trained here.
+        shape, downsample, channels, steps: as in `Autoencoder`; the last three apply to training from scratch.
         name_or_path: folder or hub name of an AutoencoderKL, AutoencoderTiny or AutoencoderDC; null trains a small
             AutoencoderKL.
         latent_patch_size: side p of the patch of latents in one token; 2 in Transfusion.
-        latent_channels: of a network trained here.
-        kl_weight: of the divergence from a normal distribution in nats per latent, beside the squared error per pixel.
+        latent_channels: channels of the latents, if trained from scratch.
+        kl_weight: weight of the KL divergence from a standard normal, in nats per latent value, relative to the squared
+            error per pixel value.
     """
 
     classes = ("AutoencoderKL", "AutoencoderTiny", "AutoencoderDC")
@@ -85,7 +86,7 @@ class VAE(Autoencoder):
         return self.images((scaled / self.scale + self.shift)[None])[0]  # (c, h, w)
 
     def encoded(self, pixels: Images) -> LatentGrid:
-        output = self.frozen.network.encode(pixels)  # with another key for each class
+        output = self.frozen.network.encode(pixels)  # its key depends on the class
         if "latent_dist" in output:
             return output["latent_dist"].mode()
         return output["latents"] if "latents" in output else output["latent"]

@@ -15,21 +15,21 @@ from mot_lightning.errors import require
 from mot_lightning.sequence import Ids
 
 QUANTISE_FROM = 0.2  # fraction of the training after which latents are quantised
-REPLACE_UNTIL = 0.8  # fraction after which only gradients move codes
+REPLACE_UNTIL = 0.8  # fraction of the training after which unused codes are no longer replaced
 REPLACE_EVERY = 50  # steps between checks for unused codes
 
 
 class VQ(Autoencoder):
     """Image in [0, 1] <-> ids of the codes nearest to its latents, row by row.
 
-    A network that is trained here is a plain autoencoder first; k-means over its latents then initialises the codes. An
-    unused code is moved to a random latent (Jukebox, arXiv 2005.00341, section 3.1), so none stays unused for long.
+    Training from scratch starts with a plain autoencoder; k-means over its latents then initialises the codes. Unused
+    codes are replaced by random latents (Jukebox, arXiv 2005.00341, section 3.1).
 
     Args:
-        shape, downsample, channels, steps: as in `Autoencoder`; the last three are of a network trained here.
+        shape, downsample, channels, steps: as in `Autoencoder`; the last three apply to training from scratch.
         name_or_path: folder or hub name of a VQModel; null trains a small one.
-        vocab_size: codes of a network trained here.
-        latent_channels: size of its codes.
+        vocab_size: number of codes, if trained from scratch.
+        latent_channels: size of a code, if trained from scratch.
     """
 
     classes = ("VQModel",)
@@ -61,7 +61,7 @@ class VQ(Autoencoder):
 
     @torch.no_grad()
     def ids(self, images: Images) -> Int[Tensor, "b n"]:
-        """Images -> the ids of each."""
+        """Images -> ids of each image, row by row."""
         return self._nearest(self.latents(images))
 
     def _nearest(self, latents: Tensor) -> Tensor:
@@ -100,7 +100,7 @@ class VQ(Autoencoder):
             return
         codes = self.frozen.network.quantize.embedding.weight  # (v, c')
         latents = batched(self.latents, images)  # (b, c', h', w')
-        points = latents.permute(0, 2, 3, 1).reshape(-1, codes.shape[1])
+        points = latents.permute(0, 2, 3, 1).reshape(-1, codes.shape[1])  # (b h' w', c')
         if step == first and len(points) > len(codes):
             means = MiniBatchKMeans(len(codes), random_state=0, batch_size=4_096, n_init=1).fit(points.cpu().numpy())
             codes.copy_(torch.from_numpy(means.cluster_centers_))
@@ -110,7 +110,7 @@ class VQ(Autoencoder):
 
     @torch.no_grad()
     def quality(self, images: Images) -> dict[str, float]:
-        """PSNR, the fraction of codes in use, and the perplexity of codes: the effective number in use."""
+        """PSNR in dB, the fraction of codes in use, and the perplexity of codes, their effective number."""
         counts = batched(self.ids, images).flatten().bincount(minlength=self.vocab_size).double()
         probability = counts / counts.sum()
         return {

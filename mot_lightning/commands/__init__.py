@@ -1,4 +1,4 @@
-"""All commands: one file each, and one word here. A file's command is the class of its name: `Fit` in `fit.py`."""
+"""All commands. Each has a file and an entry in `NAMES`; `fit.py` defines the class `Fit`, and so on."""
 
 from importlib import import_module
 

@@ -9,14 +9,14 @@ from typing import Any, ClassVar
 
 @dataclass(frozen=True)
 class Option:
-    """An option of a command, apart from the settings of the experiment.
+    """An option of a command, as opposed to a setting of the experiment.
 
     Attributes:
         name: without dashes.
-        metavar: what its value is called in the help.
+        metavar: placeholder of its value in the help.
         help: one line.
-        type: of its value.
-        default: value if it is not given.
+        type: type of its value.
+        default: value without the option.
         repeated: whether it may be repeated; its value is then a list.
     """
 
@@ -30,12 +30,12 @@ class Option:
 
 @dataclass(frozen=True)
 class Invocation:
-    """A command line, split into options and settings, which stay text.
+    """A command line, split into options and settings; the values of settings are not parsed yet.
 
     Attributes:
-        configs: files, in order.
-        settings: (dotted name, text of the value) of the experiment, in order.
-        allow: packages whose classes a config may name, besides ours.
+        configs: config files, in order.
+        settings: (dotted name, unparsed value) of each setting of the experiment, in order.
+        allow: packages whose classes a config may name, besides the project's own.
         ckpt_path: the checkpoint to start from.
         options: values of the command's options.
         print_config: whether to print the config and exit.
@@ -50,7 +50,7 @@ class Invocation:
 
 
 class Command(ABC):
-    """One command. It refuses bad input before it writes anything."""
+    """One command. It checks its input before it writes anything."""
 
     name: ClassVar[str]
     summary: ClassVar[str]
@@ -58,7 +58,7 @@ class Command(ABC):
     checkpoint_help: ClassVar[str] = "the checkpoint (required): sets model, codecs and data"
     takes_settings: ClassVar[bool] = True  # whether it takes settings and --config
     options: ClassVar[tuple[Option, ...]] = ()
-    # settings shown in its help, each with a remark
+    # (setting, remark) pairs shown in its help
     examples: ClassVar[tuple[tuple[str, str], ...]] = (
         ("--data.batch_size=64", "data may differ from the run's; model settings may not"),
         ("--model.modalities.image.codec.name_or_path=DIR", "new folder of a codec that moved"),
@@ -71,5 +71,5 @@ class Command(ABC):
 
         Raises:
             ConfigError: bad input.
-            SystemExit: a signal stopped it, or a loss is NaN.
+            SystemExit: a signal stopped it, or a loss or weight is NaN or infinite.
         """

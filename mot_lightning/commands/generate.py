@@ -134,7 +134,7 @@ def _write_samples(
     request: Mapping[str, Any],
     checkpoint: Path,
 ) -> None:
-    """Continue all prompts in batches; finished batches are written even after an exception."""
+    """Continue all prompts in batches; after an exception, finished batches are still written."""
     from tqdm import tqdm
 
     from mot_lightning.generation import output

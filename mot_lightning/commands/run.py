@@ -23,8 +23,8 @@ class Run:
     """An experiment, ready to run.
 
     Attributes:
-        folder: exists and holds config.yaml.
-        checkpoint: that it starts from, if any.
+        folder: the run folder, which contains config.yaml.
+        checkpoint: the checkpoint that it starts from, if any.
     """
 
     experiment: Experiment

@@ -1,4 +1,4 @@
-"""Which classes a config may name: ours by their bare names, others by import path from packages that are allowed."""
+"""Which classes a config may name: the project's by bare name, those of allowed packages by import path."""
 
 import importlib.util
 import sys
@@ -26,7 +26,7 @@ def _is_ours(path: str) -> bool:
 
 
 def find_class(path: str, allow: Iterable[str] = ()) -> type:
-    """The class that a class_path names: ours by bare name, or one of an allowed package by import path.
+    """The class that a class_path names: the project's by bare name, those of allowed packages by import path.
 
     Raises:
         ConfigError: there is no such class, or its package is not allowed.
@@ -49,12 +49,12 @@ def find_class(path: str, allow: Iterable[str] = ()) -> type:
 
 
 def class_names() -> list[str]:
-    """The bare names of all our classes."""
+    """The bare names of all classes of the project."""
     return [name for home in SHORT_NAMES for name in _imported(home).__all__]
 
 
 def _imported(module: str) -> ModuleType:
-    """Import a module; `datamodules` is ours even if the working directory has a package of that name."""
+    """Import a module; `datamodules` is the project's, even if the working directory has a package of that name."""
     if module.partition(".")[0] == "datamodules" and "datamodules" not in sys.modules:
         root = Path(__file__).resolve().parents[2]
         spec = importlib.util.spec_from_file_location("datamodules", root / "datamodules" / "__init__.py")

@@ -1,4 +1,4 @@
-"""Config files: where they are found, how they are read, and what they build on."""
+"""Config files: where they are, how they are read, and their bases."""
 
 import re
 import sys
@@ -40,10 +40,10 @@ Loader.add_implicit_resolver(
 
 
 class Layers(NamedTuple):
-    """The contents of a config file and of its bases, the lowest base first."""
+    """The contents of a config file and of its bases, from the lowest base to the file itself."""
 
     configs: list[dict[str, Any]]
-    on_default: bool  # whether the lowest builds on conf/default.yaml
+    on_default: bool  # whether conf/default.yaml is the base of the lowest
 
 
 def conf_folder() -> Path:
@@ -56,11 +56,16 @@ def conf_folder() -> Path:
 
 
 def read_default() -> dict[str, Any]:
+    """The content of conf/default.yaml."""
     return read_yaml(conf_folder() / "default.yaml")
 
 
 def read_layers(path: Path, derived: tuple[Path, ...] = ()) -> Layers:
-    """A config and its bases; `base` is a path beside it or conf/..., or null for none.
+    """A config and its bases; `base` in a config is a path relative to its folder, conf/..., or null for no base.
+
+    Args:
+        path: a config file, or "-" for standard input.
+        derived: configs that build on this one, to detect cycles.
 
     Raises:
         ConfigError: a file is missing, is not YAML, or is its own base.
@@ -82,10 +87,10 @@ def read_layers(path: Path, derived: tuple[Path, ...] = ()) -> Layers:
 
 
 def find(path: Path, argument: str = "--config") -> Path:
-    """The path of a config file; conf/... is found from any folder.
+    """The path of a config file; conf/... names the shipped configs in any working directory.
 
     Args:
-        argument: the path's name in an error.
+        argument: what the error message calls the path.
 
     Raises:
         ConfigError: there is no such file.
@@ -105,7 +110,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """A mapping from a YAML file, or from standard input for "-"; dotted keys become nested mappings.
 
     Raises:
-        ConfigError: it is not YAML, or not a mapping.
+        ConfigError: the file is not YAML, or not a mapping.
     """
     try:
         text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
@@ -118,7 +123,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def parse_value(text: str) -> Any:
-    """A flag's value, read as YAML."""
+    """The value of a command line option, parsed as YAML; invalid YAML stays text."""
     try:
         return nested(yaml.load(text, Loader))
     except yaml.YAMLError:

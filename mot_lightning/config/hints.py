@@ -1,17 +1,17 @@
-"""Did you mean ...: the closest known word."""
+"""Hints in error messages: "did you mean" the closest known word."""
 
 import difflib
 from collections.abc import Iterable
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A hint at the closest known word, or nothing."""
+    """A hint at the closest known word, or an empty string."""
     close = difflib.get_close_matches(word, sorted(set(known) - {word}), n=1, cutoff=0.6)
     return f", did you mean {close[0]}?" if close else ""
 
 
 def did_you_mean_setting(word: str, known: Iterable[str]) -> str:
-    """The same for dotted names, compared by their last part."""
+    """As `did_you_mean` for dotted names, which are compared by their last part."""
     by_last = {name.rpartition(".")[2]: name for name in sorted(known, reverse=True) if name != word}
     close = difflib.get_close_matches(word, by_last, n=1, cutoff=0.6)
     return f", did you mean {by_last[close[0]]}?" if close else ""

@@ -19,8 +19,8 @@ from mot_lightning.errors import ConfigError
 
 @contextmanager
 def importing_only(allow: Sequence[str] = ()) -> Iterator[None]:
-    """In this context, jsonargparse imports only from our packages and allowed ones."""
-    settings = dict(_common.parsing_settings)  # has no public getter
+    """In this context, jsonargparse imports only from `IMPORTABLE` and `allow`."""
+    settings = dict(_common.parsing_settings)  # jsonargparse has no public getter
     try:
         jsonargparse.set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=[*OURS, *LIBRARIES, *allow])
         with warnings.catch_warnings():
@@ -35,10 +35,10 @@ def instantiate(function: Callable[..., Any], settings: Mapping[str, Any], allow
     """The arguments of a function or class, built from plain settings by its annotations.
 
     Args:
-        allow: packages whose classes the settings may name, besides our own.
+        allow: packages whose classes the settings may name, besides the project's own.
 
     Raises:
-        ConfigError: a setting does not fit.
+        ConfigError: a setting does not exist, or its value has another type.
     """
     with importing_only(allow):
         parser = jsonargparse.ArgumentParser(exit_on_error=False)

@@ -1,6 +1,6 @@
 """Merging of configs as plain nested dicts.
 
-A mapping merges into a mapping, key by key; `null` drops an entry; a key that ends in `+` appends to a list; a value
+A mapping merges into a mapping, key by key. `null` drops an entry. A key that ends in `+` appends to a list. A value
 tagged `!override` replaces the old one, unless that is a class. A class is `{class_path, init_args}` or just its name:
 naming another class drops the old one's init_args, and `{batch_size: 4}` on a class sets its init_args.
 """
@@ -81,7 +81,7 @@ def nested(config: Any) -> Any:
 
 
 def _join(a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any]:
-    """Keys of both, at all depths: both are from one file, so no merge rule applies."""
+    """The keys of both, at all depths. Both are from one file, so the rules of `merge` do not apply."""
     joined = dict(a)
     for key, value in b.items():
         both = isinstance(joined.get(key), dict) and isinstance(value, dict)

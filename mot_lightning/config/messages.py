@@ -1,4 +1,4 @@
-"""Shortens jsonargparse's message on a value that does not fit to one line: "x is 5, wanted a, b or c"."""
+"""Shortens jsonargparse's message about a wrong value to one line: "x is 5, wanted a, b or c"."""
 
 import re
 
@@ -23,7 +23,7 @@ TYPE = re.compile(
 
 
 def shorten(message: str) -> str:
-    """The setting, its value and the wanted ones, or the message of one of our classes; else the message unchanged."""
+    """The setting, its value and the expected types, or the message of a project class; else the message unchanged."""
     message = " ".join(message.split())
     if denied := re.search(r"Importing '(?P<path>(?P<package>\w+)[\w.]*)' is not allowed", message):
         return f"class {denied['path']!r} is outside the allowed packages: add --allow {denied['package']} to use it"
@@ -31,7 +31,7 @@ def shorten(message: str) -> str:
         return ours
     if missing := re.search(r'"(?P<key>[^"]+)": .*?following arguments are required: (?P<names>.+?)(?: - |$)', message):
         return f"{missing['key']} has no {missing['names']}, wanted one"
-    # of nested attempts, the innermost
+    # the first .* is greedy: of nested unions, it selects the innermost
     union = re.search(
         r"(?P<around>.*)any of the Union subtypes Subtypes: \[(?P<types>.*?)\] Errors: (?P<tried>.*)", message
     )
@@ -47,7 +47,7 @@ def shorten(message: str) -> str:
 
 
 def _our_message(message: str) -> str:
-    """The message of one of our classes inside jsonargparse's; empty if there is none."""
+    """The message of a project class inside jsonargparse's; empty if there is none."""
     line = re.search(r"(?:- |\": |^)(?P<line>[\w.]+ (?:is|has) \S.*?, wanted .+?)(?: - Expected|$)", message)
     return line["line"] if line else ""
 

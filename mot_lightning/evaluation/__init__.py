@@ -1,1 +1,1 @@
-"""How good a model is: the tasks of the data, their metrics, and the table that shows them."""
+"""Evaluation of a model: the tasks of the data, their metrics, and the table of results."""

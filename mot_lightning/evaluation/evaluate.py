@@ -1,6 +1,6 @@
-"""Evaluation: every task of the data, sampled with and without guidance, and measured.
+"""Evaluation: samples every task of the data, with and without guidance, and computes its metrics.
 
-Knows tasks and the names of metrics; the datamodule brings prompts and metrics.
+Knows tasks and the names of metrics; the datamodule provides prompts and metrics.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from mot_lightning.pipeline import MoTPipeline
 def evaluate_tasks(
     pipeline: MoTPipeline, tasks: Sequence[Task], guidance: float, seed: int, progress_bar: bool = True
 ) -> dict[str, Any]:
-    """The metrics and sample count of each task; `_guided` and `_real` are added where they apply."""
+    """Metrics and sample counts by name; the suffixes are `_guided` (with guidance) and `_real` (on real media)."""
     tasks = [task for task in tasks if task.modalities() <= set(pipeline.codecs)]
     runs = [(task, 1.0) for task in tasks]
     if guidance != 1:
@@ -34,7 +34,7 @@ def evaluate_tasks(
             if scale == 1:
                 values |= {f"{prefix}/{name}_samples": len(media) for name in task.metrics}
                 if task.real is not None:
-                    # the real media have no distance to themselves
+                    # without metrics whose reference is the real media
                     absolute = {
                         name: metric for name, metric in task.metrics.items() if not hasattr(metric, "reference")
                     }

@@ -1,4 +1,4 @@
-"""One cross-modal task on one model: encode the prompts, continue each by one segment, decode it.
+"""One cross-modal task on one model: encodes the prompts, continues each by one segment, and decodes it.
 
 Knows a pipeline and a task; measuring is left to the metrics of the task.
 """
@@ -11,7 +11,7 @@ from mot_lightning.generation import GenerationSettings
 from mot_lightning.generation.prompts import encode
 from mot_lightning.pipeline import MoTPipeline
 
-BATCH_SIZE = 100  # prompts
+BATCH_SIZE = 100  # prompts generated at a time
 
 
 def run_task(

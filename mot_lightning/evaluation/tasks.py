@@ -14,13 +14,13 @@ class Task:
     """Prompts that are each continued by one segment of a modality, and the metrics of these segments.
 
     Attributes:
-        title: its name in tables, such as "text -> image".
+        title: name of the task in tables, such as "text -> image".
         prompts: each a list of (modality, media).
         target: the modality to generate.
         labels: what each generated segment should show or say; metrics get them as targets.
-        metrics: by name, updated with (media, labels) and logged as `test/<target>/<name>`.
-        real: media of the target modality and their labels, to measure as well: an upper bound for the model.
-        temperature: of ids; 0 takes the likeliest.
+        metrics: metrics by name, updated with (media, labels) and logged as `test/<target>/<name>`.
+        real: (media, labels), real media of the target modality, measured as an upper bound for the model.
+        temperature: sampling temperature of ids; 0 takes the likeliest.
         max_length: maximum tokens of a segment with a stop id.
         guided: whether to sample the task also with classifier-free guidance.
     """
@@ -41,7 +41,7 @@ class Task:
         return re.sub(r"\W+", "_", self.title.replace("->", "to"))
 
     def modalities(self) -> set[str]:
-        """The modalities that a model needs for it."""
+        """The modalities that a model needs for the task."""
         return {self.target, *(name for prompt in self.prompts for name, _ in prompt)}
 
     def subset(self, n: int) -> "Task":
@@ -55,7 +55,7 @@ class Task:
         return replace(self, prompts=[self.prompts[i] for i in indices], labels=[self.labels[i] for i in indices])
 
     def with_temperature(self, temperature: float) -> "Task":
-        """The same task at another temperature; a task that takes the likeliest ids stays unchanged."""
+        """The same task at another temperature; a task of temperature 0 stays unchanged."""
         return replace(self, temperature=temperature) if self.temperature else self
 
     def caption(self, i: int) -> str:

@@ -15,7 +15,7 @@ from mot_lightning.backbone import Backbone, Condition
 # With at least this many tokens per call, sequences of different lengths get separate attention calls, without a mask;
 # with fewer they share one masked call
 MIN_TOKENS_PER_CALL = 16
-AT_ONCE = 32  # conditions adapted together: each takes memory for six vectors per layer
+AT_ONCE = 32  # conditions whose modulation is computed together: each takes six vectors per layer
 
 Selection = Sequence[int] | Int[Tensor, " selected"]  # indices of sequences
 
@@ -23,8 +23,9 @@ Selection = Sequence[int] | Int[Tensor, " selected"]  # indices of sequences
 class Context:
     """r sequences of different lengths that grow by one modality at a time.
 
-    `peek` returns the hidden states of new tokens and does not keep them, `append` keeps them. A token attends to all
-    earlier tokens of its sequence and, among the new ones, to those up to itself, or to all if it is bidirectional.
+    `peek` returns the hidden states of new tokens without adding them to the cache, `append` adds them. A token attends
+    to all earlier tokens of its sequence and, among the new ones, to those up to itself, or to all if it is
+    bidirectional.
     """
 
     def __init__(self, backbone: Backbone, rows: int, capacity: int = 128) -> None:
@@ -72,12 +73,12 @@ class Context:
         condition: Float[Tensor, "#r d"] | Condition | None = None,
         counts: Int[Tensor, " r"] | None = None,
     ) -> Float[Tensor, "r n d"]:
-        """Hidden states of tokens x of one modality at the end of each sequence; they are not kept.
+        """Hidden states of new tokens x of one modality after each sequence; the tokens are not added.
 
         Args:
             causal: whether each new token attends only to those up to itself.
             condition: for a modality with adaptive norms; one row, or an item of `adapt`, is for all sequences.
-            counts: number of valid tokens of each sequence; None means all.
+            counts: number of new tokens of each sequence that are not padding; None means all.
         """
         r, n, _ = x.shape
         lengths = self.lengths.tolist()
@@ -101,7 +102,7 @@ class Context:
 
         position = slot.flatten().to(x.device)
         per_modality = [r * n if name == modality else 0 for name in self.backbone.modalities]
-        # modalities without tokens pass their towers too, with an empty condition
+        # a tower of several modalities needs a condition for each, empty for those without tokens
         empty = Condition(x.new_empty(0, x.shape[-1]), position.new_empty(0))
         conditions = dict.fromkeys(self.backbone.modalities, empty)
         if condition is not None:
@@ -118,7 +119,7 @@ class Context:
         condition: Float[Tensor, "#r d"] | None = None,
         counts: Int[Tensor, " r"] | None = None,
     ) -> Float[Tensor, "r n d"]:
-        """As `peek`, but the tokens are kept: all, or the first `counts` of each sequence."""
+        """As `peek`, but the tokens are added: all, or the first `counts` of each sequence."""
         hidden = self.peek(x, modality, causal, condition, counts)
         if counts is None:
             self.lengths = self.lengths + x.shape[1]
@@ -158,7 +159,7 @@ class _Rows:
 
     Args:
         cache: of these sequences, (depth, 2, r, kv_heads, capacity, e).
-        rows: of these sequences among all.
+        rows: slice of these sequences among all.
         span: first slot of the new tokens, and the one after the last.
         slot: (r, n) slots of the new tokens. They are beyond the lengths, so they count only once the lengths grow.
         last_visible: (r, n) the last slot that each token attends to.
@@ -176,7 +177,7 @@ class _Rows:
             self.new, self.index = cache.unbind(), (sequence, slice(None), slot.to(cache.device))
         if int(last_visible.min()) < end - 1:
             invisible = (torch.arange(end) > last_visible[..., None]).to(cache.device)
-            # additive, so that no layer has to convert it
+            # additive: a boolean mask would be converted in every layer
             self.mask = cache.new_zeros(invisible.shape).masked_fill_(invisible, -torch.inf)[:, None]  # (r, 1, n, end)
 
     def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -194,7 +195,7 @@ class _Rows:
 
 
 class ModalityContext:
-    """The context for one modality's objective: all tokens that it peeks at or appends are of that modality."""
+    """The context as one modality's objective uses it: all new tokens are of that modality."""
 
     def __init__(self, context: Context, modality: str, causal: bool) -> None:
         self._context, self._modality, self._causal = context, modality, causal

@@ -1,4 +1,4 @@
-"""Faster linear layers on the CPU, by weights repacked for each kind of product. Knows layers, not their use."""
+"""Faster linear layers on the CPU, by weights repacked for one row or several rows. Knows layers, not their use."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-COPY = 256  # rows after which the time saved exceeds the cost of a copy
-MEMORY_BOUND = 32  # up to these rows, a product takes the time of reading its weight
+COPY = 256  # number of rows after which the time saved exceeds the cost of a copy
+MEMORY_BOUND = 32  # up to this number of rows, a product takes as long as reading its weight
 
 
 @contextmanager
@@ -38,8 +38,8 @@ def _can_repack(layer: nn.Linear) -> bool:
 class _RepackedLinear:
     """A linear layer with its weight in two memory layouts, each made once enough rows pay off its cost.
 
-    One row reads a wide weight by columns, in long runs. Several rows use oneDNN's blocked layout, through private
-    operators of PyTorch, which is faster than the plain product.
+    A single row is multiplied with a wide weight in column-major layout, read in long runs. Several rows use oneDNN's
+    blocked layout, through private operators of PyTorch, which is faster than the plain product.
     """
 
     def __init__(self, layer: nn.Linear) -> None:

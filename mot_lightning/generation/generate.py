@@ -41,7 +41,7 @@ def generate(
     """Continue each prompt; returns the new segments only.
 
     Args:
-        samples: a number for each prompt that, with `settings.seed`, seeds its sampling; default 0, 1, 2, ...
+        samples: sample number of each prompt, by default 0, 1, 2, ...; with `settings.seed`, it seeds the sampling.
         progress: called for ids that are sampled one by one.
     """
     grammar = model.grammar
@@ -58,7 +58,7 @@ def generate(
     weights = nullcontext() if model.backbone.settings.compile else repacked_weights(model)
     with torch.inference_mode(), weights:
         continuations = _continue(model, prompts, generators, settings, progress)
-    # inference tensors could not be trained on
+    # clones outside inference mode: inference tensors cannot be used in autograd
     return [[segment._replace(tokens=segment.tokens.clone()) for segment in document] for document in continuations]
 
 
@@ -71,7 +71,7 @@ def _continue(
 ) -> list[list[Segment]]:
     context = prefill(model, prompts)
     continuations: list[list[Segment]] = [[] for _ in prompts]
-    active = list(range(len(prompts)))  # the prompts that the context's sequences continue
+    active = list(range(len(prompts)))  # index of the prompt of each sequence in the context
     rounds = len(settings.modalities) or settings.max_segments
     for i in range(rounds):
         forced = settings.modalities[i] if settings.modalities else None
@@ -104,7 +104,7 @@ def _choose(
     choices: dict[int, Choice | None] = {} if forced else {grammar.end_of_document: None}
     for name in (forced,) if forced else grammar.names:
         known_length = settings.lengths.get(name, grammar.tokens[name].length)
-        # of the begin tokens, each for one length, a forced segment of known length has only one
+        # a forced segment of known length has one candidate: the begin token of that length
         ids = grammar.begins[name] if not (forced and known_length) else [grammar.begin_of(name, known_length)]
         for id, length in zip(ids, grammar.sizes[name] or [None] * len(ids), strict=False):
             choices[id] = Choice(name, known_length or length)
@@ -153,7 +153,7 @@ def _sample_segment(
     if scale == 1:
         append_control(model, context, begin)
     else:
-        contexts = context + Context(model.backbone, len(numbers))  # the same segment without its prompt
+        contexts = context + Context(model.backbone, len(numbers))  # conditional, then unconditional sequences
         begins = [torch.tensor(ids, device=context.last.device) for ids in ([begin], [grammar.end_of_document, begin])]
         append_tokens(model, contexts, grammar.control, [ids for ids in begins for _ in numbers])
     tokens = model.objectives[name].sample(contexts.for_modality(name, causal), request)

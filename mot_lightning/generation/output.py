@@ -17,10 +17,10 @@ from mot_lightning.sequence import Segment
 
 
 def new_folder(name: str | None, parent: Path) -> Path:
-    """Create the folder of a name or, without one, of the next free number in `parent`.
+    """Create the folder `name` or, without a name, the folder of the next free number in `parent`.
 
     Raises:
-        ConfigError: it exists, or cannot be created.
+        ConfigError: the folder exists, or cannot be created.
     """
     number = 0
     while (parent / str(number)).exists():

@@ -13,7 +13,7 @@ from mot_lightning.sequence import Segment
 
 @contextmanager
 def rows_of(context: Context, rows: list[int]) -> Iterator[Context]:
-    """A context of some sequences, written back at the end; if these are all, nothing is copied."""
+    """The context of the selected sequences, written back at the end; nothing is copied if these are all."""
     part = context if len(rows) == len(context.last) else context[rows]
     yield part
     if part is not context:
@@ -27,7 +27,7 @@ def append_control(model: MixtureOfTransformers, context: Context, *ids: int) ->
 
 
 def prefill(model: MixtureOfTransformers, prompts: Sequence[Sequence[Segment]]) -> Context:
-    """A context of each prompt; an empty prompt is the start of a document."""
+    """The context of all prompts; an empty prompt is the start of a document."""
     grammar = model.grammar
     context = Context(model.backbone, len(prompts), capacity=64 + max(map(grammar.length, prompts)))
     if empty := [row for row, prompt in enumerate(prompts) if not prompt]:

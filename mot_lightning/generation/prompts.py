@@ -1,6 +1,6 @@
 """Prompts and documents: from texts, files and media to tokens, and back to media.
 
-Knows codecs; the tokens in between are left to `generate.py`.
+Knows codecs and files; generating tokens is left to `generate.py`.
 """
 
 import json
@@ -21,7 +21,7 @@ def read_prompt(codecs: Mapping[str, Codec], control: str, prompt: Prompt) -> Do
     """The media of a prompt.
 
     Args:
-        control: the modality of plain text.
+        control: the modality that a `str` belongs to.
 
     Raises:
         ValueError: a modality is unknown, or no codec can read a file.
@@ -66,8 +66,8 @@ def read_words(codecs: Mapping[str, Codec], control: str, words: str, folder: Pa
     """One prompt argument of a command line as (modality, media): the path of a file is read, anything else is text.
 
     Args:
-        control: the modality of plain text.
-        folder: of relative paths.
+        control: the modality that plain text belongs to.
+        folder: the folder that relative paths start from.
 
     Raises:
         ValueError: no codec can read a file, or a path does not exist.
@@ -114,9 +114,10 @@ def read_prompts(path: Path) -> list[list[str]]:
 
 
 def encode(codecs: Mapping[str, Codec], document: Document) -> list[Segment]:
-    """Raises ValueError if media do not fit their codec."""
+    """The segments of a document; raises ValueError if a medium does not fit its codec."""
     return [Segment(name, codecs[name].encode(media)) for name, media in document]
 
 
 def decode(codecs: Mapping[str, Codec], segments: Sequence[Segment]) -> Document:
+    """The media of segments."""
     return [(segment.modality, codecs[segment.modality].decode(segment.tokens.cpu())) for segment in segments]

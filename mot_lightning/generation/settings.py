@@ -15,18 +15,19 @@ class GenerationSettings:
     """How to continue prompts.
 
     Attributes:
-        modalities: of the segments to generate, in order; empty lets the model choose until it ends the document.
+        modalities: modalities of the segments to generate, in order; empty lets the model choose until it ends the
+            document.
         max_segments: maximum number of segments, if the model chooses.
         max_length: maximum tokens of a segment with a stop id.
         temperature: of ids and of the choice of modality; 0 takes the likeliest.
-        top_p: probability mass of nucleus sampling.
+        top_p: probability mass of nucleus sampling (arXiv 1904.09751); 1 is all.
         guidance: classifier-free guidance scale; 1 is no guidance. A number applies to all bidirectional modalities, a
             mapping to the modalities that it names, causal ones too. None is 2 for each bidirectional modality that
             was trained unconditionally.
-        seed: of all sampling; a sample does not depend on the others of its batch.
+        seed: seed of all sampling; a sample does not depend on the others of its batch.
         top_k: number of likeliest ids to sample from; 0 is all.
-        min_p: minimum probability of an id, relative to the likeliest.
-        repetition_penalty: of ids that the segment already has (arXiv 1909.05858); 1 is no penalty.
+        min_p: minimum probability of an id, relative to the likeliest (arXiv 2407.01082).
+        repetition_penalty: penalty of ids already in the segment (CTRL, arXiv 1909.05858); 1 is no penalty.
         lengths: tokens of a segment, by modality, in place of the length that its begin token gives.
     """
 

@@ -1,4 +1,4 @@
-"""Text, images and audio as people see and hear them: files, previews and pages."""
+"""Media types (text, images, audio): their files, previews and pages."""
 
 from mot_lightning.media.audio import Audio
 from mot_lightning.media.base import MediaType

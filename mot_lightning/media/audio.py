@@ -32,7 +32,7 @@ class Audio(MediaType):
             raise ValueError("audio has samples that are NaN or infinite, wanted finite numbers")
 
     def read(self, path: Path) -> Tensor:
-        """A file's waveform at `sample_rate`, channels averaged; prints one line that says what was converted.
+        """A file's waveform at `sample_rate`, channels averaged; prints what was converted, if anything.
 
         Raises:
             ValueError: the file is not audio, is silent, or has samples that are NaN or infinite.
@@ -47,6 +47,6 @@ class Audio(MediaType):
 
     def log(self, writer: Any, tag: str, media: Sequence[Tensor], captions: Sequence[str], step: int) -> None:
         for i, wave in enumerate(media):
-            if not len(wave):  # an empty segment: its first id was the stop id
+            if not len(wave):  # from an empty segment
                 continue
             writer.add_audio(f"{tag}/{i:02}", wave, step, self.sample_rate)

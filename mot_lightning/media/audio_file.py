@@ -10,7 +10,7 @@ from torchaudio import functional as F
 
 
 def read_audio(path: Path, sample_rate: int, report: Callable[[str], None] | None = None) -> Tensor:
-    """A file's waveform: float32 `(n,)` at `sample_rate` Hz, channels averaged; `report` gets one line on conversions.
+    """A file's waveform: float32 `(n,)` at `sample_rate` Hz, channels averaged; `report` gets what was converted.
 
     Raises:
         ValueError: the file is not audio, is empty or silent, or has samples that are NaN or infinite.

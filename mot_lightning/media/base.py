@@ -1,6 +1,6 @@
 """A media type: how its files are read and written, how several are shown together, and what is valid.
 
-Knows text, images or audio as people see and hear them; tokens are left to codecs.
+Knows raw media and files; tokens are left to codecs.
 """
 
 from abc import ABC, abstractmethod
@@ -16,14 +16,14 @@ class MediaType(ABC):
 
     @abstractmethod
     def check(self, media: Any) -> None:
-        """Raises ValueError unless this is a valid medium of the type."""
+        """Raises ValueError if `media` is not a valid medium of this type."""
 
     @abstractmethod
     def read(self, path: Path) -> Any:
-        """A medium from a file; prints one line that says what was converted.
+        """A medium from a file; prints what was converted, if anything.
 
         Raises:
-            ValueError: the file does not hold one.
+            ValueError: the file does not contain one.
         """
 
     @abstractmethod
@@ -31,7 +31,7 @@ class MediaType(ABC):
         """Write a medium to `stem` plus the suffix; returns the path."""
 
     def write_many(self, media: Sequence[Any], captions: Sequence[str], stem: Path) -> list[Path]:
-        """Write several media with their captions, to be looked at together; returns the paths."""
+        """Write several media with their captions, to be viewed together; returns the paths."""
         return [self.write(medium, stem.with_name(f"{stem.name}_{i:02}")) for i, medium in enumerate(media)]
 
     @abstractmethod

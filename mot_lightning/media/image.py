@@ -41,7 +41,7 @@ class Image(MediaType):
             raise ValueError("image has pixels that are NaN or infinite, wanted 0 to 1")
 
     def read(self, path: Path) -> Tensor:
-        """An image file, converted to `shape`; prints one line that says what was converted."""
+        """An image file, converted to `shape`; prints what was converted, if anything."""
         try:
             with (
                 warnings.catch_warnings(action="error", category=PIL.Image.DecompressionBombWarning),
@@ -77,7 +77,7 @@ class Image(MediaType):
         return pil_to_tensor(converted).float() / 255  # (c, h, w)
 
     def write(self, media: Tensor, stem: Path) -> Path:
-        """Write a PNG, enlarged by an integer factor to at least 128 pixels a side, so that it can be looked at."""
+        """Write a PNG, enlarged by an integer factor to at least 128 pixels a side, as small images are hard to see."""
         path = stem.with_name(f"{stem.name}{self.suffixes[0]}")
         image = _pil(media)
         scale = max(1, -(-128 // min(image.size)))

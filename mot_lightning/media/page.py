@@ -1,4 +1,4 @@
-"""Documents as a page to look at: HTML with all media embedded, and Markdown that links to the files.
+"""Documents as a page: HTML with all media embedded, or Markdown that links to the files.
 
 Knows files by their MIME type (text, image, audio), not by modality.
 """
@@ -21,7 +21,7 @@ class Piece(NamedTuple):
 
     modality: str
     file: Path
-    prompt: bool  # given, not generated
+    prompt: bool  # whether it is part of the prompt, not generated
 
 
 def kind(file: Path) -> str:
@@ -30,7 +30,7 @@ def kind(file: Path) -> str:
 
 
 def as_html(documents: Sequence[Sequence[Piece]], title: str) -> str:
-    """One page that needs no other file."""
+    """The documents as one HTML page that needs no other file."""
     articles = []
     for number, document in enumerate(documents):
         pieces = "\n".join(_figure(piece) for piece in document) or "<p><em>nothing was generated</em></p>"
@@ -61,7 +61,7 @@ def _figure(piece: Piece) -> str:
 
 
 def as_markdown(documents: Sequence[Sequence[Piece]], title: str) -> str:
-    """The same as Markdown, to be saved beside the files that it shows."""
+    """The documents as Markdown, to be saved beside the files that it links to."""
     lines = [f"# {title}"]
     for number, document in enumerate(documents):
         lines += ["", f"## {number}"]

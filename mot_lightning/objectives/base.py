@@ -25,7 +25,7 @@ class Embedded(NamedTuple):
 
     embedding: Float[Tensor, "n d"]
     target: Int[Tensor, " t"] | Float[Tensor, "t latent_dim"]
-    condition: Float[Tensor, "k d"] | None = None  # adapts the norms of each segment's tokens
+    condition: Float[Tensor, "k d"] | None = None  # of the adaptive norms of each segment's tokens
     weight: Float[Tensor, " t"] | None = None  # of each target's loss; None is 1
     skip: tuple[Tensor, ...] = ()  # features that skip the backbone, from the input projection to the output projection
 
@@ -48,7 +48,7 @@ class Context(Protocol):
         ...
 
     def peek(self, x: Float[Tensor, "r n d"], condition: Any = None) -> Float[Tensor, "r n d"]:
-        """Hidden states of tokens that are not kept: one denoising step."""
+        """Hidden states of new tokens, which are not added to the sequences: one denoising step."""
         ...
 
     def append(
@@ -57,7 +57,7 @@ class Context(Protocol):
         condition: Float[Tensor, "#r d"] | None = None,
         counts: Int[Tensor, " r"] | None = None,
     ) -> Float[Tensor, "r n d"]:
-        """Hidden states of tokens that are kept; row i keeps the first `counts[i]`."""
+        """Hidden states of new tokens, which are added to the sequences: the first `counts[i]` to sequence i."""
         ...
 
 
@@ -95,7 +95,7 @@ class Objective(nn.Module, ABC):
     causal: ClassVar[bool]  # causal attention within segments, and prediction from the previous token
     discrete: ClassVar[bool]  # True for ids, False for latents
     adaptive_norm: bool = False  # whether `Embedded.condition` is set
-    tokens: Tokens  # that it was built for
+    tokens: Tokens  # description of its tokens, set by `build`
 
     @classmethod
     def supports(cls, tokens: Tokens) -> bool:
@@ -116,7 +116,7 @@ class Objective(nn.Module, ABC):
 
     @abstractmethod
     def embed_clean(self, tokens: RowsOfIds | RowsOfLatents) -> tuple[Embeddings, Float[Tensor, "#r d"] | None]:
-        """Embed finished tokens as context, with a condition, which is (1, d) if all sequences have the same."""
+        """Embed clean tokens as context; also returns their condition, (1, d) if all sequences share it."""
 
     @abstractmethod
     def loss(self, hidden: Float[Tensor, "t d"], embedded: Embedded) -> Float[Tensor, " t"]:
@@ -132,7 +132,7 @@ class Objective(nn.Module, ABC):
 
 @runtime_checkable
 class ControlObjective(Protocol):
-    """What the control modality's objective does besides: it embeds control tokens and chooses among their ids."""
+    """What the control modality's objective must provide: it embeds control tokens and chooses among their ids."""
 
     def embed_clean(self, tokens: RowsOfIds) -> tuple[Float[Tensor, "r n d"], Any]:
         """Embed control tokens as context."""
@@ -149,5 +149,5 @@ def positions_in_segment(part: ModalityBatch) -> tuple[Int[Tensor, " n"], Int[Te
     """The position of each token in its segment, and the number of tokens of each segment."""
     ones = torch.ones(len(part.segment), dtype=torch.long, device=part.segment.device)
     sizes = torch.zeros(len(part.loss), dtype=torch.long, device=ones.device).index_add(0, part.segment, ones)
-    first = sizes.cumsum(0) - sizes
+    first = sizes.cumsum(0) - sizes  # (k,) index of the first token of each segment
     return torch.arange(len(ones), device=ones.device) - first[part.segment], sizes

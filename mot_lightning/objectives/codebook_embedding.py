@@ -34,7 +34,7 @@ class CodebookEmbedding(nn.Module):
         self.codes.copy_((codebook - codebook.mean(0)) / codebook.std(0).clamp(min=1e-5))
 
     def forward(self, ids: Int[Tensor, "*at"]) -> Float[Tensor, "*at d"]:
-        if not self.checked and not (self.codes.is_meta or self.codes.any()):  # once: it waits for the device
+        if not self.checked and not (self.codes.is_meta or self.codes.any()):  # once: it synchronises the device
             raise RuntimeError(
                 "lookup is 'codebook', but the codebook is not set: call the objective's `set_codebook` first"
             )

@@ -30,13 +30,13 @@ PROJECTIONS: dict[str, type[LinearProjection | UNetProjection]] = {"linear": Lin
 
 
 class TimeEmbedding(nn.Module):
-    """t in [0, 1] -> a vector: sinusoids through a small network, as in DDPM and DiT."""
+    """t in [0, 1] -> a vector: sinusoids through an MLP, as in DDPM (arXiv 2006.11239) and DiT (arXiv 2212.09748)."""
 
     frequency: Float[Tensor, " f"]
 
     def __init__(self, dim: int, frequencies: int = 128) -> None:
         super().__init__()
-        # of 1000 t, as in a 1000-step diffusion
+        # t is scaled by 1000, as in a diffusion of 1000 steps
         self.register_buffer("frequency", 1000 * 10_000 ** (-torch.arange(frequencies) / frequencies), persistent=False)
         first, second = init_linear(nn.Linear(2 * frequencies, dim)), init_linear(nn.Linear(dim, dim))
         self.network = nn.Sequential(first, nn.SiLU(), second)
@@ -50,11 +50,11 @@ class DenoisingObjective(Objective):
     """The latents of a segment are noised to one time t and attend to each other in both directions.
 
     Args:
-        time_conditioning: how t enters. "adaln" adapts the norms of the segment's tokens (DiT), "additive" adds it
-            to each token (Transfusion, section 3.2).
+        time_conditioning: how the network gets t. "adaln" adapts the norms of the segment's tokens (DiT), "additive"
+            adds it to each token (Transfusion, section 3.2).
         scheduler: the diffusers scheduler that samples, as class_path and init_args, or its name.
         steps: sampling steps.
-        patch_io: how latents enter and leave the backbone: "linear" one by one, "unet" by the outer blocks of a U-Net.
+        patch_io: projections into and out of the backbone: "linear" per latent, "unet" by the outer blocks of a U-Net.
     """
 
     causal = False
@@ -100,7 +100,7 @@ class DenoisingObjective(Objective):
     def to_scheduler_output(
         self, prediction: RowsOfLatents, x_t: RowsOfLatents, t: Float[Tensor, "#r"]
     ) -> RowsOfLatents:
-        """What the scheduler expects of a model, from a prediction at x_t and a time of each row or of all."""
+        """The network's prediction at x_t -> the model output that the scheduler expects; one t per row, or for all."""
         return prediction
 
     def embed(self, part: ModalityBatch, generator: torch.Generator) -> Embedded:
@@ -139,7 +139,7 @@ class DenoisingObjective(Objective):
         """The network's prediction for noisy latents at one time t, in a context.
 
         Args:
-            condition: an item of `context.adapt`, with adaptive norms.
+            condition: an item of `context.adapt` for adaptive norms, else None.
         """
         embedding, _, skip = self._embed_rows(x_t, t)
         hidden = context.peek(embedding, condition)  # (r, n, d)
@@ -152,7 +152,7 @@ class DenoisingObjective(Objective):
         scheduler.set_timesteps(self.steps)
         shape = (request.length, self.tokens.latent_dim)
         device = context.last.device
-        x_t = torch.stack([torch.randn(shape, generator=g, device=device) for g in request.generators])  # (r, n, l)
+        x_t = torch.stack([torch.randn(shape, generator=g, device=device) for g in request.generators])  # (r, *shape)
         x_t = x_t * scheduler.init_noise_sigma if hasattr(scheduler, "init_noise_sigma") else x_t
         options = {"generator": list(request.generators)} if takes_generator(scheduler) else {}
         times = (scheduler.timesteps / scheduler.config.num_train_timesteps).to(device)  # (steps,)

@@ -14,7 +14,7 @@ from mot_lightning.sequence import Latents
 
 
 class Diffusion(DenoisingObjective):
-    """x_t = sqrt(alpha_t) x_0 + sqrt(1 - alpha_t) noise, where alpha_t is the schedule's cumulative product.
+    """x_t = sqrt(alpha_t) x_0 + sqrt(1 - alpha_t) noise (arXiv 2006.11239, eq. 4; alpha_t: the cumulative product).
 
     Args:
         time_conditioning, patch_io: as in `DenoisingObjective`.
@@ -24,11 +24,11 @@ class Diffusion(DenoisingObjective):
         prediction_type: in training and sampling, by diffusers' names: "epsilon" is the noise, "sample" the data x_0,
             "v_prediction" sqrt(alpha_t) noise - sqrt(1 - alpha_t) x_0 (arXiv 2202.00512, appendix D). For epsilon the
             network outputs v, the noise is sqrt(1 - alpha_t) x_t + sqrt(alpha_t) v, and the loss is that of the noise.
-            A network that outputs the noise has to copy it from its input, and the error of x_0 is 1 / sqrt(alpha_t)
-            times its error (arXiv 2206.00364, section 5).
-        min_snr_gamma: clips the weight of errors of x_0 at low noise to min(SNR, gamma), divided by SNR for epsilon
-            and by SNR + 1 for v (arXiv 2303.09556, section 3.4: 5). None weighs all times equally, which weighs errors
-            of x_0 by SNR, 1 or SNR + 1 for epsilon, data and v.
+            A network that outputs the noise itself would have to copy it from its input at high noise, where small
+            errors become large errors of x_0 (arXiv 2206.00364, section 5).
+        min_snr_gamma: weights the loss of x_0 by min(SNR, gamma), that of epsilon by min(SNR, gamma) / SNR, and that
+            of v by min(SNR, gamma) / (SNR + 1) (Min-SNR, arXiv 2303.09556, section 3.4, which uses 5). None weights all
+            times equally: the squared error of x_0 then counts SNR, 1 and SNR + 1 times for epsilon, sample and v.
     """
 
     alphas_cumprod: Float[Tensor, " T"]
@@ -72,9 +72,10 @@ class Diffusion(DenoisingObjective):
     def sample_times(self, cap: Float[Tensor, " k"], generator: torch.Generator) -> Float[Tensor, " k"]:
         steps = len(self.alphas_cumprod)
         u = torch.rand(cap.shape, generator=generator, device=cap.device)
-        return (cap * u * steps).floor().clamp(max=steps - 1) / steps  # (k,), steps of the schedule over T
+        return (cap * u * steps).floor().clamp(max=steps - 1) / steps  # (k,) multiples of 1 / T
 
     def alpha(self, t: Float[Tensor, "*of"]) -> Float[Tensor, "*of"]:
+        """alpha_t at times t in [0, 1)."""
         return self.alphas_cumprod[(t * len(self.alphas_cumprod)).round().long()]
 
     def corrupt(self, x_0: Latents, noise: Latents, t: Float[Tensor, "n 1"]) -> tuple[Latents, Latents]:
@@ -84,7 +85,7 @@ class Diffusion(DenoisingObjective):
         return signal * x_0 + scale * noise, target  # (n, latent_dim)
 
     def loss_weight(self, t: Float[Tensor, " k"]) -> Float[Tensor, " k"] | None:
-        alpha_t = self.alpha(t)
+        alpha_t = self.alpha(t)  # (k,)
         if self.min_snr_gamma is None:  # the error of epsilon is sqrt(alpha_t) times that of v
             return alpha_t if self.prediction_type == "epsilon" else None
         snr = alpha_t / (1 - alpha_t)

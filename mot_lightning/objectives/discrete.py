@@ -29,11 +29,11 @@ class DiscreteObjective(Objective):
         label_smoothing: probability of the target that is spread over all ids (arXiv 1512.00567, section 7).
         z_loss: weight of log(Z)^2, the squared logarithm of the softmax's normaliser (PaLM, arXiv 2204.02311,
             section 5: 1e-4).
-        max_logits: maximum number of logits at once. Beyond it rows pass the head in chunks, which are recomputed in
-            the backward pass.
+        max_logits: maximum number of logits computed at a time. For more, the head is applied in chunks, which are
+            recomputed in the backward pass.
         lookup: how ids are embedded: "table" by a row of a table, "codebook" by a linear map of their codebook vectors,
             as in VAR (arXiv 2404.02905). Ids with similar codebook vectors then have similar embeddings, which helps if
-            there are too few media to learn each id by itself. Stop and control ids have a table.
+            there are too few media to learn each id by itself. Stop and control ids always use a table.
     """
 
     discrete = True

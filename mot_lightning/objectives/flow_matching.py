@@ -12,11 +12,11 @@ from mot_lightning.objectives.denoising import DenoisingObjective
 from mot_lightning.objectives.schedulers import make_scheduler
 from mot_lightning.sequence import Latents
 
-EARLIEST = 0.05  # minimum time by which the error of x_0 is divided, as in arXiv 2511.13720
+EARLIEST = 0.05  # lower bound of t where errors of x_0 are divided by it, as in arXiv 2511.13720
 
 
 class FlowMatching(DenoisingObjective):
-    """x_t = (1 - t) x_0 + t noise, and the loss is the squared error of its velocity noise - x_0.
+    """x_t = (1 - t) x_0 + t noise; the loss is the squared error of the velocity noise - x_0 (arXiv 2209.03003, eq. 1).
 
     Args:
         time_conditioning, patch_io: as in `DenoisingObjective`.
@@ -66,7 +66,7 @@ class FlowMatching(DenoisingObjective):
         return x_t, noise - x_0 if self.prediction == "velocity" else x_0
 
     def loss_weight(self, t: Float[Tensor, " k"]) -> Float[Tensor, " k"] | None:
-        # the error of (x_t - x) / t is 1 / t times that of x
+        # velocity = (x_t - x_0) / t, so its error is 1 / t times that of x_0
         return None if self.prediction == "velocity" else t.clamp(min=EARLIEST) ** -2  # (k,)
 
     def to_scheduler_output(

@@ -1,6 +1,6 @@
 """Projections of latents into and out of the backbone: one by one, or by convolutions (both as in Transfusion).
 
-Knows latents, their grid and a time vector per segment; not noise or targets.
+Knows latents, their grid and a time vector per segment; not noise or targets. Transfusion: arXiv 2408.11039.
 """
 
 import math
@@ -16,11 +16,11 @@ from mot_lightning.errors import require
 from mot_lightning.initialisation import init_linear
 from mot_lightning.sequence import Latents, Tokens
 
-Skip = tuple[Tensor, ...]
+Skip = tuple[Tensor, ...]  # features of a skip connection around the backbone
 
 
 class LatentProjection(Protocol):
-    """Latents <-> vectors of the backbone, with a time vector for each of the k segments."""
+    """Latents <-> hidden states of the backbone, given a time embedding for each of the k segments."""
 
     output: nn.Linear  # the last layer, which starts at zero
 
@@ -50,7 +50,7 @@ class LinearProjection(nn.Module):
 
 
 class UNetProjection(nn.Module):
-    """The outer blocks of a U-Net: from the image of all latents down to its tokens, and up again with a skip.
+    """The outer blocks of a U-Net: a latent image is downsampled to its tokens, and upsampled with a skip connection.
 
     A token is a square of p x p positions of the image, channel by channel. Each direction has one residual block,
     conditioned on the time and half as wide as the backbone.
@@ -67,7 +67,7 @@ class UNetProjection(nn.Module):
         require("patch_size", tokens.patch_size, f"one whose square divides {tokens.latent_dim}", not remainder)
         self.grid, self.patch_size, p = tokens.grid, tokens.patch_size, tokens.patch_size
         width = max(1, dim // 2)
-        # the time scales and shifts after the norm; a norm over few channels would undo an addition before it
+        # time scales and shifts after the norm: a norm over few channels would cancel a time vector added before it
         block = partial(
             ResnetBlock2D,
             out_channels=width,
@@ -90,7 +90,7 @@ class UNetProjection(nn.Module):
     def project_out(self, hidden: Float[Tensor, "n d"], skip: Skip) -> Latents:
         features, time = skip
         coarse = self.back(self._grid(hidden, len(time)))  # (k, w, p rows, p columns)
-        image = self.up(torch.cat([coarse, features], 1), time)
+        image = self.up(torch.cat([coarse, features], 1), time)  # (k, w, p rows, p columns)
         image = self.output(image.movedim(1, -1)).movedim(-1, 1)  # (k, c, p rows, p columns)
         return self._rows(F.pixel_unshuffle(image, self.patch_size))  # (n, c p p)
 

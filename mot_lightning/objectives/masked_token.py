@@ -17,9 +17,10 @@ from mot_lightning.sequence import Ids, ModalityBatch, Tokens
 class MaskedToken(DiscreteObjective):
     """A fraction of a segment's ids is masked, and all masked ids are predicted at once from the others.
 
-    The loss of a masked id is divided by the mask ratio, and other ids have none, so the mean over all ids of a
-    segment is the mean over its masked ones. With the linear schedule it bounds the negative log-likelihood, in nats
-    per id (MDLM, arXiv 2406.07524, eq. 10; arXiv 2110.02037, eq. 5); the cosine favours high ratios, as sampling does.
+    The loss of a masked id is divided by the mask ratio, that of other ids is 0, so that the mean over all ids of a
+    segment equals the mean over its masked ones. With the linear schedule it bounds the negative log-likelihood, in
+    nats per id (MDLM, arXiv 2406.07524, eq. 10; arXiv 2110.02037, eq. 5). The cosine schedule favours high mask ratios,
+    as sampling does.
 
     Args:
         schedule: mask ratio at u, which is uniform in training and rises evenly from 0 to 1 in sampling:
@@ -29,7 +30,7 @@ class MaskedToken(DiscreteObjective):
         tie: whether one table both embeds and predicts the ids.
         label_smoothing: probability of the target that is spread over all ids, in training.
         z_loss: weight of the squared logarithm of the softmax's normaliser, in training.
-        max_logits: maximum number of logits at once in a loss; beyond it the head works in chunks.
+        max_logits: maximum number of logits of a loss computed at a time; for more, the head is applied in chunks.
         lookup: how ids are embedded, as in `DiscreteObjective`.
     """
 
@@ -56,7 +57,7 @@ class MaskedToken(DiscreteObjective):
         super().build(dim, tokens)
         self.mask = nn.Embedding(1, dim)
         longest = tokens.length or tokens.max_length
-        self.position_embedding = nn.Embedding(longest, dim) if longest else None  # masks are all equal
+        self.position_embedding = nn.Embedding(longest, dim) if longest else None  # masks differ only by it
 
     def mask_ratio(self, u: Float[Tensor, "*of"]) -> Float[Tensor, "*of"]:
         """The fraction of a segment that is masked, from 1 at u = 0 to 0 at u = 1."""
@@ -68,8 +69,8 @@ class MaskedToken(DiscreteObjective):
         score, u = (torch.rand(n, generator=generator, device=device) for n in (len(part.tokens), k))
         position, size = positions_in_segment(part)
         limit = (part.noise_cap * size).floor()
-        count = (self.mask_ratio(u) * limit).ceil() * part.loss  # (k,), at least 1 if the cap allows
-        order = (part.segment + score.double()).argsort()  # segments in order, their tokens at random
+        count = (self.mask_ratio(u) * limit).ceil() * part.loss  # (k,), at least 1 unless the cap forbids it
+        order = (part.segment + score.double()).argsort()  # (n,) segments in order, their tokens at random
         shuffled = torch.empty_like(position).index_copy(0, order, position)  # positions, within each segment
         return shuffled < count[part.segment], count / size.clamp(min=1)
 

@@ -19,7 +19,7 @@ class NextToken(DiscreteObjective):
         tie: whether one table both embeds and predicts the ids.
         label_smoothing: probability of the target that is spread over all ids, in training.
         z_loss: weight of the squared logarithm of the softmax's normaliser, in training (PaLM: 1e-4).
-        max_logits: maximum number of logits at once; beyond it the head works in chunks.
+        max_logits: maximum number of logits computed at a time; for more, the head is applied in chunks.
         lookup: how ids are embedded, as in `DiscreteObjective`.
     """
 
@@ -45,12 +45,12 @@ class NextToken(DiscreteObjective):
         stop = request.stop
         assert stop is not None, "the grammar gives every modality learned by NextToken a stop id"
         r, device = len(request.generators), context.last.device
-        written: list[list[int]] = [[] for _ in range(r)]
+        sampled: list[list[int]] = [[] for _ in range(r)]
         seen = torch.zeros(r, stop + 1, dtype=torch.bool, device=device)
         rows, active_request = list(range(r)), request  # sequences that have not ended, and their generators
         for _ in range(request.max_length):
             logits = request.guide(self.head(context.last)[:, : stop + 1].float())  # (r, stop + 1)
-            # ended sequences do not sample, so that their generators do not depend on the length of others
+            # ended sequences sample no more, so that their generators do not depend on the lengths of others
             active = slice(None) if len(rows) == r else rows
             ids = sample_ids(logits[active], active_request, seen[active])
             id_of = dict(zip(rows, ids.tolist(), strict=True))  # the only device synchronisation of a step
@@ -65,11 +65,11 @@ class NextToken(DiscreteObjective):
                 ids = torch.tensor([id_of.get(row, stop) for row in range(r)], device=device)
                 counts = request.both(torch.tensor([int(row in rows) for row in range(r)], device=device))
             for row in rows:
-                written[row].append(id_of[row])
+                sampled[row].append(id_of[row])
             if request.repetition_penalty != 1:
                 seen.scatter_(1, ids[:, None], True)
             context.append(request.both(self._embed(ids)[:, None]), counts=counts)
         else:
             if request.progress is not None:
                 request.progress([None] * r)
-        return [torch.tensor(row_ids, dtype=torch.long, device=device) for row_ids in written]
+        return [torch.tensor(row_ids, dtype=torch.long, device=device) for row_ids in sampled]

@@ -56,12 +56,12 @@ def top_k_top_p_min_p(logits: Logits, top_k: int = 0, top_p: float = 1.0, min_p:
     if min_p:
         floors.append(logits.amax(-1, keepdim=True) + math.log(min_p))
     if top_k or top_p < 1:
-        ranked = logits.sort(-1, descending=True).values
-        floor = ranked[..., [min(top_k or ranked.shape[-1], ranked.shape[-1]) - 1]]
+        ranked = logits.sort(-1, descending=True).values  # (..., v)
+        floor = ranked[..., [min(top_k or ranked.shape[-1], ranked.shape[-1]) - 1]]  # (..., 1)
         if top_p < 1:
             probability = ranked.masked_fill(ranked < floor, -math.inf).softmax(-1)
-            likelier = probability.cumsum(-1) - probability  # mass of all likelier ids
-            last = (likelier + 1e-6 < top_p).sum(-1, keepdim=True).clamp(min=1) - 1
+            likelier = probability.cumsum(-1) - probability  # probability of all likelier ids
+            last = (likelier + 1e-6 < top_p).sum(-1, keepdim=True).clamp(min=1) - 1  # (..., 1)
             floor = floor.maximum(ranked.gather(-1, last))
         floors.append(floor)
     for floor in floors:

@@ -1,4 +1,4 @@
-"""A diffusers scheduler from its class_path and init_args. It does not know models."""
+"""Diffusers schedulers from class_path and init_args. Knows schedulers, not models."""
 
 import inspect
 from importlib import import_module
@@ -8,7 +8,7 @@ import torch
 
 
 def scheduler_config(default: dict[str, Any], setting: dict[str, Any] | str | None) -> dict[str, Any]:
-    """The default updated by a setting; another class drops the default's init_args."""
+    """The setting merged into the default; for another class, the default's init_args are dropped."""
     setting = {"class_path": setting} if isinstance(setting, str) else setting or {}
     name, default_name = (
         str(config.get("class_path", default["class_path"])).removeprefix("diffusers.") for config in (setting, default)
@@ -63,10 +63,10 @@ def check_scheduler(config: dict[str, Any], steps: int) -> None:
 
 
 def accepts(scheduler: Any, argument: str) -> bool:
-    """Whether its class has an argument of this name."""
+    """Whether the scheduler's `__init__` has this argument."""
     return argument in inspect.signature(type(scheduler).__init__).parameters
 
 
 def takes_generator(scheduler: Any) -> bool:
-    """Whether its step samples noise."""
+    """Whether the scheduler's `step` takes a generator, to sample noise."""
     return "generator" in inspect.signature(scheduler.step).parameters

@@ -13,7 +13,7 @@ class Grammar:
     """Control ids, stop ids, segment lengths and causality of all modalities.
 
     Args:
-        tokens: of each modality's codec.
+        tokens: description of the tokens of each modality.
         causal: whether each modality attends causally within its segments.
         control: the discrete modality that has the control tokens.
         groups: all modalities, in the order in which their tokens are grouped.
@@ -30,9 +30,9 @@ class Grammar:
         self.begin = {name: first + 1 + 2 * i for i, name in enumerate(self.names)}
         self.end = {name: first + 2 + 2 * i for i, name in enumerate(self.names)}
         self.sizes = {name: self._sizes(name) for name in self.names}  # lengths that a begin token may encode
-        self.begins = {name: [id] for name, id in self.begin.items()}  # one for each length
+        self.begins = {name: [id] for name, id in self.begin.items()}  # one begin id for each length
         unused = first + 1 + 2 * len(self.names)
-        for name, sizes in self.sizes.items():  # last, so that no other id depends on them
+        for name, sizes in self.sizes.items():  # allocated last, so that no other id depends on max_length
             self.begins[name] += range(unused, unused + len(sizes[1:]))
             unused += len(sizes[1:])
         self._control_ids = unused - first

@@ -30,7 +30,7 @@ def assign_rows(lengths: Sequence[int], row_length: int) -> list[tuple[int, int]
 
 
 class _Collector:
-    """Collects the tokens and targets of one modality; plain lists, since they grow by a few items at a time."""
+    """Collects the fields of one `ModalityBatch`; plain lists, since they grow by a few items at a time."""
 
     def __init__(self) -> None:
         self.tokens: list[Tensor] = []
@@ -64,14 +64,14 @@ def pack(documents: Sequence[Sequence[Segment]], grammar: Grammar, row_length: i
     assigned = assign_rows(lengths, row_length)
     b = 1 + max(row for row, _ in assigned)
     s = max(offset + length for (_, offset), length in zip(assigned, lengths, strict=True))
-    document_number, position, last_visible = (np.full((b, s), -1) for _ in range(3))
+    document_number, position, last_visible = (np.full((b, s), -1) for _ in range(3))  # (b, s)
     stops = {name: torch.tensor([grammar.stop(name)]) for name in grammar.groups if grammar.stop(name) is not None}
     collectors = {name: _Collector() for name in grammar.groups}
     control = collectors[grammar.control]
     documents_in_row = np.zeros(b, int)
     used = np.bincount([row for row, _ in assigned], lengths).astype(int)
     padding = (np.arange(b) * s - np.cumsum(used) + used).tolist()  # empty slots before each row
-    blocks: list[tuple[int, int, int, bool]] = []
+    blocks: list[tuple[int, int, int, bool]] = []  # rows of `Layout.blocks`
 
     for document, (row, offset), length in zip(documents, assigned, lengths, strict=True):
         columns = slice(offset, offset + length)
@@ -79,7 +79,7 @@ def pack(documents: Sequence[Sequence[Segment]], grammar: Grammar, row_length: i
         documents_in_row[row] += 1
         position[row, columns] = last_visible[row, columns] = np.arange(length)
         slot = row * s + offset
-        start = run = slot - padding[row]  # of the document and of its causal run, without padding
+        start = run = slot - padding[row]  # packed indices at which the document and its current run begin
         end = start + length
         control_ids, control_slots = [grammar.end_of_document], [slot]
         for segment in document:
@@ -114,11 +114,11 @@ def pack(documents: Sequence[Sequence[Segment]], grammar: Grammar, row_length: i
         control.add_target(upcoming, control_slots[::2], 1.0, False)
 
     counts = tuple(len(collector.slots) for collector in collectors.values())
-    slots = np.array([slot for collector in collectors.values() for slot in collector.slots])
-    row_of = np.empty(b * s, int)
-    row_of[slots] = np.arange(len(slots))
-    packed_index = slots - np.array(padding)[slots // s]
-    runs = np.array(sorted(block for block in blocks if block[0] < block[1]))
+    slots = np.array([slot for collector in collectors.values() for slot in collector.slots])  # (N,)
+    index_of = np.empty(b * s, int)  # slot -> index among the N grouped tokens
+    index_of[slots] = np.arange(len(slots))
+    packed_index = slots - np.array(padding)[slots // s]  # (N,)
+    runs = np.array(sorted(block for block in blocks if block[0] < block[1]))  # (runs, 4)
     layout = Layout(
         slot=torch.from_numpy(slots),
         counts=counts,
@@ -128,11 +128,11 @@ def pack(documents: Sequence[Sequence[Segment]], grammar: Grammar, row_length: i
         packed_index=torch.from_numpy(packed_index),
         blocks=runs,
     )
-    by_modality = {name: _batch(collector, grammar.tokens[name], row_of) for name, collector in collectors.items()}
+    by_modality = {name: _batch(collector, grammar.tokens[name], index_of) for name, collector in collectors.items()}
     return InterleavedBatch(layout, by_modality)
 
 
-def _batch(collector: _Collector, kind: Tokens, row_of: np.ndarray) -> ModalityBatch:
+def _batch(collector: _Collector, kind: Tokens, index_of: np.ndarray) -> ModalityBatch:
     empty = torch.empty(0, dtype=torch.long) if kind.discrete else torch.empty(0, kind.latent_dim or 0)
     return ModalityBatch(
         tokens=torch.cat([empty, *collector.tokens]),
@@ -140,7 +140,7 @@ def _batch(collector: _Collector, kind: Tokens, row_of: np.ndarray) -> ModalityB
         loss=torch.tensor(collector.loss, dtype=torch.bool),
         noise_cap=torch.tensor(collector.noise_cap, dtype=torch.float32),
         target=torch.cat([empty, *collector.target]),
-        read_at=torch.from_numpy(row_of[np.array(collector.read_at, dtype=int)]),
+        read_at=torch.from_numpy(index_of[np.array(collector.read_at, dtype=int)]),
         weight=torch.tensor(collector.weight, dtype=torch.float32),
         segment_weight=torch.tensor(collector.segment_weight, dtype=torch.float32),
         content=torch.tensor(collector.content, dtype=torch.bool),

@@ -40,14 +40,14 @@ class Segment(NamedTuple):
 class Layout(NamedTuple):
     """Positions of all tokens; the same for every layer, computed once per batch on the host."""
 
-    slot: Int[Tensor, " N"]  # slot b * s + s' of each token, grouped by tower and modality
+    slot: Int[Tensor, " N"]  # row * s + column of each token, grouped by tower and modality
     counts: tuple[int, ...]  # tokens of each modality, in the order of the groups: host ints, no device sync
     document: Int[Tensor, "b s"]  # number within the row, -1 on padding
     position: Int[Tensor, "b s"]  # position within the document, -1 on padding
     last_visible: Int[Tensor, "b s"]  # last position of the document that the token attends to, -1 on padding
-    packed_index: Int[Tensor, " N"]  # index of each grouped token in the sequence: row after row, without the padding
-    # runs of the sequence: start, end, start of its document, whether it is causal inside. A run attends to all
-    # earlier tokens of its document. As a NumPy array it stays on the host when the batch moves to a device
+    packed_index: Int[Tensor, " N"]  # index of each grouped token in the rows, concatenated without padding
+    # runs of packed tokens: start, end, start of the document, and whether attention within the run is causal. A run
+    # attends to all earlier tokens of its document. A NumPy array stays on the host when the batch moves to a device
     blocks: Int[np.ndarray, "runs 4"]
 
 
@@ -59,13 +59,15 @@ class ModalityBatch(NamedTuple):
     loss: Bool[Tensor, " k"]  # False for segments of clean context
     noise_cap: Float[Tensor, " k"]
     target: Int[Tensor, " t"] | Float[Tensor, "t latent_dim"]  # clean tokens to predict
-    read_at: Int[Tensor, " t"]  # index among the N grouped hidden states of the one that predicts each
+    read_at: Int[Tensor, " t"]  # index among the N hidden states of the one that predicts the target
     weight: Float[Tensor, " t"]  # 1, or 0 if the segment has no loss
     segment_weight: Float[Tensor, " t"]  # 1 / number of targets in its segment; 1 for control tokens
     content: Bool[Tensor, " t"]  # False for control tokens
 
 
 class InterleavedBatch(NamedTuple):
+    """Packed documents: the layout of all tokens, and the tokens and targets of each modality."""
+
     layout: Layout
     by_modality: dict[str, ModalityBatch]
 
@@ -78,7 +80,7 @@ class Tokens:
     latent_dim: int | None = None
     length: int | None = None  # of every segment, if fixed
     grid: tuple[int, int] | None = None  # rows and columns of a segment, if its tokens lie on a grid
-    patch_size: int = 1  # side of the square of positions in a token of a grid, channel by channel
+    patch_size: int = 1  # side of the patch that one token of a grid holds, flattened as (channels, rows, columns)
     max_length: int | None = None  # of a segment, if its begin token encodes the length
     codebook: tuple[int, int] | None = None  # shape of the codec's codebook, if it has one
 

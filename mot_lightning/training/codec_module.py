@@ -18,9 +18,9 @@ class CodecModule(LightningModule):
 
     Args:
         codec: a VAE or a VQ without `name_or_path`.
-        modality: whose media it is trained on.
-        learning_rate: of AdamW, at the peak of a linear warm-up and a cosine to zero.
-        seed: of all noise, together with the step.
+        modality: the modality on whose media it is trained.
+        learning_rate: peak learning rate of AdamW, after a linear warm-up and before a cosine decay to zero.
+        seed: seeds all noise, together with the step.
 
     Raises:
         ValueError: the codec has no network to train.
@@ -35,7 +35,7 @@ class CodecModule(LightningModule):
         self.modality, self.learning_rate, self.seed = modality, learning_rate, seed
         self.codecs = {modality: codec}  # a plain dict: only the network below is trained, moved and saved
         self.network = codec.frozen.network
-        self.config: dict[str, Any] = {}  # that this was built from; saved in checkpoints
+        self.config: dict[str, Any] = {}  # the config of the experiment; saved in checkpoints
         self.calibration_images = torch.empty(0)
 
     @property

@@ -14,7 +14,7 @@ class Diverged(Exception):
 
 
 def check_losses(row: Mapping[str, float], step: int) -> None:
-    """Raises Diverged if the loss of a modality is NaN or infinite; called where losses are on the host anyway."""
+    """Raises Diverged if the loss of a modality is NaN or infinite; call it where losses are already on the host."""
     losses = {name: value for name, value in row.items() if name.endswith("/loss")}
     not_finite = [f"{name} is {value}" for name, value in losses.items() if not math.isfinite(value)]
     if not_finite:
@@ -24,7 +24,7 @@ def check_losses(row: Mapping[str, float], step: int) -> None:
 
 @torch.no_grad()
 def check_weights(module: nn.Module, step: int) -> None:
-    """Raises Diverged if a trained weight is NaN or infinite: no checkpoint may have it."""
+    """Raises Diverged if a trained weight is NaN or infinite, so that no checkpoint contains it."""
     norm = float(full_norm(torch.nn.utils.get_total_norm(p for p in module.parameters() if p.requires_grad)))
     if not math.isfinite(norm):
         raise Diverged(f"the norm of all weights is {norm} at step {step}, wanted a finite number")

@@ -17,10 +17,10 @@ class Sums(NamedTuple):
     """Sums of the losses of m modalities, which may be added over batches and ranks."""
 
     loss: Tensor  # (m,)
-    targets: Tensor  # (m,) targets with a loss, or their segments: the divisor of the loss
+    targets: Tensor  # (m,) number of targets with a loss, or of their segments: the divisor of the loss
     content_loss: Tensor  # (m,) without control tokens
-    content_targets: Tensor  # (m,)
-    content_bytes: Tensor  # (m,) bytes of the content's targets
+    content_targets: Tensor  # (m,) number of targets in content_loss
+    content_bytes: Tensor  # (m,) bytes that these targets encode
 
     @classmethod
     def unstack(cls, sums: Tensor) -> "Sums":
@@ -34,10 +34,10 @@ class Sums(NamedTuple):
 
 @dataclass(frozen=True)
 class LossWeights:
-    """How the losses of modalities become one.
+    """How the losses of all modalities are combined.
 
     Attributes:
-        weights: of the mean loss of each modality.
+        weights: weight of the mean loss of each modality.
         reduction: what the mean is taken over: the modality's targets ("token"), its segments ("segment"), or the
             targets of all modalities ("batch").
     """
@@ -51,7 +51,7 @@ class LossWeights:
         """Sums of a batch.
 
         Args:
-            target_bytes: bytes of each target, (t,), by modality; only of modalities whose media are bytes.
+            target_bytes: bytes that each target encodes, (t,), by modality; only for modalities measured in bytes.
         """
         rows = []
         for name in self.weights:

@@ -15,12 +15,13 @@ class OptimizerSettings:
     """AdamW with linear warm-up, then a cosine to `min_lr_ratio` of the peak at the last step.
 
     Attributes:
-        learning_rate: at the peak.
+        learning_rate: peak learning rate.
         betas: of AdamW.
-        weight_decay: of matrices; vectors, norms included, do not decay.
+        weight_decay: weight decay of matrices; vectors, such as gains of norms, have none.
         warmup_steps: steps of linear warm-up.
         min_lr_ratio: learning rate at the last step, as a fraction of the peak.
-        ema_decay: of the averaged weights, which are validated, tested and sampled; warms up as (1 + n) / (10 + n).
+        ema_decay: decay of the averaged weights, which are used in validation, test and sampling; after n steps it is
+            at most (1 + n) / (10 + n).
     """
 
     learning_rate: float = 3e-3
@@ -50,11 +51,11 @@ class OptimizerSettings:
         return self.min_lr_ratio + (1 - self.min_lr_ratio) * 0.5 * (1 + math.cos(math.pi * progress))
 
     def build(self, model: nn.Module, steps: int, fused: bool) -> tuple[AdamW, LambdaLR]:
-        """The optimizer of a model's trained weights, and its schedule over `steps`."""
+        """The optimizer of a model's trainable weights, and its schedule; `fused` selects the fused kernel."""
         trained = [p for p in model.parameters() if p.requires_grad]
         matrices, vectors = [p for p in trained if p.dim() >= 2], [p for p in trained if p.dim() < 2]
         groups = [{"params": matrices, "weight_decay": self.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-        # with None, PyTorch updates many weights in one kernel on CUDA; False would turn that off
+        # None lets PyTorch update many weights in one kernel on CUDA (foreach); False would turn that off
         optimizer = AdamW(groups, lr=self.learning_rate, betas=self.betas, fused=fused or None)
         for weight in trained:  # AdamW creates state at a first gradient; a sharded checkpoint needs all of it to load
             step = torch.zeros((), device=weight.device if fused else "cpu")

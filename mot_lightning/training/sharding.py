@@ -1,4 +1,4 @@
-"""Weights sharded over ranks (FSDP2, arXiv 2411.00284), and gathered where one rank works alone.
+"""Weights sharded over ranks (FSDP2, arXiv 2411.00284), and gathered where one rank runs the model alone.
 
 Knows layers and ranks, not what they compute. `--trainer.strategy=fsdp2` selects it.
 """
@@ -67,5 +67,5 @@ def summon_full_params(*models: MixtureOfTransformers) -> Iterator[None]:
 
 
 def full_norm(norm: Tensor) -> Tensor:
-    """A norm that may be sharded, over all ranks."""
+    """The norm over all ranks, from a norm that may be a sharded DTensor."""
     return norm.full_tensor() if hasattr(norm, "full_tensor") else norm

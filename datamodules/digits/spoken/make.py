@@ -83,7 +83,7 @@ def voices(split: str) -> list[str]:
 
 
 def trim(wave: Tensor) -> Tensor:
-    """Cut both ends of `(n,)` that are 40 dB below the peak, except 10 ms for weak fricatives."""
+    """Cut both ends of `(n,)` where they are 40 dB below the peak, but keep 10 ms for weak fricatives."""
     loud = torch.nonzero(wave.abs() > 0.01 * wave.abs().max()).squeeze(1)
     margin = SAMPLE_RATE // 100
     return wave[max(int(loud[0]) - margin, 0) : int(loud[-1]) + margin + 1]

@@ -18,13 +18,13 @@ from torch.autograd.function import once_differentiable
 from mot_lightning.backbone.attention.permute import Keys, Queries, inverse, one_dtype, reorder
 from mot_lightning.sequence import Layout
 
-QUERIES = 256  # maximum of a block: its masked half is computed too, and it has to fit in cache
+QUERIES = 256  # maximum per block: scores above the diagonal are computed too, and a block has to fit in CPU cache
 KEPT = 1024  # maximum keys of a block whose weights are saved for the backward pass; others are recomputed
 
 
 @dataclass(frozen=True)
 class Block:
-    """Queries and their visible keys: start and number of each. The last keys of a causal block are its queries'."""
+    """(start, count) of queries and of the keys visible to them. In a causal block both end at the same token."""
 
     queries: tuple[int, int]
     keys: tuple[int, int]
@@ -52,21 +52,21 @@ class BlockwiseAttention:
     def __call__(self, layer: int, q: Queries, k: Keys, v: Keys) -> Queries:
         q, k, v = one_dtype(q, k, v)
         dtype, queries_per_key = v.dtype, q.shape[1] // k.shape[1]
-        full = torch.promote_types(dtype, torch.float32)
-        q, k, v = (reorder(x.to(full), self.to_packed, self.to_grouped) for x in (q, k, v))
+        compute_dtype = torch.promote_types(dtype, torch.float32)
+        q, k, v = (reorder(x.to(compute_dtype), self.to_packed, self.to_grouped) for x in (q, k, v))
         if queries_per_key > 1:
             k, v = (x.repeat_interleave(queries_per_key, dim=1) for x in (k, v))
         return reorder(_Blockwise.apply(q, k, v, self.blocks), self.to_grouped, self.to_packed).to(dtype)  # (N, h, e)
 
 
 class _Blockwise(torch.autograd.Function):
-    """Over the sequence: q, k, v (N, h, e) -> (N, h, e)."""
+    """In packed order: q, k, v (N, h, e) -> (N, h, e)."""
 
     @staticmethod
     @custom_fwd(device_type="cpu", cast_inputs=torch.float32)  # type: ignore[untyped-decorator]
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, blocks: list[Block]) -> Tensor:
         out, saved = torch.empty_like(q), []
-        causal_mask = q.new_full((QUERIES, QUERIES), -torch.inf).triu_(1)
+        causal_mask = q.new_full((QUERIES, QUERIES), -torch.inf).triu_(1)  # (QUERIES, QUERIES)
         q_heads, k_heads, v_heads, out_heads = (x.transpose(0, 1) for x in (q, k, v, out))
         for block in blocks:
             weights = _weights(q_heads, k_heads, block, causal_mask)  # (h, n, m)
@@ -91,7 +91,7 @@ class _Blockwise(torch.autograd.Function):
             weights = next(saved_weights) if block.keys[1] <= KEPT else _weights(q_heads, k_heads, block, causal_mask)
             queries, d_out = (x.narrow(1, *block.queries) for x in (q_heads, grad_heads))  # (h, n, e)
             keys, values = (x.narrow(1, *block.keys) for x in (k_heads, v_heads))  # (h, m, e)
-            d_weights = d_out @ values.mT
+            d_weights = d_out @ values.mT  # (h, n, m)
             d_scores = torch._softmax_backward_data(d_weights, weights, -1, weights.dtype)  # (h, n, m)
             d_q_heads.narrow(1, *block.queries).baddbmm_(d_scores, keys, beta=0, alpha=scale)
             d_k_heads.narrow(1, *block.keys).baddbmm_(d_scores.mT, queries, alpha=scale)

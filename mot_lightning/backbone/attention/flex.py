@@ -27,13 +27,13 @@ def _compiled() -> Any:
 
 
 class FlexAttention:
-    """`AttentionFn` of a layout as one block mask; nothing here waits for the device."""
+    """`AttentionFn` of a layout as one block mask, built without synchronising the device."""
 
     def __init__(self, layout: Layout) -> None:
         self.to_grouped, self.to_packed = layout.packed_index, inverse(layout.packed_index)
         slots = layout.slot.index_select(0, self.to_packed)
         position, last = (x.flatten().index_select(0, slots) for x in (layout.position, layout.last_visible))
-        start = torch.arange(len(slots), device=slots.device) - position  # of each token's document
+        start = torch.arange(len(slots), device=slots.device) - position  # (N,) start of the document
         self.mask = block_mask(start, start + last)
 
     def __call__(self, layer: int, q: Queries, k: Keys, v: Keys) -> Queries:
@@ -49,17 +49,17 @@ class FlexAttention:
 
 
 def block_mask(first: Int[Tensor, " N"], last: Int[Tensor, " N"]) -> BlockMask:
-    """The mask by which each token attends to the tokens from `first` to `last`.
+    """The mask of tokens that each attend to the keys from `first` to `last`.
 
-    Both never decrease from one token to the next, and every token attends to itself. So the keys visible to any token
-    of a tile form one range, and so do the keys visible to all of them. Both ranges follow from the tile's first and
-    last tokens, without an (N, N) mask.
+    `first` and `last` never decrease from token to token, and every token attends to itself. So the keys visible to
+    any token of a tile form one range, and so do the keys visible to all of them. Both ranges follow from the tile's
+    first and last tokens, without an (N, N) mask.
     """
     n = len(first)
     start = torch.arange(0, n, TILE, device=first.device)  # (tiles,)
     end = (start + TILE - 1).clamp(max=n - 1)
     any_visible = (first[start, None] <= end) & (last[end, None] >= start)  # (tiles, tiles)
-    all_visible = (first[end, None] <= start) & (last[start, None] >= start + TILE - 1)
+    all_visible = (first[end, None] <= start) & (last[start, None] >= start + TILE - 1)  # (tiles, tiles)
 
     def visible(b: Tensor, h: Tensor, query: Tensor, key: Tensor) -> Tensor:
         return (first[query] <= key) & (key <= last[query])
@@ -74,6 +74,6 @@ def block_mask(first: Int[Tensor, " N"], last: Int[Tensor, " N"]) -> BlockMask:
 
 
 def _ordered(tiles: Tensor) -> tuple[Tensor, Tensor]:
-    """The number of key tiles of each query tile (1, 1, tiles), and all indices, those first (1, 1, tiles, tiles)."""
+    """Key tiles of each query tile: their number (1, 1, tiles), and all indices, theirs first (1, 1, tiles, tiles)."""
     indices = tiles.int().argsort(dim=1, descending=True, stable=True)
     return tiles.sum(1, dtype=torch.int32)[None, None], indices.int()[None, None]

@@ -23,14 +23,14 @@ def attention_mask(layout: Layout) -> Bool[Tensor, "b 1 s s"]:
 class PackedAttention:
     """Global attention over packed rows: grouped tokens are put in sequence order and back (MoT, Algorithm 1).
 
-    Runs on any device that SDPA does; masked scores are computed too.
+    Runs on any device; invisible scores are computed, too, then masked.
     """
 
     def __init__(self, layout: Layout, dtype: torch.dtype) -> None:
         self.slot = layout.slot
         self.grid = layout.document.shape
         visible = attention_mask(layout)
-        # additive, so that no layer has to convert it
+        # additive: a boolean mask would be converted in every layer
         self.mask = torch.zeros(visible.shape, dtype=dtype, device=visible.device).masked_fill_(~visible, -torch.inf)
 
     def __call__(self, layer: int, q: Queries, k: Keys, v: Keys) -> Queries:

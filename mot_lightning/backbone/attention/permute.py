@@ -9,13 +9,13 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-# of tokens grouped by tower; values have the shape of keys
+# tokens are grouped by tower; values have the shape of keys
 Queries = Float[Tensor, "N h e"]
 Keys = Float[Tensor, "N kv_heads e"]
 
 
 def one_dtype(*xs: Float[Tensor, "..."]) -> list[Float[Tensor, "..."]]:
-    """Queries, keys and values in the dtype of autocast, which does not cover every kernel."""
+    """Queries, keys and values in autocast's dtype, as autocast does not cast the inputs of every kernel."""
     device = xs[0].device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else xs[-1].dtype
     return [x.to(dtype) for x in xs]

@@ -29,12 +29,12 @@ def build_attention(backend: AttentionBackend, layout: Layout, dtype: torch.dtyp
     """The attention over one batch; "auto" takes the fastest on the device of the batch.
 
     Raises:
-        ValueError: "flex" has no backward on the CPU, "blockwise" runs nowhere else.
+        ValueError: "flex" with gradients on the CPU, or "blockwise" on another device.
     """
     device = layout.slot.device.type
     if backend == "auto":
         if device == "cpu":
-            starts = np.unique(layout.blocks[:, 2])  # of documents
+            starts = np.unique(layout.blocks[:, 2])  # (documents,)
             longest = np.diff(starts, append=layout.blocks[-1, 1]).max()
             backend = "blockwise" if longest >= LONG_DOCUMENT else "sdpa"
         else:

@@ -1,4 +1,4 @@
-"""Accuracy of generated media, as a classifier judges them."""
+"""Accuracy of generated media, by a classifier of real media."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -10,10 +10,10 @@ from torchmetrics import Metric
 
 
 class JudgedAccuracy(Metric):
-    """The fraction of media that the judge labels as their target.
+    """The fraction of media whose predicted label is their target.
 
     Args:
-        judge: media -> the predicted label of each.
+        judge: a classifier: media -> the predicted label of each.
     """
 
     higher_is_better = True
@@ -35,5 +35,5 @@ class JudgedAccuracy(Metric):
 
     @staticmethod
     def standard_error(value: float, samples: int) -> float:
-        """The standard error of a fraction over independent samples."""
+        """The standard error of an accuracy over independent samples (binomial)."""
         return math.sqrt(value * (1 - value) / samples)

@@ -9,11 +9,11 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 
 
 class FrechetDistance(FrechetInceptionDistance):
-    """FID (arXiv 1706.08500) with a given extractor, which belongs in its name: "fid[digits]" is not Inception's.
+    """FID (arXiv 1706.08500, eq. 6) with any extractor, to be named after it: "fid[digits]" is not Inception's FID.
 
     Args:
         extractor: uint8 images (n, 3, h, w) -> features (n, num_features).
-        reference: real images, (c, h, w) in [0, 1] each.
+        reference: real images, each (c, h, w) in [0, 1].
     """
 
     min_samples = 2  # a covariance needs two
