@@ -1,9 +1,9 @@
-"""Fixtures that several tests share: small real models and documents, and a tiny run."""
+"""Shared fixtures: small models and documents, and a tiny trained run."""
 
 import os
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
-os.environ["OMP_NUM_THREADS"] = "1"  # what the tests compute is too small to share, in other processes too
+os.environ["OMP_NUM_THREADS"] = "1"  # the tests' tensors are too small for several threads; subprocesses inherit it
 
 import pytest
 import torch
@@ -27,7 +27,7 @@ needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUD
 
 @pytest.fixture(autouse=True, scope="session")
 def _cache_of_tests(shared_folder):
-    os.environ["MOT_LIGHTNING_CACHE"] = str(shared_folder / "cache")  # of codecs that tests train
+    os.environ["MOT_LIGHTNING_CACHE"] = str(shared_folder / "cache")  # for codecs that tests train
 
 
 @pytest.fixture(autouse=True)
@@ -37,20 +37,20 @@ def _few_threads():
 
 @pytest.fixture(scope="session")
 def shared_folder(tmp_path_factory, worker_id):
-    """A folder that all of pytest's workers see."""
+    """A folder shared by all pytest-xdist workers."""
     base = tmp_path_factory.getbasetemp()
     return base if worker_id == "master" else base.parent
 
 
 @pytest.fixture(scope="session")
 def trained(shared_folder):
-    """The folder of a tiny trained run that nothing interrupted. Tests read it and leave it as it is."""
+    """The folder of a tiny, uninterrupted training run; read-only for tests."""
     return shared_run(shared_folder / "trained", "fit", *TINY, "--report.prompts=3", "--samples.prompts=2")
 
 
 @pytest.fixture
 def refusal(capsys, tmp_path):
-    """The one line that a command line ends with; nothing may have been written."""
+    """Run a command that must fail without writing a file, and return its one-line error."""
 
     def refused(*arguments):
         before = sorted(tmp_path.rglob("*"))
@@ -67,7 +67,7 @@ def refusal(capsys, tmp_path):
 
 @pytest.fixture
 def printed_config(capsys, tmp_path):
-    """What `fit --print_config` shows of a command line."""
+    """The config that `--print_config` prints for a command line."""
 
     def printed(*arguments, command="fit"):
         capsys.readouterr()
@@ -78,20 +78,20 @@ def printed_config(capsys, tmp_path):
 
 
 def make_model(image="adaln", towers=None, tokens=TOKENS, order=("text", "image", "speech"), seed=0, **backbone):
-    """A small three-modality model whose weights are all far from zero."""
+    """A small three-modality model with random nonzero weights."""
     if not isinstance(image, Objective):
         image = Diffusion() if image == "diffusion" else FlowMatching(time_conditioning=image)
     objectives = {"text": NextToken(), "image": image, "speech": NextToken()}
     settings = BackboneSettings(**{**vars(SMALL), "towers": towers or {}, **backbone})
     model = MixtureOfTransformers({n: objectives[n] for n in order}, {n: tokens[n] for n in order}, "text", settings)
     generator = torch.Generator().manual_seed(seed)
-    for parameter in model.parameters():  # zero-initialised layers would hide what a test looks for
+    for parameter in model.parameters():  # zero-initialised layers would hide errors
         parameter.data = 0.2 * torch.randn(parameter.shape, generator=generator)
     return model.eval()
 
 
 def on(device, batch):
-    """A batch whose tensors lie on a device."""
+    """The batch with its tensors moved to a device."""
     layout, parts = batch
     move = lambda record: type(record)(*(x.to(device) if isinstance(x, torch.Tensor) else x for x in record))  # noqa: E731
     return type(batch)(move(layout), {name: move(part) for name, part in parts.items()})

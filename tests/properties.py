@@ -1,4 +1,4 @@
-"""Properties as functions, to be asserted of every implementation."""
+"""Assertions of properties that hold for every implementation."""
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -11,12 +11,12 @@ CLOSE = {"rtol": 1e-5, "atol": 1e-5}  # float32 sums in another order
 
 
 def plain(modalities=(), **settings):
-    """Settings that sample from the model's own distribution, where none of these says otherwise."""
+    """Settings that sample from the unmodified distribution, unless overridden."""
     return GenerationSettings(modalities, **{"temperature": 1.0, "top_p": 1.0, "guidance": 1.0, **settings})
 
 
 def hidden_states(model, documents, row_length=256):
-    """Hidden states of each document in sequence order, (length, d), with every segment shown clean."""
+    """Hidden states of each document in sequence order, (length, d), with every segment clean."""
     documents = [[segment._replace(loss=False) for segment in document] for document in documents]
     batch = pack(documents, model.grammar, row_length)
     layout = batch.layout
@@ -38,7 +38,7 @@ def total_loss(model, batch, seed=1):
 
 
 def assert_same_losses(model, a, b, other=None, **tolerance):
-    """Two batches of the same documents have the same losses, whatever their packing or the model's build."""
+    """Two batches of the same documents have equal losses; the second may use another model."""
     with torch.no_grad():
         one, two = model(a, generator_for(1)), (other or model)(b, generator_for(1))
     for name in one:
@@ -46,7 +46,7 @@ def assert_same_losses(model, a, b, other=None, **tolerance):
 
 
 def assert_packed_equals_unpacked(model, documents):
-    """Whether documents share a row or have rows of their own changes no hidden state and no loss."""
+    """Hidden states and losses are equal whether documents share rows or have separate rows."""
     longest = max(map(model.grammar.length, documents))
     together, apart = pack(documents, model.grammar, 256), pack(documents, model.grammar, longest)
     assert together.layout.document.shape[0] < apart.layout.document.shape[0]
@@ -56,7 +56,7 @@ def assert_packed_equals_unpacked(model, documents):
 
 
 def changed(model, document, segment, token):
-    """The document with one token replaced, and the slot where that token stands."""
+    """The document with one token replaced, and the slot of that token."""
     old = document[segment]
     tokens = old.tokens.clone()
     kind = model.grammar.tokens[old.modality]
@@ -66,7 +66,7 @@ def changed(model, document, segment, token):
 
 
 def assert_no_token_sees_its_future(model, document, segment, token):
-    """A change leaves all that stands before it as it was; before its whole segment, where that sees itself whole."""
+    """Changing a token keeps all hidden states before it or, in a bidirectional segment, before the segment."""
     new, slot = changed(model, document, segment, token)
     (before,), (after,) = hidden_states(model, [document]), hidden_states(model, [new])
     bidirectional = not model.grammar.causal[document[segment].modality]
@@ -76,11 +76,11 @@ def assert_no_token_sees_its_future(model, document, segment, token):
         whole = slice(first, first + len(document[segment].tokens))
         assert ((after[whole] - before[whole]).abs().amax(-1) > 1e-4).all()
     assert (after[slot] - before[slot]).abs().max() > 1e-4
-    assert (after[-1] - before[-1]).abs().max() > 1e-6  # what follows sees it, whatever its modality
+    assert (after[-1] - before[-1]).abs().max() > 1e-6  # later tokens of any modality attend to it
 
 
 def assert_documents_do_not_mix(model, documents, number, segment, token):
-    """A change in one document of a row changes no other document of that row."""
+    """Changing one document of a row changes no other document of that row."""
     new, _ = changed(model, documents[number], segment, token)
     before = hidden_states(model, documents)
     after = hidden_states(model, [*documents[:number], new, *documents[number + 1 :]])
@@ -90,7 +90,7 @@ def assert_documents_do_not_mix(model, documents, number, segment, token):
 
 
 def cached_hidden_states(model, documents, one_by_one=False):
-    """Hidden states as in `hidden_states`, through a cache; the documents have the same modalities, all lengths."""
+    """Hidden states as in `hidden_states`, through a cache; documents share modalities, but not lengths."""
     grammar, rows = model.grammar, len(documents)
     pieces = [(grammar.control, [torch.tensor([grammar.end_of_document])] * rows)]
     for segments in zip(*documents, strict=True):
@@ -123,7 +123,7 @@ def assert_cached_equals_packed(model, documents, one_by_one):
 
 
 def assert_same_segments(a, b):
-    """Two written documents: the same modalities and ids, latents alike."""
+    """Two generated documents have equal modalities and ids, and close latents."""
     assert [segment.modality for segment in a] == [segment.modality for segment in b]
     for one, two in zip(a, b, strict=True):
         torch.testing.assert_close(one.tokens, two.tokens, rtol=1e-4, atol=1e-4)
@@ -137,7 +137,7 @@ def assert_a_sample_does_not_depend_on_its_batch(model, prompts, settings):
 
 
 def tie_towers(model):
-    """Give every tower the first one's weights."""
+    """Copy the first tower's weights to every tower."""
     for layer in model.backbone.layers:
         for tower in layer.towers[1:]:
             weights = tower.state_dict()
@@ -148,18 +148,18 @@ def tie_towers(model):
 
 
 def copy_tied(tied, dense):
-    """Give a model of one tower the weights of a model whose towers are tied."""
+    """Copy the weights of a model with tied towers to a model with one tower."""
     dense.objectives.load_state_dict(tied.objectives.state_dict())
     dense.backbone.norms[0].load_state_dict(tied.backbone.norms[0].state_dict())
     for one, layer in zip(dense.backbone.layers, tied.backbone.layers, strict=True):
         merged = {}
         for tower in layer.towers:
-            merged |= tower.state_dict()  # equal but for the adaptive norms, which each modality has to itself
+            merged |= tower.state_dict()  # equal except for the adaptive norms, which are per modality
         one.towers[0].load_state_dict(merged)
 
 
 def linear_flops(model, batch):
-    """FLOPs of a forward pass in linear layers: all but attention and what is done number by number."""
+    """FLOPs of the linear layers in a forward pass, without attention and elementwise operations."""
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         model(batch, generator_for(0))
     counts = counter.get_flop_counts()["Global"]

@@ -1,4 +1,4 @@
-"""The benchmarks run, and write the figures that the README quotes; how fast they are is nobody's test."""
+"""The benchmarks run and write the figures that the README quotes; their speed is not tested."""
 
 import json
 import subprocess
@@ -34,7 +34,7 @@ def slow(name, keys, *marks):
         slow("peers", ["peer_train.ragged_64", "peer_train_per_flop.ragged_64"], PEER),
     ],
 )
-def test_a_benchmark_runs_and_writes_its_figures(tmp_path, name, keys):
+def test_benchmark_runs_and_writes_its_figures(tmp_path, name, keys):
     command = [sys.executable, ROOT / f"benchmarks/{name}.py", "--quick", f"--json={tmp_path / 'figures.json'}"]
     command += [f"--png={tmp_path / 'growth.png'}"] if name == "growth" else []
     done = subprocess.run(command, capture_output=True, text=True, timeout=250, cwd=tmp_path)
@@ -42,5 +42,5 @@ def test_a_benchmark_runs_and_writes_its_figures(tmp_path, name, keys):
     figures = json.loads((tmp_path / "figures.json").read_text())
     assert set(figures.pop("machine")) >= {"cpu", "torch", "threads", "date", "commit"}
     assert set(keys) <= set(figures)
-    assert all(value > 0 for name, value in figures.items() if name != "trainer_overhead_ms")  # a difference, and noisy
+    assert all(value > 0 for name, value in figures.items() if name != "trainer_overhead_ms")  # a noisy difference
     assert name != "growth" or (tmp_path / "growth.png").stat().st_size > 10_000

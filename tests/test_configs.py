@@ -1,4 +1,4 @@
-"""Every shipped YAML trains two steps and is measured; that each builds is shown in tests/experiment/test_build.py."""
+"""Every shipped YAML trains two steps and is evaluated; tests/experiment/test_build.py builds each."""
 
 import pytest
 from runs import ROOT, run
@@ -17,7 +17,7 @@ QUICK = ("transfusion", "moe_4x")
         if path not in LARGE
     ],
 )
-def test_a_shipped_config_trains_two_steps(path, tmp_path):
+def test_shipped_config_trains_two_steps(path, tmp_path):
     arguments = [
         "--trainer.max_steps=2", "--trainer.val_check_interval=2", "--trainer.limit_val_batches=1",
         "--trainer.limit_test_batches=1", "--trainer.enable_progress_bar=false", "--report.prompts=1",

@@ -1,4 +1,4 @@
-"""How weights begin: scales by what a weight is for, zeros where a block starts as nothing, and a user's own choice."""
+"""Initialisation of weights: scales by layer type, zero-initialised outputs, and user-defined objectives."""
 
 import pytest
 import torch
@@ -26,7 +26,7 @@ def scale(weight):
     return weight.std().item()
 
 
-def test_layers_keep_the_scale_of_what_passes_and_projections_into_the_residual_share_it():
+def test_linear_layers_are_scaled_by_fan_in_and_residual_depth():
     layer = model_of().backbone.layers[0].towers[0]
     for weight, inputs in ((layer.qkv, DIM), (layer.ffn.gate, DIM), (layer.ffn.up, DIM)):
         assert scale(weight.weight) == pytest.approx(inputs**-0.5, rel=0.02)
@@ -34,7 +34,7 @@ def test_layers_keep_the_scale_of_what_passes_and_projections_into_the_residual_
         assert scale(weight.weight) == pytest.approx((inputs * 2 * DEPTH) ** -0.5, rel=0.02)
 
 
-def test_experts_begin_as_the_network_that_they_stand_for():
+def test_experts_are_initialised_as_a_dense_feed_forward():
     for choice in ("token", "expert"):
         experts = {"text": MoESettings(count=4, choice=choice)}
         mixture = model_of(experts=experts).backbone.layers[0].towers[1].ffn
@@ -43,49 +43,49 @@ def test_experts_begin_as_the_network_that_they_stand_for():
         assert scale(mixture.router.weight) == pytest.approx(0.02, rel=0.1)
 
 
-def test_a_new_model_guesses_nearly_alike_for_all_ids():
+def test_head_and_embedding_scales_depend_on_tying():
     model = model_of()
     assert scale(model.objectives["text"].head.weight) == pytest.approx(0.02, rel=0.02)
     assert scale(model.objectives["text"].embedding.weight) == pytest.approx(1.0, rel=0.02)
     tied = model_of(text=NextToken(tie=True)).objectives["text"]
     assert tied.embedding.weight is tied.head.weight
-    assert scale(tied.head.weight) == pytest.approx(DIM**-0.5, rel=0.02)  # embeds times sqrt(dim)
+    assert scale(tied.head.weight) == pytest.approx(DIM**-0.5, rel=0.02)  # embeddings are multiplied by sqrt(dim)
 
 
 @pytest.mark.parametrize("image", [FlowMatching(), Diffusion(), Diffusion(patch_io="unet"), Regression()])
-def test_what_predicts_latents_begins_at_zero(image):
+def test_latent_outputs_are_zero_initialised(image):
     objective = model_of(image=image).objectives["image"]
     output = objective.projection.output if hasattr(objective, "projection") else objective.output
     assert not output.weight.any()
     assert not output.bias.any()
 
 
-def test_adaptive_norms_begin_without_effect():
+def test_adaptive_norms_are_zero_initialised():
     model = model_of()
     adaptive = [tower.adapt["image"].linear for layer in model.backbone.layers for tower in layer.towers if tower.adapt]
     assert len(adaptive) == DEPTH
     assert not any(linear.weight.any() or linear.bias.any() for linear in adaptive)
 
 
-def test_all_biases_of_linear_layers_begin_at_zero():
+def test_linear_biases_are_zero_initialised():
     linears = [module for module in model_of().modules() if isinstance(module, nn.Linear) and module.bias is not None]
     assert len(linears) > DEPTH
     assert not any(linear.bias.any() for linear in linears)
 
 
-def test_codes_pass_a_linear_map_of_their_codebook():
+def test_codebook_projection_is_scaled_by_fan_in():
     codec = VQ((1, 8, 8), vocab_size=32, steps=1)
     objective = model_of(image=MaskedToken(lookup="codebook"), codec=codec).objectives["image"]
     assert scale(objective.embedding.project.weight) == pytest.approx(4**-0.5, rel=0.1)
 
 
 class ZeroHead(NextToken):
-    """An objective of a user's that begins with no guess at all."""
+    """A user-defined objective with a zero-initialised head."""
 
     def build(self, dim, tokens):
         super().build(dim, tokens)
         nn.init.zeros_(self.head.weight)
 
 
-def test_nothing_touches_what_a_users_objective_has_initialised():
+def test_initialisation_by_a_user_objective_is_kept():
     assert not model_of(text=ZeroHead()).objectives["text"].head.weight.any()

@@ -1,4 +1,4 @@
-"""What must hold of a Mixture of Transformers, however its modalities are learned and grouped into towers."""
+"""Invariants of a Mixture of Transformers, for every objective and grouping into towers."""
 
 from functools import cache
 
@@ -43,7 +43,7 @@ def built(image, towers, **others):
     return make_model(image, TOWERS[towers], **others)
 
 
-shared = cache(built)  # for tests that leave the weights alone
+shared = cache(built)  # for tests that do not change the weights
 
 
 def some_token(data, document):
@@ -55,7 +55,7 @@ def some_token(data, document):
 @every_tower
 @random_layouts
 @given(data=st.data(), kinds=kinds, seed=st.integers(0, 99))
-def test_no_token_sees_its_future(image, towers, data, kinds, seed):
+def test_no_token_attends_to_its_future(image, towers, data, kinds, seed):
     document = make_document(np.random.default_rng(seed), kinds)
     assert_no_token_sees_its_future(shared(image, towers), document, *some_token(data, document))
 
@@ -64,7 +64,7 @@ def test_no_token_sees_its_future(image, towers, data, kinds, seed):
 @every_tower
 @random_layouts
 @given(data=st.data(), kinds=st.lists(kinds, min_size=2, max_size=4), seed=st.integers(0, 99))
-def test_no_token_sees_another_document(image, towers, data, kinds, seed):
+def test_no_token_attends_to_another_document(image, towers, data, kinds, seed):
     rng = np.random.default_rng(seed)
     documents = [make_document(rng, names) for names in kinds]
     number = data.draw(st.integers(0, len(documents) - 1))
@@ -73,7 +73,7 @@ def test_no_token_sees_another_document(image, towers, data, kinds, seed):
 
 @every_image
 @every_tower
-def test_the_first_patch_sees_the_last(image, towers):
+def test_first_patch_attends_to_the_last(image, towers):
     document = make_document(np.random.default_rng(0), ["text", "image", "text"])
     assert_no_token_sees_its_future(shared(image, towers), document, 1, 3)
 
@@ -94,7 +94,7 @@ def some_batch(model, *kinds, seed=0):
 
 @every_image
 @pytest.mark.parametrize("towers", ["separate", "two"])
-def test_tied_towers_are_a_dense_model(image, towers):
+def test_tied_towers_equal_a_dense_model(image, towers):
     tied, dense = built(image, towers, seed=1), built(image, "dense", seed=2)
     tie_towers(tied)
     copy_tied(tied, dense)
@@ -104,7 +104,7 @@ def test_tied_towers_are_a_dense_model(image, towers):
     assert_same_losses(tied, a, b, dense, **CLOSE)
 
 
-def test_towers_that_are_not_tied_differ_from_a_dense_model():
+def test_untied_towers_differ_from_a_dense_model():
     mixture, dense = built("adaln", "separate"), built("adaln", "dense")
     copy_tied(mixture, dense)
     document = make_document(np.random.default_rng(0), NAMES)
@@ -114,7 +114,7 @@ def test_towers_that_are_not_tied_differ_from_a_dense_model():
 
 @every_image
 @every_tower
-def test_the_order_of_declaration_changes_nothing(image, towers):
+def test_declaration_order_does_not_change_losses(image, towers):
     model = shared(image, towers)
     other = make_model(image, {k: v[::-1] for k, v in TOWERS[towers].items()}, order=("speech", "image", "text"))
     other.load_state_dict(model.state_dict())
@@ -126,7 +126,7 @@ def test_the_order_of_declaration_changes_nothing(image, towers):
 @every_image
 @every_tower
 @pytest.mark.parametrize("present", [["text"], ["text", "speech"], ["text", "image"]])
-def test_absent_modalities_leave_a_finite_loss_and_defined_gradients(image, towers, present):
+def test_absent_modalities_give_finite_loss_and_gradients(image, towers, present):
     model = built(image, towers).train()
     loss = total_loss(model, some_batch(model, present))
     loss.backward()
@@ -138,7 +138,7 @@ def test_absent_modalities_leave_a_finite_loss_and_defined_gradients(image, towe
         assert not parameter.grad.any()
 
 
-# where image shares a tower, its time is added to its tokens: it has no norms of its own in that tower
+# in shared towers, additive time conditioning adds no adaptive norms for images
 @pytest.mark.parametrize(
     ("image", "towers", "present"),
     [
@@ -152,24 +152,24 @@ def test_absent_modalities_leave_a_finite_loss_and_defined_gradients(image, towe
         ("adaln", "dense", ["text", "image", "speech"]),
     ],
 )
-def test_the_untouched_weights_are_those_without_a_gradient(image, towers, present):
+def test_untouched_lists_exactly_the_weights_with_zero_gradient(image, towers, present):
     model = built(image, towers).train()
     total_loss(model, some_batch(model, present)).backward()
-    named = {id(parameter) for parameter in model.untouched({name: name in present for name in NAMES})}
+    untouched = {id(parameter) for parameter in model.untouched({name: name in present for name in NAMES})}
     for name, parameter in model.named_parameters():
-        assert bool(parameter.grad.any()) == (id(parameter) not in named), name
+        assert bool(parameter.grad.any()) == (id(parameter) not in untouched), name
 
 
 @every_image
 @pytest.mark.parametrize("towers", ["separate", "two"])
-def test_a_mixture_computes_as_much_as_a_dense_model(image, towers):
+def test_mixture_and_dense_model_have_equal_flops(image, towers):
     mixture, dense = shared(image, towers), shared(image, "dense")
     kinds = (NAMES, ["text"], ["image", "speech"])
     assert linear_flops(mixture, some_batch(mixture, *kinds)) == linear_flops(dense, some_batch(dense, *kinds)) > 0
 
 
 @every_image
-def test_the_same_seed_draws_the_same_noise_and_another_does_not(image):
+def test_noise_is_reproducible_by_seed(image):
     model = shared(image, "separate")
     batch = some_batch(model, NAMES)
     with torch.no_grad():
@@ -179,7 +179,7 @@ def test_the_same_seed_draws_the_same_noise_and_another_does_not(image):
 
 
 @every_image
-def test_training_starts_at_the_loss_of_knowing_nothing(image):
+def test_initial_loss_is_that_of_uniform_and_zero_predictions(image):
     objectives = {
         "text": NextToken(),
         "image": FlowMatching(time_conditioning=image) if image != "diffusion" else Diffusion(),
@@ -203,7 +203,7 @@ def test_training_starts_at_the_loss_of_knowing_nothing(image):
         (Diffusion, "speech", "Diffusion does not fit modality 'speech': its codec makes ids, wanted .* latents"),
     ],
 )
-def test_an_objective_that_does_not_fit_its_tokens_is_refused(objective, name, message):
+def test_unsupported_objective_raises_a_one_line_error(objective, name, message):
     tokens = {"text": TOKENS["text"], name: TOKENS[name]}
     with pytest.raises(ValueError, match=message) as refused:
         MixtureOfTransformers({"text": NextToken(), name: objective()}, tokens, "text", SMALL)
@@ -211,11 +211,11 @@ def test_an_objective_that_does_not_fit_its_tokens_is_refused(objective, name, m
 
 
 class Unchoosing(NextToken):
-    """An objective of ids that cannot choose what comes next."""
+    """An objective of ids that cannot choose the next modality."""
 
     choose = None
 
 
-def test_what_cannot_choose_the_next_modality_cannot_own_the_control_tokens():
+def test_control_objective_must_be_able_to_choose():
     with pytest.raises(ValueError, match="control is 'text', learned by Unchoosing, wanted an objective that has"):
         MixtureOfTransformers({"text": Unchoosing()}, {"text": TOKENS["text"]}, "text", SMALL)

@@ -1,4 +1,4 @@
-"""MoTPipeline: from a checkpoint to documents in three lines, and nothing in the process is changed by it."""
+"""MoTPipeline: generation from a checkpoint, without side effects on the process."""
 
 import re
 import textwrap
@@ -17,7 +17,7 @@ def pipeline(trained):
     return MoTPipeline.from_pretrained(trained / "checkpoints/last.ckpt")
 
 
-def test_three_lines_of_python_do_what_the_command_does(tmp_path, trained, pipeline):
+def test_pipeline_equals_the_generate_command(tmp_path, trained, pipeline):
     ((words, image),) = pipeline(["two"], modalities=("text", "image"), max_length=9)
     assert (words[0], image[0]) == ("text", "image")
     assert image[1].shape == (1, 8, 8)
@@ -26,7 +26,7 @@ def test_three_lines_of_python_do_what_the_command_does(tmp_path, trained, pipel
     assert (tmp_path / "out/00_0_text.txt").read_text() == words[1] + "\n"
 
 
-def test_what_it_was_not_trained_for_is_refused(pipeline):
+def test_invalid_prompts_guidance_or_checkpoint_raise(pipeline):
     with pytest.raises(ValueError, match="prompt 0 has 303 tokens, wanted at most 128"):
         pipeline(["x" * 300])
     with pytest.raises(ValueError, match="guidance of text is 3, wanted 1"):
@@ -37,14 +37,14 @@ def test_what_it_was_not_trained_for_is_refused(pipeline):
         MoTPipeline.from_pretrained("nowhere.ckpt")
 
 
-def test_guidance_is_of_what_was_trained_without_a_prompt(pipeline):
+def test_default_guidance_applies_to_unconditional_modalities(pipeline):
     assert pipeline.with_guidance(GenerationSettings()).guidance == {"image": 2.0, "speech": 1.0, "text": 1.0}
     untrained = MoTPipeline(pipeline.codecs, pipeline.model, pipeline.limits._replace(unconditional=()))
     assert set(untrained.with_guidance(GenerationSettings()).guidance.values()) == {1.0}
     assert pipeline.with_guidance(GenerationSettings(guidance=3.0), {"image": 4.0}).guidance["image"] == 4.0
 
 
-def test_it_holds_the_averaged_weights(trained, pipeline):
+def test_pipeline_loads_the_ema_weights(trained, pipeline):
     saved = torch.load(trained / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
     weights = pipeline.model.state_dict()
     assert weights
@@ -52,7 +52,7 @@ def test_it_holds_the_averaged_weights(trained, pipeline):
     assert any(not torch.equal(weight, saved[f"model.{name}"]) for name, weight in weights.items())
 
 
-def test_importing_and_loading_change_nothing_in_the_process(tmp_path, trained):
+def test_importing_loading_and_generating_keep_process_state(tmp_path, trained):
     program = f"""
 import os, random, torch, numpy, jsonargparse, lightning.pytorch, diffusers, transformers
 from jsonargparse import _common
@@ -72,7 +72,7 @@ assert state() == before, "generating"
     run_in_subprocess("-c", program, cwd=tmp_path)
 
 
-def test_the_three_lines_of_the_readme_run(trained):
+def test_readme_pipeline_example_runs(trained):
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     (lines,) = re.findall(r"(    from mot_lightning\.pipeline import MoTPipeline\n(?:    .+\n)+)", readme)
     names = {}
@@ -80,6 +80,6 @@ def test_the_three_lines_of_the_readme_run(trained):
     assert len(names["images"]) == 2
 
 
-def test_the_folder_of_a_codec_that_the_model_does_not_have_is_refused(trained):
+def test_name_or_path_of_an_unknown_modality_raises(trained):
     with pytest.raises(ConfigError, match="name_or_path names 'smell', wanted some of"):
         MoTPipeline.from_pretrained(trained / "checkpoints/last.ckpt", name_or_path={"smell": "anywhere"})

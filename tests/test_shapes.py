@@ -1,6 +1,6 @@
-"""The shapes that signatures state hold where tokens flow: training, generation and codecs, checked call by call.
+"""Shapes in signatures are checked at run time, call by call, in training, generation and codecs.
 
-The checks come with an import hook, which has to be there before the package is: this file runs itself in a process.
+The import hook has to be installed before the package is imported, so this file runs itself in a subprocess.
 """
 
 import importlib
@@ -19,21 +19,21 @@ CHECKED = [
     "mot_lightning.objectives",
     "mot_lightning.sequence",
 ]
-CHECKER = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"  # an int will do for a float
+CHECKER = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"  # accept an int for a float
 IMAGE = (1, 8, 8)
 
 
-def test_stated_shapes_hold(tmp_path):
+def test_shapes_match_their_type_hints(tmp_path):
     settings = {**os.environ, "MOT_LIGHTNING_CACHE": str(tmp_path), "OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, __file__], env=settings, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-# in that process
+# run in the subprocess
 
 
 def train_and_generate() -> None:
-    """Every objective learns, and makes segments, prompted and guided, in towers of each kind."""
+    """Train and generate with every objective, prompted and guided, for several backbone settings."""
     from mot_lightning.backbone import BackboneSettings, MoESettings
     from mot_lightning.generation import generate
     from mot_lightning.generation.settings import GenerationSettings
@@ -66,13 +66,13 @@ def train_and_generate() -> None:
         losses = model(batch, generator)
         sum(one.loss.sum() for one in losses.values()).backward()
         for guidance in (1.0, 2.0):
-            how = GenerationSettings(modalities=("text", "other"), max_length=5, guidance={"other": guidance})
-            written = generate(model.eval(), [documents[0], [], documents[2]], how)
-            assert [segment.modality for segment in written[0]] == ["text", "other"]
+            sampling = GenerationSettings(modalities=("text", "other"), max_length=5, guidance={"other": guidance})
+            generated = generate(model.eval(), [documents[0], [], documents[2]], sampling)
+            assert [segment.modality for segment in generated[0]] == ["text", "other"]
 
 
 def check_records(batch) -> None:
-    """A batch's fields hold what their types state, with one size for each letter."""
+    """The fields of a batch match their type hints, with consistent axis sizes."""
     from jaxtyping import jaxtyped
 
     for record in (batch.layout, *batch.by_modality.values()):
@@ -83,7 +83,7 @@ def check_records(batch) -> None:
 
 
 def encode_and_decode() -> None:
-    """What each codec makes of media, and back."""
+    """Encode and decode media with each codec."""
     from mot_lightning.codecs import BPE, VAE, VQ, Bytes, LogMelUnits, MelLatents, Patches
 
     generator = torch.Generator().manual_seed(0)
@@ -106,7 +106,7 @@ def encode_and_decode() -> None:
 
 
 def refuse_wrong_shapes() -> None:
-    """A hidden state too few, a vector too long, an axis that is missing, and ids where latents belong."""
+    """Mismatched lengths, a missing axis and a wrong dtype raise."""
     from jaxtyping import TypeCheckError
 
     from mot_lightning.backbone.norm import rms_norm

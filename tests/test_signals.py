@@ -1,4 +1,4 @@
-"""Signals as exceptions: what is shielded is finished first, what is interruptible ends in one line."""
+"""Signals as exceptions: shielded code is not interrupted, interruptible code exits with one line."""
 
 import signal
 import subprocess
@@ -12,7 +12,7 @@ every_signal = pytest.mark.parametrize("number", SIGNALS)
 
 
 @every_signal
-def test_what_has_to_be_whole_is_written_before_a_signal_is_heard(number):
+def test_signal_is_ignored_in_shielded_code(number):
     with interruptible():
         with shielded():
             signal.raise_signal(number)
@@ -21,7 +21,7 @@ def test_what_has_to_be_whole_is_written_before_a_signal_is_heard(number):
 
 
 @every_signal
-def test_what_is_interruptible_ends_in_one_line_with_the_shells_exit_code(number, capsys):
+def test_interruptible_exits_with_one_line_and_the_shell_exit_code(number, capsys):
     with pytest.raises(SystemExit) as end, interruptible():
         signal.raise_signal(number)
     assert end.value.code == 128 + number
@@ -29,15 +29,15 @@ def test_what_is_interruptible_ends_in_one_line_with_the_shells_exit_code(number
 
 
 @every_signal
-def test_handlers_are_put_back(number):
+def test_signal_handlers_are_restored(number):
     before = signal.getsignal(number)
     with interruptible(), shielded():
         assert signal.getsignal(number) == signal.SIG_IGN
     assert signal.getsignal(number) is before
 
 
-def test_a_process_that_inherited_the_handlers_ends_as_python_itself_would(tmp_path):
-    """A worker that loads data is no run: it says nothing of being stopped."""
+def test_forked_child_exits_silently_on_signal(tmp_path):
+    """For example a data loader worker, which must not print that the run was stopped."""
     program = """
 import os, signal, sys
 from mot_lightning.signals import interruptible

@@ -1,4 +1,4 @@
-"""The paper's sizes: built without memory, and counted."""
+"""The model sizes of the paper, built on the meta device and counted."""
 
 from pathlib import Path
 
@@ -35,7 +35,7 @@ def count(module):
 
 
 @pytest.mark.parametrize("path", SIZES, ids=lambda path: path.stem)
-def test_a_size_counts_what_its_label_says_and_each_tower_the_same_again(path):
+def test_parameter_count_matches_the_label_and_doubles_with_two_towers(path):
     family, label = labelled(path)
     dense = built(path, {"all": ["image", "text"]}, image=True) if family == "transfusion" else built(path, {}, False)
     assert count(dense) == pytest.approx(label, rel=0.05 if family == "transfusion" else 0.03)

@@ -1,4 +1,4 @@
-"""Weights sharded over ranks (FSDP2, arXiv 2411.00284), and gathered where one rank runs the model alone.
+"""Weights sharded over ranks (FSDP2, arXiv 2410.06511), and gathered where one rank runs the model alone.
 
 Knows layers and ranks, not what they compute. `--trainer.strategy=fsdp2` selects it.
 """

@@ -1,4 +1,4 @@
-"""The ledger counts what is computed and what is passed through."""
+"""FLOPs and parameters per token, as counted by the cost ledger."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from properties import linear_flops
 from mot_lightning.analysis.cost import costs, total_parameters
 from mot_lightning.sequence import pack
 
-DIM, DEPTH, FFN = 32, 2, 64  # of the small models
+DIM, DEPTH, FFN = 32, 2, 64  # of `make_model`
 LAYER = 4 * DIM**2 + 3 * DIM * FFN  # weights of one layer's matrices
 DENSE = {"all": ["text", "image", "speech"]}
 TWO = {"words": ["text"], "perception": ["image", "speech"]}
@@ -26,14 +26,14 @@ def tokens_of(model, batch):
 
 
 def without_attention(cost):
-    """Two products, queries with keys and weights with values, of two FLOPs per number."""
+    """FLOPs without attention's two matmuls, QK^T and AV, at two FLOPs per multiply-add."""
     return cost.flops - 2 * 2 * DIM * cost.context * DEPTH
 
 
 @every_image
 @every_tower
 @pytest.mark.parametrize("kinds", [["text"], ["image"], ["speech"], ["text", "image", "speech", "image"]])
-def test_the_costs_of_all_tokens_add_up_to_what_a_forward_computes(image, towers, kinds):
+def test_token_flops_sum_to_the_measured_forward_flops(image, towers, kinds):
     model = make_model(image, towers)
     batch = some_batch(model, kinds, kinds)
     counts = tokens_of(model, batch)
@@ -42,7 +42,7 @@ def test_the_costs_of_all_tokens_add_up_to_what_a_forward_computes(image, towers
 
 
 @every_tower
-def test_the_cost_of_text_by_hand(towers):
+def test_text_flops_match_a_hand_computation(towers):
     model = make_model(towers=towers)
     batch = some_batch(model, ["text", "text"])
     n, t = len(batch.by_modality["text"].tokens), len(batch.by_modality["text"].target)
@@ -52,9 +52,9 @@ def test_the_cost_of_text_by_hand(towers):
     assert without_attention(by_modality["text"]) == pytest.approx(by_hand)
 
 
-def test_a_token_attends_to_what_lies_within_its_reach():
+def test_context_is_the_mean_number_of_visible_tokens():
     model = make_model()
-    batch = some_batch(model, ["image"])  # five control tokens and patches 4 to 7 of 8
+    batch = some_batch(model, ["image"])  # three control tokens, at 0, 1 and 6, and four patches
     by_modality = costs(model, batch)
     assert by_modality["image"].context == 2 + 4
     assert by_modality["text"].context == pytest.approx((1 + 2 + 7) / 3)
@@ -62,7 +62,7 @@ def test_a_token_attends_to_what_lies_within_its_reach():
 
 @every_image
 @pytest.mark.parametrize("towers", [None, TWO], ids=["separate", "two"])
-def test_a_token_costs_as_much_in_a_mixture_as_in_a_dense_model(image, towers):
+def test_mixture_and_dense_model_cost_the_same_per_token(image, towers):
     mixture, dense = make_model(image, towers), make_model(image, DENSE)
     kinds = (["text", "image"], ["speech", "text"])
     mixed, other = costs(mixture, some_batch(mixture, *kinds)), costs(dense, some_batch(dense, *kinds))
@@ -79,10 +79,10 @@ def size(module):
 
 @every_image
 @every_tower
-def test_a_token_passes_its_own_tower_and_objective(image, towers):
+def test_active_parameters_are_those_of_one_tower_and_objective(image, towers):
     model = make_model(image, towers)
     by_modality = costs(model, some_batch(model, ["text", "image", "speech"]))
-    norms = 2 * DIM + 2 * (DIM // 2)  # of a layer, and of its queries and keys
+    norms = 2 * DIM + 2 * (DIM // 2)  # layer norms and QK norms
     tower = DEPTH * (LAYER + norms) + DIM
     for name, cost in by_modality.items():
         objective = model.objectives[name]
@@ -93,14 +93,14 @@ def test_a_token_passes_its_own_tower_and_objective(image, towers):
         assert cost.parameters < total_parameters(model)
 
 
-def test_all_of_a_model_is_its_towers_and_objectives():
+def test_total_parameters_sum_towers_and_objectives():
     dense = make_model("additive", DENSE)
     others = sum(map(size, dense.objectives.values()))
     assert total_parameters(dense) == others + DEPTH * (LAYER + 2 * DIM + DIM) + DIM
     assert total_parameters(make_model("additive")) == others + 3 * (DEPTH * (LAYER + 2 * DIM + DIM) + DIM)
 
 
-def test_what_has_no_tokens_has_no_cost():
+def test_absent_modality_has_no_cost():
     model = make_model()
     assert set(costs(model, some_batch(model, ["text"]))) == {"text"}
     assert TOKENS.keys() == set(model.grammar.groups)

@@ -1,4 +1,4 @@
-"""Whatever a layer may vary in, what makes it a Mixture of Transformers still holds."""
+"""Invariants of a Mixture of Transformers, for every backbone variant."""
 
 from functools import cache
 
@@ -64,7 +64,7 @@ def some_token(data, document):
 @every_variant
 @random_layouts
 @given(data=st.data(), kinds=st.lists(kinds, min_size=2, max_size=3), seed=st.integers(0, 99))
-def test_no_token_sees_its_future_or_another_document(variant, data, kinds, seed):
+def test_no_token_attends_to_its_future_or_another_document(variant, data, kinds, seed):
     rng = np.random.default_rng(seed)
     documents = [make_document(rng, names) for names in kinds]
     number = data.draw(st.integers(0, len(documents) - 1))
@@ -91,7 +91,7 @@ def test_cached_equals_packed(variant, kinds, rows, seed):
 
 @every_variant
 @pytest.mark.parametrize("image", ["adaln", "additive"])
-def test_what_needs_no_gradient_is_computed_alike(variant, image):
+def test_loss_is_equal_with_and_without_gradients(variant, image):
     model = make_model(image, **VARIANTS[variant])
     batch = pack(documents(), model.grammar, 64)
     with torch.no_grad():
@@ -102,7 +102,7 @@ def test_what_needs_no_gradient_is_computed_alike(variant, image):
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
-def test_dropout_is_for_training(dropout):
+def test_dropout_is_active_only_in_training(dropout):
     model, plain = make_model(dropout=dropout), make_model()
     batch = pack(documents(), model.grammar, 64)
     assert torch.equal(total_loss(model, batch), total_loss(plain, batch))
@@ -118,7 +118,7 @@ def weights(model):
     return {name: parameter.detach() for name, parameter in model.named_parameters()}
 
 
-def test_nothing_untied_is_a_dense_model():
+def test_fully_tied_model_equals_a_dense_model():
     tied, dense = make_model("additive", untie=[]), make_model("additive", {"all": [*NAMES]})
     assert total_parameters(tied) == total_parameters(dense)
     ours, theirs = weights(tied), dense.state_dict()
@@ -129,11 +129,11 @@ def test_nothing_untied_is_a_dense_model():
 
 
 @pytest.mark.parametrize("part", SHAREABLE)
-def test_what_is_tied_is_one_copy_and_the_rest_is_one_per_tower(part):
+def test_tied_part_is_stored_once_for_all_towers(part):
     tied = make_model("additive", untie=[other for other in SHAREABLE if other != part])
     whole, dense = make_model("additive"), make_model("additive", {"all": [*NAMES]})
     shared = [p for n, p in dense.backbone.named_parameters() if belongs(n, part)]
-    saved = 2 * sum(p.numel() for p in shared)  # of three copies
+    saved = 2 * sum(p.numel() for p in shared)  # two of three copies
     assert total_parameters(whole) - total_parameters(tied) == saved > 0
 
 
@@ -143,7 +143,7 @@ def belongs(name, part):
 
 
 @pytest.mark.parametrize("variant", [name for name in VARIANTS if "untied" in name])
-def test_sharing_costs_no_flops(variant):
+def test_weight_sharing_does_not_change_flops(variant):
     model, dense = built(variant), make_model(towers={"all": [*NAMES]})
     assert linear_flops(model, pack(documents(), model.grammar, 64)) == linear_flops(
         dense, pack(documents(), dense.grammar, 64)
@@ -152,7 +152,7 @@ def test_sharing_costs_no_flops(variant):
 
 @every_variant
 @pytest.mark.parametrize("present", [["text"], ["text", "speech"]])
-def test_untouched_weights_are_those_without_a_gradient(variant, present):
+def test_untouched_lists_exactly_the_weights_with_zero_gradient(variant, present):
     model = make_model(**VARIANTS[variant]).train()
     batch = pack([make_document(np.random.default_rng(0), present)], model.grammar, 64)
     total_loss(model, batch).backward()
@@ -162,7 +162,7 @@ def test_untouched_weights_are_those_without_a_gradient(variant, present):
 
 
 @pytest.mark.parametrize("variant", ["no qk norm", "res-post norm", "one key head", "stretched positions", "grids"])
-def test_a_variant_computes_something_else(variant):
+def test_variant_changes_the_hidden_states(variant):
     model, plain = built(variant), make_model()
     if variant != "one key head":  # the same weights
         plain.load_state_dict(model.state_dict(), strict=variant != "no qk norm")

@@ -1,4 +1,4 @@
-"""Compiled, recomputed or in bfloat16: the same model."""
+"""Compiled, recomputed and bfloat16 layers match the eager float32 model."""
 
 import shutil
 
@@ -36,7 +36,7 @@ def assert_same(model, plain, **others):
 
 @pytest.fixture
 def counted(monkeypatch):
-    """Compiles as the model does, but without a C++ compiler, and counts graphs."""
+    """Compile the block regions with aot_eager, which needs no C++ compiler, and count graphs."""
     torch._dynamo.reset()
     counter = CompileCounterWithBackend("aot_eager")
     regions = tuple(torch.compile(region, dynamic=True, backend=counter) for region in block.REGIONS)
@@ -45,13 +45,13 @@ def counted(monkeypatch):
     torch._dynamo.reset()
 
 
-@pytest.mark.filterwarnings("ignore")  # PyTorch's own, while it compiles
-def test_compiled_equals_eager_and_new_token_counts_compile_nothing_new(counted):
+@pytest.mark.filterwarnings("ignore")  # PyTorch's own warnings while compiling
+def test_compiled_equals_eager_without_recompiling_for_new_lengths(counted):
     model, plain = make_model(compile=True).train(), make_model().train()
     for seed in range(3):
         assert_same(model, plain, seed=seed)
     graphs = counted.frame_count
-    assert 0 < graphs <= 7  # two or three of a region, by what it is given; and no more for depth or towers
+    assert 0 < graphs <= 7  # two or three per region, by its inputs; independent of depth and towers
     for seed in range(3, 12):
         loss_and_gradients(model, seed, documents=2 + seed % 4)
     assert counted.frame_count == graphs
@@ -63,7 +63,7 @@ def test_compiled_equals_eager_and_new_token_counts_compile_nothing_new(counted)
     [{"kv_heads": 1, "norm": "res_post", "rope_2d": True}, pytest.param({"qk_norm": False}, marks=pytest.mark.slow)],
     ids=["all at once", "no qk norm"],
 )
-def test_compiled_equals_eager_in_other_shapes(counted, others):
+def test_compiled_equals_eager_for_other_settings(counted, others):
     assert_same(make_model(compile=True, **others).train(), make_model(**others).train())
     assert counted.frame_count > 0
 
@@ -71,14 +71,14 @@ def test_compiled_equals_eager_in_other_shapes(counted, others):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
-def test_a_compiled_region_equals_the_eager_one():
+def test_inductor_compiled_equals_eager():
     torch._dynamo.reset()
     block._compiled.cache_clear()
     assert_same(make_model(compile=True).train(), make_model().train())
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
-def test_recomputed_equals_remembered(dropout):
+def test_activation_checkpointing_keeps_loss_and_gradients(dropout):
     models = [make_model(activation_checkpointing=value, dropout=dropout).train() for value in (True, False)]
     results = []
     for model in models:
@@ -90,7 +90,7 @@ def test_recomputed_equals_remembered(dropout):
         torch.testing.assert_close(ours[name], theirs[name], rtol=1e-6, atol=1e-6)
 
 
-def test_bfloat16_is_close():
+def test_bfloat16_loss_is_close_to_float32():
     model = make_model()
     expected = total_loss(model, batch(model, 0))
     with torch.autocast("cpu", torch.bfloat16):

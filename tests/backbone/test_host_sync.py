@@ -1,4 +1,4 @@
-"""A training step never waits for the device: nothing is read back, and nothing of the host's is copied there."""
+"""A training step never synchronises with the device: it reads nothing back and copies nothing from the host."""
 
 from contextlib import contextmanager
 
@@ -13,14 +13,14 @@ from mot_lightning.backbone.attention.flex import FlexAttention
 from mot_lightning.sequence import pack
 
 aten = torch.ops.aten
-# what a host has to wait for: a number, or a shape that depends on numbers
+# operations that synchronise: reading a value, or a shape that depends on values
 READS = {aten._local_scalar_dense, aten.item, aten.nonzero, aten.masked_select, aten.unique_dim, aten._unique2}
 COPIES = {aten._to_copy, aten.copy_}
 FROM_LISTS = {torch.tensor, torch.as_tensor, torch.Tensor.new_tensor}
 
 
 class WatchLists(TorchFunctionMode):
-    """Refuses tensors that are made of the host's numbers and sent to the device."""
+    """Fails on tensors built on the device from Python numbers."""
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         tensor = func(*args, **(kwargs or {}))
@@ -29,7 +29,7 @@ class WatchLists(TorchFunctionMode):
 
 
 class WatchOperations(TorchDispatchMode):
-    """Refuses what would make the host wait for a device; meta tensors stand for the device's."""
+    """Fails on operations that would synchronise; meta tensors stand in for the device's."""
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         packet, devices = func.overloadpacket, {x.device.type for x in args if isinstance(x, torch.Tensor)}
@@ -39,7 +39,7 @@ class WatchOperations(TorchDispatchMode):
             assert "meta" not in devices, f"{func} copies to the device"
             assert target is None or torch.device(target).type == "cpu", f"{func} copies to the device"
         if packet is aten.index and "meta" in devices:
-            assert all(x is None or x.dtype != torch.bool for x in args[1]), "a mask makes a shape that nobody knows"
+            assert all(x is None or x.dtype != torch.bool for x in args[1]), "boolean masks give dynamic shapes"
         return func(*args, **(kwargs or {}))
 
 
@@ -56,7 +56,7 @@ def documents():
 
 @pytest.mark.parametrize("image", ["adaln", "additive", "diffusion"])
 @pytest.mark.parametrize("towers", [{}, {"all": ["text", "image", "speech"]}])
-def test_a_step_reads_nothing_back_and_copies_nothing(image, towers):
+def test_training_step_does_not_synchronise(image, towers):
     model = make_model(image, towers).train()
     batch = on("meta", pack(documents(), model.grammar, 64))
     model.to("meta")
@@ -66,13 +66,13 @@ def test_a_step_reads_nothing_back_and_copies_nothing(image, towers):
     assert all(parameter.grad is not None for parameter in model.parameters())
 
 
-def test_a_block_mask_reads_nothing_back():
+def test_block_mask_is_built_without_synchronising():
     layout = on("meta", pack(documents(), make_model().grammar, 64)).layout
     with watch():
         FlexAttention(layout)
 
 
-def test_the_watch_sees_what_it_should():
+def test_watch_detects_synchronising_operations():
     x = torch.ones(3, device="meta")
     for wait in (lambda: torch.tensor([1.0], device="meta"), x.nonzero, lambda: x.new_tensor([1.0]), lambda: x[x > 0]):
         with pytest.raises((AssertionError, NotImplementedError, RuntimeError)), watch():
@@ -80,9 +80,9 @@ def test_the_watch_sees_what_it_should():
 
 
 @needs_cuda
-@pytest.mark.filterwarnings("ignore")  # of compiling
+@pytest.mark.filterwarnings("ignore")  # warnings of torch.compile
 @pytest.mark.parametrize("compile", [False, True])
-def test_a_step_on_cuda_never_waits(compile):
+def test_training_step_on_cuda_does_not_synchronise(compile):
     model = make_model(compile=compile).train().cuda()
     optimizer = torch.optim.AdamW(model.parameters(), fused=True)
     batch = on("cuda", pack(documents(), model.grammar, 64))

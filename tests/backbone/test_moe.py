@@ -1,4 +1,4 @@
-"""Experts: who visits whom, what that may see, what it costs, and what the trainer hears of it."""
+"""Mixtures of experts: routing, causality, cost, and the router stats that the trainer logs."""
 
 import copy
 
@@ -38,14 +38,14 @@ def tokens(n, seed=0):
 
 
 def routed(mixture, x):
-    """What a mixture in training answers, and the stats that it tells."""
+    """Output and router stats of a mixture in training."""
     with collect_router_stats({"it": mixture}) as stats:
         y = mixture(x)
     return y, stats["it"]
 
 
 def one_by_one(mixture, x, chosen, gates):
-    """The definition: every token's sum over its experts of gate times SwiGLU."""
+    """Reference: for each token, the gate-weighted sum of its experts' SwiGLU outputs."""
     out = torch.zeros_like(x)
     for i, e in chosen.nonzero().tolist():
         expert = SwiGLU(DIM, HIDDEN)
@@ -69,13 +69,13 @@ def one_by_one(mixture, x, chosen, gates):
         ({"evaluation": "both"}, "backbone.experts.evaluation is 'both', wanted 'predictor' or 'router'"),
     ],
 )
-def test_settings_out_of_range_are_refused_in_one_line(wrong, message):
-    with pytest.raises(ValueError) as refused:  # noqa: PT011 (all of it is compared)
+def test_invalid_settings_raise_a_one_line_error(wrong, message):
+    with pytest.raises(ValueError) as refused:  # noqa: PT011 (the whole message is compared)
         MoESettings(**wrong)
     assert str(refused.value) == message
 
 
-def test_experts_belong_to_towers_by_name():
+def test_experts_are_assigned_to_towers_by_name():
     assert experts_by_tower({"text": BY_TOKEN}, {}, ["text", "image"]) == {("text",): BY_TOKEN}
     two = {"words": ["text"], "rest": ["speech", "image"], "none": []}
     assert experts_by_tower({"rest": BY_TOKEN}, two, ALL["all"]) == {("image", "speech"): BY_TOKEN}
@@ -86,7 +86,7 @@ def test_experts_belong_to_towers_by_name():
 
 @every_choice
 @pytest.mark.parametrize("training", [True, False])
-def test_one_expert_is_a_feed_forward_network(choice, training):
+def test_single_expert_equals_a_dense_feed_forward(choice, training):
     mixture = build(count=1, choice=choice, evaluation="router").train(training)
     x = tokens(7)
     alone = one_by_one(mixture, x, torch.ones(7, 1), torch.ones(7, 1))
@@ -95,7 +95,7 @@ def test_one_expert_is_a_feed_forward_network(choice, training):
 
 @pytest.mark.parametrize("n", [1, 3, 8, 33])
 @pytest.mark.parametrize("capacity", [0.5, 1.0, 2.0, 4.0])
-def test_by_expert_choice_all_experts_take_equally_many(n, capacity):
+def test_expert_choice_gives_every_expert_the_same_number_of_tokens(n, capacity):
     mixture, x = build(capacity=capacity), tokens(n)
     gates = mixture.router(x).softmax(-1)
     k = min(n, max(1, round(capacity * n / 4)))
@@ -109,7 +109,7 @@ def test_by_expert_choice_all_experts_take_equally_many(n, capacity):
 
 
 @pytest.mark.parametrize("top_k", [1, 2, 4])
-def test_by_token_choice_all_tokens_go_to_their_highest_gates(top_k):
+def test_token_choice_routes_to_the_top_k_gates(top_k):
     mixture, x = build(choice="token", top_k=top_k), tokens(9)
     gates = mixture.router(x).softmax(-1)
     chosen = (gates >= gates.sort(-1, descending=True).values[:, top_k - 1 : top_k]).float()
@@ -121,7 +121,7 @@ def test_by_token_choice_all_tokens_go_to_their_highest_gates(top_k):
     torch.testing.assert_close(mixture(x)[order], mixture(x[order]))
 
 
-def test_the_predictor_sends_a_token_to_none_or_to_all():
+def test_predictor_can_route_a_token_to_no_or_all_experts():
     mixture, x = build().eval(), tokens(5)
     mixture.predictor.weight.data.zero_()
     mixture.predictor.bias.data.fill_(-1.0)
@@ -132,8 +132,8 @@ def test_the_predictor_sends_a_token_to_none_or_to_all():
 
 
 @torch.no_grad()
-def test_expert_choice_sees_the_future_and_nothing_else_does():
-    """A change of the last token reaches earlier ones where experts choose, in training and by the leaking router."""
+def test_only_expert_choice_routing_leaks_the_future():
+    """Under expert choice, changing the last token changes earlier ones in training and in evaluation by router."""
     x = tokens(16)
     other = torch.cat([x[:-1], tokens(1, seed=3)])
 
@@ -153,7 +153,7 @@ def test_expert_choice_sees_the_future_and_nothing_else_does():
 
 @pytest.mark.parametrize("experts", [BY_EXPERT, BY_TOKEN], ids=["predictor", "token"])
 @pytest.mark.parametrize("towers", [None, ALL], ids=["separate", "dense"])
-def test_a_model_of_experts_keeps_the_mask_and_may_generate(experts, towers):
+def test_moe_model_is_causal_and_cached_equals_packed(experts, towers):
     model = make_model(towers=towers, experts={"all" if towers else "text": experts})
     assert len(experts_of(model)) == 2  # layers
     rng = np.random.default_rng(0)
@@ -165,7 +165,7 @@ def test_a_model_of_experts_keeps_the_mask_and_may_generate(experts, towers):
         assert_cached_equals_packed(model, documents, one_at_a_time)
 
 
-def test_a_model_evaluated_by_the_router_leaks():
+def test_router_evaluation_breaks_causality():
     model = make_model(towers=ALL, experts={"all": LEAKING})
     documents = [make_document(np.random.default_rng(i), ["text", "image", "speech"]) for i in range(3)]
 
@@ -176,14 +176,14 @@ def test_a_model_evaluated_by_the_router_leaks():
             return False
         return True
 
-    # somewhere: not every change moves a token across an expert's threshold
+    # at some place: not every change moves a token across an expert's threshold
     places = [(document, segment, 0) for document in documents for segment in range(3)]
     assert not all(holds(assert_no_token_sees_its_future, *place) for place in places)
     assert not all(holds(assert_documents_do_not_mix, documents, 1, segment, 0) for segment in range(3))
 
 
-def test_the_predictor_learns_whom_the_router_chooses():
-    """On tokens it has not seen; to say no to everyone would be right three times out of four, and find nobody."""
+def test_predictor_learns_the_router_choices():
+    """On held-out tokens; always predicting False would have an accuracy of 75%, but zero recall."""
     mixture = build()
     optimizer = torch.optim.Adam(mixture.predictor.parameters(), lr=0.03)
     for step in range(150):
@@ -192,14 +192,14 @@ def test_the_predictor_learns_whom_the_router_chooses():
         stats.loss.backward()
         optimizer.step()
     x = tokens(256)
-    said = mixture.predict(x) > 0
+    predicted = mixture.predict(x) > 0
     chosen = torch.zeros(256, 4).scatter(0, mixture.router(x).softmax(-1).topk(64, dim=0).indices, 1).bool()
-    assert (said == chosen).float().mean() > 0.85
-    assert said[chosen].float().mean() > 0.7
-    assert chosen[said].float().mean() > 0.7
+    assert (predicted == chosen).float().mean() > 0.85
+    assert predicted[chosen].float().mean() > 0.7
+    assert chosen[predicted].float().mean() > 0.7
 
 
-def test_the_predictor_teaches_nobody_but_itself():
+def test_predictor_loss_trains_only_the_predictor():
     mixture, x = build(), tokens(12).requires_grad_()
     routed(mixture, x)[1].loss.backward()
     assert x.grad is None
@@ -209,20 +209,20 @@ def test_the_predictor_teaches_nobody_but_itself():
     ]
 
 
-def test_the_load_loss_is_its_weight_at_balance_and_more_at_a_collapse():
+def test_load_balancing_loss_grows_from_balance_to_collapse():
     mixture, x = build(choice="token", load_balancing_weight=0.3), torch.eye(DIM)[:4].repeat(5, 1)
     mixture.router.weight.data.zero_()
     mixture.router.weight.data[:, :4] = 3 * torch.eye(4)
     balanced = routed(mixture, x)[1]
     assert balanced.utilisation == [0.25] * 4
     assert balanced.loss.item() == pytest.approx(0.3)
-    mixture.router.weight.data[0, :4] += 50  # everyone to the first
+    mixture.router.weight.data[0, :4] += 50  # all tokens to expert 0
     collapsed = routed(mixture, x)[1]
     assert collapsed.utilisation == [1, 0, 0, 0]
     assert collapsed.loss.item() == pytest.approx(0.3 * 4)
 
 
-def test_the_load_loss_undoes_a_collapse():
+def test_training_on_the_load_balancing_loss_undoes_a_collapse():
     mixture, x = build(choice="token", load_balancing_weight=1.0), tokens(256)
     common = x[:, :1].abs()  # a direction that all tokens share
     x = torch.cat([common, x[:, 1:]], 1)
@@ -241,7 +241,7 @@ def test_the_load_loss_undoes_a_collapse():
 
 @every_choice
 @pytest.mark.parametrize("n", [0, 1, 2])
-def test_gradients_are_defined_for_few_tokens_and_for_none(choice, n):
+def test_gradients_are_finite_for_zero_one_and_two_tokens(choice, n):
     mixture = build(choice=choice)
     y, stats = routed(mixture, tokens(n))
     (y.sum() + stats.loss).backward()
@@ -252,7 +252,7 @@ def test_gradients_are_defined_for_few_tokens_and_for_none(choice, n):
 
 
 @every_choice
-def test_all_that_a_mixture_has_learns_from_its_two_losses(choice):
+def test_every_parameter_gets_a_gradient(choice):
     mixture = build(choice=choice)
     y, stats = routed(mixture, tokens(32))
     (y.square().sum() + stats.loss).backward()
@@ -260,22 +260,22 @@ def test_all_that_a_mixture_has_learns_from_its_two_losses(choice):
 
 
 @every_choice
-def test_a_model_in_mid_step_can_be_copied(choice):
+def test_mixture_can_be_deep_copied_after_a_forward(choice):
     mixture = build(choice=choice)
-    mixture(tokens(8))  # outside of a step it keeps nothing
+    mixture(tokens(8))  # keeps no stats outside of `collect_router_stats`
     assert torch.equal(copy.deepcopy(mixture)(tokens(8)), mixture(tokens(8)))
     assert routed(mixture, tokens(8))[1].loss.requires_grad
     assert torch.equal(copy.deepcopy(mixture)(tokens(8)), mixture(tokens(8)))
 
 
 @every_choice
-def test_stats_are_of_forwards_in_training_while_they_are_collected(choice):
+def test_router_stats_cover_only_training_forwards_while_collecting(choice):
     seen, unseen, evaluated = build(choice=choice), build(choice=choice), build(choice=choice).eval()
     seen(tokens(5))
     with collect_router_stats({"seen": seen, "unseen": unseen, "evaluated": evaluated}) as stats:
         seen(tokens(8))
         evaluated(tokens(8))
-        assert not stats  # before the end nothing is told
+        assert not stats  # filled on exit
     assert {name: one.tokens for name, one in stats.items()} == {"seen": 8}
     assert [mixture.stats for mixture in (seen, unseen, evaluated)] == [None] * 3
     with pytest.raises(RuntimeError, match="planned"), collect_router_stats({"seen": seen}):
@@ -284,7 +284,7 @@ def test_stats_are_of_forwards_in_training_while_they_are_collected(choice):
 
 
 @every_choice
-def test_half_precision_keeps_the_type_of_what_enters(choice):
+def test_output_dtype_follows_the_input_dtype(choice):
     mixture, x = build(choice=choice), tokens(12)
     exact = mixture(x)
     with torch.autocast("cpu", torch.bfloat16):
@@ -295,10 +295,10 @@ def test_half_precision_keeps_the_type_of_what_enters(choice):
     assert (mixed - exact).abs().mean() < 0.1 * exact.abs().mean()
 
 
-@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # dynamo's own, where sizes break the graph
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # from Dynamo at graph breaks
 @pytest.mark.skipif(torch.__version__ < "2.12", reason="PyTorch 2.11 loses named tuples where a graph breaks")
 @every_choice
-def test_a_compiled_mixture_is_the_mixture(choice):
+def test_compiled_mixture_equals_eager(choice):
     mixture, x = build(choice=choice), tokens(12)
     exact, stats = routed(mixture, x)
     torch._dynamo.reset()
@@ -318,8 +318,8 @@ def nominal(model, batch):
     [(BY_EXPERT, 1), (LEAKING, 1), (BY_TOKEN, 2), (MoESettings(count=8, capacity=2.0), 2)],
     ids=["predictor", "router", "token", "eight"],
 )
-def test_the_ledger_counts_the_experts_that_a_token_visits(experts, visited):
-    """Beyond the dense model: further experts visited, the router, and what predicts it."""
+def test_ledger_counts_the_experts_per_token(experts, visited):
+    """Costs on top of the dense model: additional experts, the router and the predictor."""
     dense, model = make_model(towers=ALL), make_model(towers=ALL, experts={"all": experts})
     batch = pack([make_document(np.random.default_rng(0), ["text", "image", "speech"])], model.grammar, 64)
     dim, hidden, depth = 32, 64, 2
@@ -334,7 +334,7 @@ def test_the_ledger_counts_the_experts_that_a_token_visits(experts, visited):
 
 
 @pytest.mark.parametrize("experts", [BY_EXPERT, BY_TOKEN], ids=["expert", "token"])
-def test_a_tower_without_tokens_has_defined_gradients(experts):
+def test_tower_without_tokens_has_zero_gradients(experts):
     model = make_model(experts={"speech": experts}).train()
     batch = pack([make_document(np.random.default_rng(0), ["text", "image"])], model.grammar, 64)
     mixtures = experts_of(model)
@@ -360,7 +360,7 @@ def test_a_tower_without_tokens_has_defined_gradients(experts):
     ],
     ids=["moe_4x", "inside_towers"],
 )
-def test_a_config_with_experts_trains_and_logs_their_use(tmp_path, towers, experts, expected):
+def test_fit_with_experts_logs_expert_utilisation(tmp_path, towers, experts, expected):
     config = tmp_path / "moe.yaml"
     config.write_text(yaml.safe_dump({"model": {"backbone": {"towers": towers, "experts": experts}}}))
     arguments = ["--trainer.max_steps=2", "--trainer.val_check_interval=2", "--report.prompts=1", "--samples.prompts=1"]
@@ -375,11 +375,11 @@ def test_a_config_with_experts_trains_and_logs_their_use(tmp_path, towers, exper
     assert any("ffn.experts.gate_up" in name for name in trained)
 
 
-def test_a_run_without_experts_logs_none(trained):
+def test_fit_without_experts_logs_no_expert_metrics(trained):
     assert not any("experts" in name for row in rows(trained) for name in row)
 
 
-def test_a_config_with_wrong_experts_is_refused_in_one_line(tmp_path, capsys):
+def test_invalid_experts_config_exits_with_a_one_line_error(tmp_path, capsys):
     for experts, message in (
         ("{all: {count: 2}}", "backbone.experts has 'all', wanted towers among image, speech, text"),
         ("{text: {count: 0}}", "backbone.experts.count is 0, wanted at least 1"),

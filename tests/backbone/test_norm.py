@@ -1,4 +1,4 @@
-"""Our RMS norm is PyTorch's, values and gradients, in fewer passes."""
+"""`rms_norm` equals PyTorch's in values and gradients."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from mot_lightning.backbone.norm import EPS, RMSNorm, rms_norm
 
 
 @pytest.mark.parametrize("shape", [(5, 8), (3, 2, 4, 6), (0, 8)])
-def test_equal_to_torchs_with_its_gradients(shape):
+def test_rms_norm_equals_torch_with_gradients(shape):
     x = torch.randn(shape, dtype=torch.double, generator=torch.Generator().manual_seed(0), requires_grad=True)
     theirs = F.rms_norm(x, x.shape[-1:], eps=EPS)
     torch.testing.assert_close(rms_norm(x), theirs)
@@ -17,7 +17,7 @@ def test_equal_to_torchs_with_its_gradients(shape):
     torch.testing.assert_close(ours, torch.autograd.grad((theirs * weight).sum(), x)[0])
 
 
-def test_a_vector_of_zeros_has_a_finite_gradient():
+def test_zero_vector_has_a_finite_gradient():
     x = torch.zeros(2, 4, requires_grad=True)
     RMSNorm(4)(x).sum().backward()
     assert torch.isfinite(x.grad).all()

@@ -1,4 +1,4 @@
-"""Norm, gain and rotation of queries and keys: however they are computed, they are these one after the other."""
+"""The fused QK norm, gain and rotation equals the three operations in sequence."""
 
 from itertools import product
 
@@ -21,9 +21,9 @@ CELLS = [
 ]
 
 
-@pytest.mark.filterwarnings("ignore")  # PyTorch's own, while it compiles
+@pytest.mark.filterwarnings("ignore")  # PyTorch's own warnings while compiling
 @pytest.mark.parametrize(("heads", "sizes", "gained", "way"), CELLS)
-def test_it_is_norm_gain_and_rotation_one_after_the_other_with_their_gradients(heads, sizes, gained, way):
+def test_fused_equals_norm_gain_and_rotation_with_gradients(heads, sizes, gained, way):
     generator = torch.Generator().manual_seed(0)
     n, (h, kv_heads) = sum(sizes), heads
     shapes = [(n, h + 2 * kv_heads, 8), (len(sizes), 2, 8), (n, h, 8), (n, kv_heads, 8), (n, kv_heads, 8)]
@@ -31,7 +31,7 @@ def test_it_is_norm_gain_and_rotation_one_after_the_other_with_their_gradients(h
     inputs = [qkv.requires_grad_(), gains.requires_grad_()][: 1 + gained]
     cos, sin = (angle.double() for angle in rope(torch.arange(n), 8))
 
-    def apart():
+    def unfused():
         q, k, v = qkv.split([h, kv_heads, kv_heads], dim=1)
         if gained:
             by_token = gains.repeat_interleave(torch.tensor(sizes), dim=0)
@@ -39,7 +39,7 @@ def test_it_is_norm_gain_and_rotation_one_after_the_other_with_their_gradients(h
         return rotate(q, cos[:, None], sin[:, None]), rotate(k, cos[:, None], sin[:, None]), v
 
     by_tower = gains.unbind() if gained else []
-    ours, expected = WAYS[way](qkv, heads, by_tower, cos[:, None, None], sin[:, None, None], sizes), apart()
+    ours, expected = WAYS[way](qkv, heads, by_tower, cos[:, None, None], sin[:, None, None], sizes), unfused()
     torch.testing.assert_close(ours, expected, rtol=1e-10, atol=1e-10)
     if way != "without":
         gradients = [torch.autograd.grad(out, inputs, grads) for out in (ours, expected)]

@@ -1,4 +1,4 @@
-"""Angles of the rotary embedding, and what rotation keeps."""
+"""Angles of the rotary embedding, and invariants of the rotation."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from mot_lightning.backbone.rope import grid_position, rope, rotate
 
 
 @pytest.mark.parametrize("default", [torch.float32, torch.bfloat16])
-def test_angles_are_positions_times_powers_of_the_base_whatever_numbers_are_the_default(default):
+def test_rope_angles_match_the_formula_for_any_default_dtype(default):
     place, e = torch.arange(500), 8
     angle = place.double()[:, None] * 100.0 ** (-2 * torch.arange(e // 2).double() / e) / 3
     torch.set_default_dtype(default)
@@ -20,7 +20,7 @@ def test_angles_are_positions_times_powers_of_the_base_whatever_numbers_are_the_
     torch.testing.assert_close(sin.double(), torch.cat([-angle.sin(), angle.sin()], 1), rtol=0, atol=2e-5)
 
 
-def test_rotation_keeps_lengths_and_knows_only_distances():
+def test_rotation_preserves_norms_and_depends_on_relative_positions():
     torch.manual_seed(0)
     q, k = torch.randn(2, 1, 8)
 
@@ -34,17 +34,17 @@ def test_rotation_keeps_lengths_and_knows_only_distances():
     torch.testing.assert_close(score(0, 0), (q * k).sum())
 
 
-def test_on_a_grid_rows_and_columns_count_and_elsewhere_nothing_changes():
+def test_2d_rope_uses_rows_and_columns_and_equals_1d_without_a_grid():
     position = torch.arange(3, 9)
     assert grid_position(position, (2, 3)).tolist() == [[3, 3], [3, 4], [3, 5], [4, 3], [4, 4], [4, 5]]
     for one, two in zip(rope(position, 8), rope(grid_position(position, None), 8), strict=True):
         assert torch.equal(one, two)
-    # the product of a query and a key depends on the two distances alone
+    # a query-key product depends only on the row and column distances
     q, k = torch.randn(2, 1, 8, generator=torch.Generator().manual_seed(0)).unbind(0)
 
     def product(a, b):
-        turned = [rotate(x, *rope(torch.tensor([place]), 8)) for x, place in ((q, a), (k, b))]
-        return (turned[0] * turned[1]).sum()
+        rotated = [rotate(x, *rope(torch.tensor([place]), 8)) for x, place in ((q, a), (k, b))]
+        return (rotated[0] * rotated[1]).sum()
 
     torch.testing.assert_close(product([5, 9], [3, 8]), product([12, 11], [10, 10]))
     assert (product([5, 9], [3, 8]) - product([5, 9], [4, 7])).abs() > 1e-3

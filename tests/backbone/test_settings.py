@@ -1,4 +1,4 @@
-"""What a backbone may be set to, and how modalities become towers."""
+"""Validation of backbone settings, and the grouping of modalities into towers."""
 
 import pytest
 
@@ -15,13 +15,13 @@ NAMES = ["text", "image", "speech"]
         ({"depth": 0}, "backbone.depth is 0, wanted at least 1"),
         ({"heads": -1}, "backbone.heads is -1, wanted at least 1"),
         ({"dim": 32, "heads": 5}, "backbone.heads is 5, wanted .* dim 32"),
-        ({"dim": 6, "heads": 2}, "backbone.heads is 2, wanted .* dim 6"),  # heads of 3 have no halves to rotate
+        ({"dim": 6, "heads": 2}, "backbone.heads is 2, wanted .* dim 6"),  # RoPE needs an even head dim
         ({"dropout": 1.0}, "backbone.dropout is 1.0, wanted from 0 to below 1"),
         ({"attention": "fast"}, "backbone.attention is 'fast', wanted auto, sdpa, blockwise, flex"),
         ({"dropout": -0.1}, "backbone.dropout is -0.1, wanted from 0 to below 1"),
     ],
 )
-def test_settings_out_of_range_are_refused_in_one_line(wrong, message):
+def test_invalid_settings_raise_a_one_line_error(wrong, message):
     with pytest.raises(ValueError, match=message) as refused:
         BackboneSettings(**wrong)
     assert "\n" not in str(refused.value)
@@ -42,7 +42,7 @@ def test_settings_out_of_range_are_refused_in_one_line(wrong, message):
         ({"untied_layers": [3]}, "backbone.untied_layers is [3], wanted [first, after the last] from 0 to depth 4"),
     ],
 )
-def test_settings_of_variants_out_of_range_are_refused_in_one_line(wrong, message):
+def test_invalid_variant_settings_raise_a_one_line_error(wrong, message):
     with pytest.raises(ValueError) as refused:  # noqa: PT011 (the message is compared below)
         BackboneSettings(**wrong)
     assert str(refused.value).startswith(message)
@@ -58,13 +58,13 @@ def test_settings_of_variants_out_of_range_are_refused_in_one_line(wrong, messag
         ({"a": [*NAMES, "video"]}, "backbone.towers names 'video', wanted modalities among image, speech, text"),
     ],
 )
-def test_towers_that_do_not_part_the_modalities_are_refused_in_one_line(towers, message):
+def test_towers_that_do_not_partition_modalities_raise_a_one_line_error(towers, message):
     with pytest.raises(ValueError, match=message) as refused:
         group_towers(towers, NAMES)
     assert "\n" not in str(refused.value)
 
 
-def test_towers_are_the_same_however_they_are_declared():
+def test_towers_do_not_depend_on_names_or_declaration_order():
     assert group_towers({}, NAMES) == group_towers({}, NAMES[::-1]) == [("image",), ("speech",), ("text",)]
     one = {"a": ["speech", "image"], "b": ["text"]}
     other = {"words": ["text"], "rest": ["image", "speech"]}

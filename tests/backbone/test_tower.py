@@ -1,4 +1,4 @@
-"""One layer of one tower: what a condition may change, and where."""
+"""One layer of one tower: what each part of an adaptive-norm condition changes."""
 
 import pytest
 import torch
@@ -6,12 +6,12 @@ import torch
 from mot_lightning.backbone import BackboneSettings, Condition
 from mot_lightning.backbone.tower import TowerLayer
 
-DIM, SHAREABLE = 8, 6  # shift, scale and gate of the attention, then of the feed-forward branch
+DIM, PARTS = 8, 6  # shift, scale and gate of the attention, then of the feed-forward branch
 
 
 @pytest.fixture
 def layer():
-    """A layer for two modalities of which the first is conditioned, but not yet by anything."""
+    """A layer for two modalities; the first is conditioned, by a modulation initialised to zero."""
     torch.manual_seed(0)
     layer = TowerLayer(("image", "text"), frozenset({"image"}), BackboneSettings(dim=DIM, heads=2, ffn_dim=16))
     layer.adapt["image"].linear.weight.data.zero_()
@@ -33,13 +33,13 @@ def adapt(layer, part, value):
     layer.adapt["image"].linear.bias.data[part * DIM : (part + 1) * DIM] = value
 
 
-def test_a_condition_of_zero_is_none(layer):
+def test_zero_modulation_equals_no_condition(layer):
     for one, other in zip(run(layer), run(layer, conditioned=False), strict=True):
         torch.testing.assert_close(one, other)
 
 
-@pytest.mark.parametrize("part", range(SHAREABLE))
-def test_each_part_of_a_condition_acts_in_its_own_branch(layer, part):
+@pytest.mark.parametrize("part", range(PARTS))
+def test_each_modulation_part_affects_only_its_branch(layer, part):
     _, before, plain = run(layer)
     # a constant scale would vanish in the norm of the queries and keys
     adapt(layer, part, torch.linspace(-0.5, 1, DIM))
@@ -52,11 +52,11 @@ def test_each_part_of_a_condition_acts_in_its_own_branch(layer, part):
 
 
 @pytest.mark.parametrize(("shift", "scale", "gate"), [(0, 1, 2), (3, 4, 5)])
-def test_a_shift_is_added_after_the_scale_and_the_gate_closes_the_branch(layer, shift, scale, gate):
+def test_shift_follows_scale_and_gate_closes_its_branch(layer, shift, scale, gate):
     adapt(layer, scale, -1.0)
     adapt(layer, shift, 0.3)
     _, queries, _ = run(layer)
-    if shift == 0:  # all that is left of each token is the shift
+    if shift == 0:  # only the shift is left of each token
         torch.testing.assert_close(queries[:3], queries[:1].expand_as(queries[:3]))
     for closed in (2, 5):
         adapt(layer, closed, -1.0)
@@ -65,11 +65,11 @@ def test_a_shift_is_added_after_the_scale_and_the_gate_closes_the_branch(layer, 
     adapt(layer, gate, 0.0)
     x, _, output = run(layer)
     assert (output[:3] - x[:3]).abs().max() > 1e-3
-    if shift == 3:  # every token adds the same, whatever it was
+    if shift == 3:  # every token adds the same vector
         torch.testing.assert_close(output[1:3] - x[1:3], (output[:1] - x[:1]).expand(2, -1))
 
 
-def test_segments_of_one_length_are_adapted_as_segments_of_any(layer):
+def test_fixed_length_segments_are_modulated_as_ragged_ones(layer):
     layer.adapt["image"].linear.weight.data.normal_(generator=torch.Generator().manual_seed(2))
     x, gathered = torch.randn(2, 8, DIM, generator=torch.Generator().manual_seed(1))
     vector, segment = torch.randn(2, DIM), torch.tensor([0, 0, 0, 1, 1, 1])

@@ -1,4 +1,4 @@
-"""Checkpoints hold good weights, whatever ends the run."""
+"""Checkpoints hold finite and complete weights, however the run ends."""
 
 import signal
 
@@ -8,7 +8,7 @@ from runs import TINY, failing, rows, run
 from mot_lightning.runs.checkpoint import AtomicCheckpointIO
 
 
-def test_a_signal_that_comes_before_anyone_saw_the_loss_spoils_no_checkpoint(tmp_path, capsys):
+def test_signal_after_nan_weights_does_not_overwrite_last_checkpoint(tmp_path, capsys):
     failures = failing(("on_train_batch_start", 4, "nan"), ("on_train_batch_end", 5, "SIGTERM"))
     assert run(tmp_path, "fit", *TINY, "--metrics.every_n_steps=8", *failures) == 143
     error = capsys.readouterr().err
@@ -17,7 +17,7 @@ def test_a_signal_that_comes_before_anyone_saw_the_loss_spoils_no_checkpoint(tmp
     assert torch.load(tmp_path / "default/0/checkpoints/last.ckpt", weights_only=True)["global_step"] == 3
 
 
-def test_a_second_signal_amid_the_last_checkpoint_does_not_spoil_it(tmp_path, monkeypatch):
+def test_second_signal_while_saving_does_not_corrupt_last_checkpoint(tmp_path, monkeypatch):
     def write(self, checkpoint, path, storage_options):
         signal.raise_signal(signal.SIGINT)
         save_checkpoint(self, checkpoint, path, storage_options)
@@ -28,17 +28,17 @@ def test_a_second_signal_amid_the_last_checkpoint_does_not_spoil_it(tmp_path, mo
     assert torch.load(tmp_path / "default/0/checkpoints/last.ckpt", weights_only=True)["global_step"] == 2
 
 
-def test_the_best_checkpoint_is_that_of_the_least_validation_loss(trained):
+def test_best_checkpoint_has_the_lowest_validation_loss(trained):
     losses = {int(row["step"]): float(row["val/loss"]) for row in rows(trained) if "val/loss" in row}
     assert set(losses) == {3, 6}
     best = torch.load(trained / "checkpoints/best.ckpt", weights_only=True)
     assert best["global_step"] == min(losses, key=losses.__getitem__)
 
 
-def test_a_resumed_run_keeps_the_best_of_before_until_it_beats_it(tmp_path, trained):
+def test_resumed_run_keeps_the_earlier_best_checkpoint_until_improved(tmp_path, trained):
     last = torch.load(trained / "checkpoints/last.ckpt", weights_only=True)
     (name,) = [name for name in last["callbacks"] if name.startswith("Checkpoints")]
-    last["callbacks"][name]["best_model_score"] = torch.tensor(-1.0)  # which no later loss can beat
+    last["callbacks"][name]["best_model_score"] = torch.tensor(-1.0)  # below any later loss
     (tmp_path / "before").mkdir()
     torch.save(last, tmp_path / "before/last.ckpt")
     resumed = [f"--ckpt_path={tmp_path / 'before/last.ckpt'}", "--trainer.max_steps=9", "--report.prompts=0"]

@@ -1,4 +1,4 @@
-"""How hard each modality pulls."""
+"""Gradient norms per modality."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ from mot_lightning.sequence import Segment, pack
 
 
 @pytest.mark.parametrize("towers", [{}, {"all": ["text", "image", "speech"]}], ids=["own", "shared"])
-def test_a_modalitys_gradient_norm_is_over_all_weights_that_its_tokens_pass(towers):
+def test_gradient_norm_covers_all_weights_used_by_a_modality(towers):
     model = make_model(towers=towers)
     ids = [[Segment("text", torch.arange(4)), Segment("image", torch.randn(4, TOKENS["image"].latent_dim))]]
     sum(losses.loss.sum() for losses in model(pack(ids, model.grammar, 16), generator_for(0)).values()).backward()
@@ -27,7 +27,7 @@ def test_a_modalitys_gradient_norm_is_over_all_weights_that_its_tokens_pass(towe
         assert norms["speech"] == 0
 
 
-def test_a_run_logs_gradient_norms_every_few_steps(tmp_path):
+def test_gradient_norms_are_logged_every_n_steps(tmp_path):
     arguments = ["--gradient_norms.every_n_steps=4", "--model.reduction=segment", "--report.prompts=0"]
     assert run(tmp_path, "fit", *TINY, *arguments) == 0
     logged = [row for row in rows(tmp_path / "default/0") if row.get("train/image/grad_norm")]

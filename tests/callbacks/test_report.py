@@ -1,11 +1,11 @@
-"""The report: metrics.json and the table, of what was tested and nothing else."""
+"""The report of a test: metrics.json and the table."""
 
 import json
 
 from runs import run
 
 
-def test_metrics_json_holds_losses_tasks_costs_and_the_training(trained):
+def test_metrics_json_holds_losses_tasks_costs_and_training_stats(trained):
     metrics = json.loads((trained / "metrics.json").read_text())
     assert {
         "test/image/judge_accuracy", "test/image/judge_accuracy_guided", "test/image/judge_accuracy_real",
@@ -17,12 +17,12 @@ def test_metrics_json_holds_losses_tasks_costs_and_the_training(trained):
         "model/speech/forward_flops_per_token",
     } <= set(metrics)  # fmt: skip
     assert all(isinstance(value, int | float) for value in metrics.values())
-    # of the 320 sounds of the test split, not of the validation split's 200
+    # accuracy over the 320 sounds of the test split, not the 200 of the validation split
     assert (320 * metrics["test/speech/text_to_speech_accuracy_real"]).is_integer()
     assert not (200 * metrics["test/speech/text_to_speech_accuracy_real"]).is_integer()
 
 
-def test_a_test_says_only_what_it_did(tmp_path, capsys, trained):
+def test_unguided_test_reports_no_guided_metrics(tmp_path, capsys, trained):
     arguments = ["--report.guidance=1", "--report.prompts=1"]
     assert run(tmp_path, "test", f"--ckpt_path={trained / 'checkpoints/last.ckpt'}", *arguments) == 0
     folder = tmp_path / "default/0"
@@ -30,29 +30,29 @@ def test_a_test_says_only_what_it_did(tmp_path, capsys, trained):
     assert not [name for name in json.loads((folder / "metrics.json").read_text()) if "guid" in name]
 
 
-def figures_of(folder, trained, *arguments):
-    """The figures of a test of the tiny run."""
+def metrics_of(folder, trained, *arguments):
+    """The metrics.json of a `test` command on the tiny run."""
     checkpoint = f"--ckpt_path={trained / 'checkpoints/last.ckpt'}"
     number = len(list((folder / "default").iterdir())) if (folder / "default").exists() else 0
     assert run(folder, "test", checkpoint, *arguments) == 0
     return json.loads((folder / "default" / str(number) / "metrics.json").read_text())
 
 
-def test_the_reports_settings_are_those_of_its_samples(tmp_path, trained):
-    first = figures_of(tmp_path, trained, "--report.prompts=4")
+def test_report_settings_control_its_samples(tmp_path, trained):
+    first = metrics_of(tmp_path, trained, "--report.prompts=4")
     assert first["test/image/judge_accuracy_samples"] == 4
     assert first["test/image/guidance"] == 2  # by default
-    again = figures_of(tmp_path, trained, "--report.prompts=4")
+    again = metrics_of(tmp_path, trained, "--report.prompts=4")
     assert {name for name in first if first[name] != again[name]} <= {"fit/seconds", "fit/peak_rss_mb"}
-    # the distance tells samples apart where their accuracy may not
-    other = figures_of(tmp_path, trained, "--report.prompts=4", "--report.seed=1", "--report.guidance=3")
+    # the FID differs between samples even if their accuracy is equal
+    other = metrics_of(tmp_path, trained, "--report.prompts=4", "--report.seed=1", "--report.guidance=3")
     assert other["test/image/guidance"] == 3
     assert other["test/image/fid[digits]"] != first["test/image/fid[digits]"]
-    guided = figures_of(tmp_path, trained, "--report.prompts=4", "--report.guidance=3")
+    guided = metrics_of(tmp_path, trained, "--report.prompts=4", "--report.guidance=3")
     assert guided["test/image/fid[digits]"] == first["test/image/fid[digits]"]
     assert guided["test/image/fid[digits]_guided"] != first["test/image/fid[digits]_guided"]
 
 
-def test_a_test_measures_the_same_whatever_the_noise_of_training_was(tmp_path, trained):
-    one, two = (figures_of(tmp_path, trained, "--report.prompts=0") for _ in range(2))
+def test_test_loss_is_reproducible_across_runs(tmp_path, trained):
+    one, two = (metrics_of(tmp_path, trained, "--report.prompts=0") for _ in range(2))
     assert one["test/image/loss"] == two["test/image/loss"]

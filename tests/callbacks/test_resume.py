@@ -1,4 +1,4 @@
-"""Resumed equals uninterrupted, bitwise, wherever and however a run ended."""
+"""A resumed run is bitwise equal to an uninterrupted one, wherever it stopped."""
 
 import pytest
 import torch
@@ -22,7 +22,7 @@ POINTS = [
 
 
 @pytest.mark.parametrize(("hook", "step", "how"), POINTS)
-def test_a_run_that_ended_anywhere_goes_on_bitwise_equal(trained, tmp_path, hook, step, how):
+def test_resumed_run_is_bitwise_equal_to_uninterrupted(trained, tmp_path, hook, step, how):
     arguments = ["fit", *TINY, *failing((hook, step, how))]
     if how == "exception":
         with pytest.raises(RuntimeError, match="planned failure"):
@@ -40,6 +40,6 @@ def test_a_run_that_ended_anywhere_goes_on_bitwise_equal(trained, tmp_path, hook
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
-def test_two_runs_with_one_seed_are_bitwise_equal(trained, tmp_path):
+def test_runs_with_the_same_seed_log_equal_metrics(trained, tmp_path):
     assert run(tmp_path, "fit", *TINY) == 0
     assert rows(tmp_path / "default/0") == rows(trained)

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM end a run after the step at hand; a command with nothing to finish ends at once."""
+"""SIGINT and SIGTERM end training after the current step, and other commands at once."""
 
 import pytest
 import torch
@@ -10,9 +10,7 @@ from runs import TINY, failing, run
     ("command", "hook"),
     [("test", "on_test_batch_end"), ("test", "on_test_end"), ("validate", "on_validation_batch_end"), ("fit", "setup")],
 )
-def test_where_nothing_is_to_be_finished_a_signal_ends_a_command_at_once(
-    tmp_path, capsys, trained, command, hook, how, code
-):
+def test_signal_ends_test_validate_and_fit_setup_at_once(tmp_path, capsys, trained, command, hook, how, code):
     options = TINY if command == "fit" else [f"--ckpt_path={trained / 'checkpoints/last.ckpt'}", "--report.prompts=0"]
     assert run(tmp_path, command, *options, *failing((hook, 0, how))) == code
     error = capsys.readouterr().err
@@ -20,14 +18,14 @@ def test_where_nothing_is_to_be_finished_a_signal_ends_a_command_at_once(
     assert "Traceback" not in error
 
 
-def test_a_signal_that_ends_the_test_of_a_run_says_how_to_test_it(tmp_path, capsys):
+def test_signal_in_the_final_test_prints_the_test_command(tmp_path, capsys):
     assert run(tmp_path, "fit", *TINY, *failing(("on_test_batch_end", 6, "SIGINT"))) == 130
     last = tmp_path / "default/0/checkpoints/last.ckpt"
     assert f"stopped by SIGINT; test with: python -m mot_lightning test --ckpt_path {last}" in capsys.readouterr().err
     assert last.is_file()
 
 
-def test_a_stopped_run_says_how_to_resume_it(tmp_path, capsys):
+def test_stopped_run_prints_the_resume_command(tmp_path, capsys):
     assert run(tmp_path, "fit", *TINY, *failing(("on_train_batch_end", 2, "SIGTERM"))) == 143
     last = tmp_path / "default/0/checkpoints/last.ckpt"
     assert f"stopped by SIGTERM; resume with: python -m mot_lightning fit --ckpt_path {last}" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Images through autoencoders: tiny random ones of diffusers by folder, and small ones that learn digits."""
+"""Image autoencoders: tiny pretrained ones of diffusers, and small ones trained on digits."""
 
 import diffusers
 import pytest
@@ -67,7 +67,7 @@ def picture(shape=(3, 16, 12), seed=0) -> Tensor:
 
 @pytest.mark.parametrize("channels", [1, 3])
 @every_network
-def test_a_pretrained_codec_gives_back_what_its_network_does(tmp_path, kind, make, channels):
+def test_pretrained_codec_reconstructs_as_its_network(tmp_path, kind, make, channels):
     network, name = folder(tmp_path / "network", make)
     codec, image = kind((channels, 16, 12), name), picture((channels, 16, 12))
     with torch.no_grad():
@@ -81,7 +81,7 @@ def test_a_pretrained_codec_gives_back_what_its_network_does(tmp_path, kind, mak
     torch.testing.assert_close(codec.decode(tokens), expected.clamp(0, 1), rtol=0, atol=1e-4)
 
 
-def test_latents_are_shifted_and_scaled_as_the_config_says(tmp_path):
+def test_latents_use_the_shift_and_scaling_factor_of_the_config(tmp_path):
     network, name = folder(tmp_path / "network", lambda: kl(shift_factor=0.1, scaling_factor=2.0))
     image = picture()
     with torch.no_grad():
@@ -90,7 +90,7 @@ def test_latents_are_shifted_and_scaled_as_the_config_says(tmp_path):
     torch.testing.assert_close(VAE((3, 16, 12), name).encode(image), expected)
 
 
-def test_a_scale_is_part_of_what_a_codec_is(tmp_path):
+def test_scaling_factor_changes_the_fingerprint(tmp_path):
     network, name = folder(tmp_path / "network", lambda: kl(shift_factor=0.1, scaling_factor=2.0))
     one = VAE((3, 16, 12), name)
     network.register_to_config(scaling_factor=1.9)
@@ -100,13 +100,13 @@ def test_a_scale_is_part_of_what_a_codec_is(tmp_path):
     assert other.fingerprint(other.state_dict())["weights"] != one.fingerprint(one.state_dict())["weights"]
 
 
-def test_a_network_that_shrinks_images_to_nothing_is_refused_in_one_line(tmp_path):
+def test_image_smaller_than_the_downsampling_raises_a_one_line_error(tmp_path):
     _, name = folder(tmp_path / "network", kl)
     with pytest.raises(ValueError, match=r"shape is \(3, 1, 1\), wanted a size that .* can encode: [^\n]*$"):
         VAE((3, 1, 1), name)
 
 
-def test_patches_of_latents_make_fewer_and_wider_tokens(tmp_path):
+def test_latent_patches_give_fewer_and_wider_tokens(tmp_path):
     _, name = folder(tmp_path / "network", kl)
     codec = VAE((3, 16, 12), name, latent_patch_size=2)
     tokens = codec.encode(picture())
@@ -117,14 +117,14 @@ def test_patches_of_latents_make_fewer_and_wider_tokens(tmp_path):
 
 
 @pytest.mark.parametrize("count", [0, 1, 47, 60])
-def test_an_unfinished_segment_of_ids_is_an_image_all_the_same(tmp_path, count):
+def test_incomplete_ids_decode_to_a_full_size_image(tmp_path, count):
     _, name = folder(tmp_path / "network", vq)
     codec = VQ((3, 16, 12), name)
     assert codec.decode(torch.arange(count) % 32).shape == (3, 16, 12)
 
 
 @every_network
-def test_a_pretrained_network_is_no_part_of_model_or_checkpoint_and_known_by_its_hash(tmp_path, kind, make):
+def test_pretrained_weights_are_in_the_fingerprint_not_the_state_dict(tmp_path, kind, make):
     network, name = folder(tmp_path / "network", make)
     codec = kind((3, 16, 12), name)
     assert not list(codec.parameters())
@@ -138,7 +138,7 @@ def test_a_pretrained_network_is_no_part_of_model_or_checkpoint_and_known_by_its
     assert {what for what in same if same[what] != other[what]} == {"weights"}
 
 
-def test_what_is_no_such_network_is_refused_in_one_line(tmp_path):
+def test_invalid_network_or_settings_raise_a_one_line_error(tmp_path):
     _, name = folder(tmp_path / "network", kl)
     (tmp_path / "empty").mkdir()
     refusals = [
@@ -169,7 +169,7 @@ def _cache_of_this_module(tmp_path_factory, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", [VQ, VAE])
-def test_a_small_network_learns_digits_in_a_few_steps(digits, kind, tmp_path):
+def test_small_autoencoder_learns_digits_and_can_be_saved(digits, kind, tmp_path):
     codec = kind((1, 8, 8), steps=100)
     before = codec.quality(digits["test"])
     codec.fit(list(digits["train"]))
@@ -185,10 +185,10 @@ def test_a_small_network_learns_digits_in_a_few_steps(digits, kind, tmp_path):
         assert latents.std() == pytest.approx(1, abs=0.2)
 
     image, tokens = digits["test"][0], codec.encode(digits["test"][0])
-    torch.save(codec.state_dict(), tmp_path / "codec.pt")  # a checkpoint is the whole codec
+    torch.save(codec.state_dict(), tmp_path / "codec.pt")  # the state dict holds the whole codec
     other = kind((1, 8, 8), steps=100)
     other.load_state_dict(torch.load(tmp_path / "codec.pt", weights_only=True))
     assert torch.equal(other.encode(image), tokens)
     assert torch.equal(other.decode(tokens), codec.decode(tokens))
-    codec.save_pretrained(tmp_path / "network")  # and its folder is a pretrained one
+    codec.save_pretrained(tmp_path / "network")  # the saved folder loads as a pretrained network
     assert torch.equal(kind((1, 8, 8), str(tmp_path / "network")).encode(image), tokens)

@@ -1,4 +1,4 @@
-"""A codec's network is trained once for a set of images, and taken from the cache after that."""
+"""A codec's network is trained once per set of images, then loaded from the cache."""
 
 import pytest
 import torch
@@ -18,7 +18,7 @@ def small(steps: int) -> VQ:
     return VQ((1, 8, 8), vocab_size=16, channels=8, steps=steps)
 
 
-def test_a_codec_that_was_trained_is_taken_from_the_cache(images, tmp_path, monkeypatch, capsys):
+def test_trained_codec_is_loaded_from_the_cache(images, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv(CACHE, str(tmp_path / "cache"))
     first, second, other = small(3), small(3), small(4)
     first.fit(list(images))
@@ -32,7 +32,7 @@ def test_a_codec_that_was_trained_is_taken_from_the_cache(images, tmp_path, monk
     assert "VQ: 3 steps on 99 images" in capsys.readouterr().out
 
 
-def test_training_repeats_whatever_was_drawn_before(images, tmp_path, monkeypatch):
+def test_training_is_reproducible_and_keeps_the_global_rng_state(images, tmp_path, monkeypatch):
     networks = []
     for folder, seed in (("one", 1), ("two", 2)):
         monkeypatch.setenv(CACHE, str(tmp_path / folder))
@@ -46,7 +46,7 @@ def test_training_repeats_whatever_was_drawn_before(images, tmp_path, monkeypatc
         assert torch.equal(value, networks[1][name]), name
 
 
-def test_a_cache_that_cannot_be_written_is_refused_in_one_line(images, tmp_path, monkeypatch):
+def test_unwritable_cache_raises_a_one_line_error(images, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv(CACHE, str(tmp_path / "file"))
     with pytest.raises(ValueError, match=rf"{CACHE} is .*file, wanted a folder to write to") as refused:

@@ -1,4 +1,4 @@
-"""HuBERT's units, by a tiny random network: what their ids must be, and what comes back as sound."""
+"""HuBERT units with a tiny random network: encoding, decoding and loading."""
 
 import pytest
 import torch
@@ -30,7 +30,7 @@ def codec(name) -> HubertUnits:
 
 
 @pytest.mark.parametrize("samples", [0, 1, 319, 320, 321, 3_000])
-def test_there_is_a_unit_for_every_started_forty_milliseconds_before_repeats_are_left_out(codec, samples):
+def test_encode_gives_one_unit_per_40_ms_with_repeats_removed(codec, samples):
     clip = clips("val_en-us_f1.flac")[5]
     assert len(codec._features(clip[:samples])) == max(1, -(-samples // 320))
     ids = codec.encode(clip[:samples])
@@ -38,8 +38,8 @@ def test_there_is_a_unit_for_every_started_forty_milliseconds_before_repeats_are
     assert (ids[1:] != ids[:-1]).all()
 
 
-def test_units_come_back_at_the_mean_length_of_their_runs(codec):
-    """All training sounds, decoded, are together about as long as they were."""
+def test_units_are_decoded_at_their_mean_duration(codec):
+    """The decoded training sounds have about the same total length as the originals."""
     sounds = clips("train_en-us_m1.flac")
     decoded = [codec.decode(codec.encode(sound)) for sound in sounds]
     assert sum(map(len, decoded)) == pytest.approx(sum(map(len, sounds)), rel=0.1)
@@ -56,7 +56,7 @@ def test_loudness_does_not_change_the_ids(codec):
     assert torch.equal(codec.encode(0.1 * clip), codec.encode(clip))
 
 
-def test_a_state_dict_brings_all_that_was_learned_and_nothing_of_the_network(codec, name, tmp_path):
+def test_state_dict_restores_the_codec_without_the_network(codec, name, tmp_path):
     torch.save(codec.state_dict(), tmp_path / "codec.pt")
     assert not any("encoder" in key for key in codec.state_dict())
     other = HubertUnits(name, vocab_size=16, griffin_lim_iterations=4)
@@ -66,7 +66,7 @@ def test_a_state_dict_brings_all_that_was_learned_and_nothing_of_the_network(cod
     assert torch.equal(other.decode(ids), codec.decode(ids))
 
 
-def test_a_pipeline_of_torchaudio_is_taken_by_its_name(monkeypatch, tmp_path):
+def test_torchaudio_pipeline_is_loaded_by_name(monkeypatch, tmp_path):
     settings = {
         "extractor_mode": "group_norm", "extractor_conv_layer_config": [(8, 10, 5), (8, 8, 4), (8, 4, 2), (8, 8, 8)],
         "extractor_conv_bias": False, "encoder_embed_dim": 16, "encoder_projection_dropout": 0.0,
@@ -88,7 +88,7 @@ def test_a_pipeline_of_torchaudio_is_taken_by_its_name(monkeypatch, tmp_path):
     assert len(codec.pretrained_hash) == 64
 
 
-def test_what_does_not_fit_is_refused_in_one_line(name, codec, tmp_path):
+def test_invalid_arguments_raise_a_one_line_error(name, codec, tmp_path):
     from transformers import BertConfig
 
     BertConfig().save_pretrained(tmp_path)

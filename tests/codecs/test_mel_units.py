@@ -1,4 +1,4 @@
-"""Speech units on the shipped spoken digits: what their ids must survive."""
+"""Log-mel speech units on the shipped spoken digits."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def clip() -> Tensor:
 
 
 @pytest.mark.parametrize("samples", [0, 1, 319, 320, 321, 3_000])
-def test_one_id_for_every_started_unit(codec: LogMelUnits, clip: Tensor, samples: int) -> None:
+def test_encode_gives_one_id_per_started_unit(codec: LogMelUnits, clip: Tensor, samples: int) -> None:
     ids = codec.encode(clip[:samples])
     assert ids.dtype == torch.int64
     assert ids.shape == (max(1, -(-samples // 320)),)
@@ -36,14 +36,14 @@ def test_one_id_for_every_started_unit(codec: LogMelUnits, clip: Tensor, samples
     assert wave.abs().max() <= 0.5 + 1e-6
 
 
-def test_decode_repeats_and_takes_no_ids(codec: LogMelUnits, clip: Tensor) -> None:
+def test_decode_is_deterministic_and_accepts_no_ids(codec: LogMelUnits, clip: Tensor) -> None:
     ids = codec.encode(clip)
     assert torch.equal(codec.decode(ids), codec.decode(ids))
     assert codec.decode(ids[:0]).shape == (0,)
 
 
 def test_decoded_speech_is_near_the_original(codec: LogMelUnits) -> None:
-    """Of ten digits by an unheard voice, each decoded spectrum is nearest to its own digit's for most."""
+    """For at least 8 of 10 digits by a held-out voice, the decoded spectrum is nearest to the original."""
     digits = clips("val_en-us_f1.flac")[::4]
     real = torch.stack([spectrum(codec, wave) for wave in digits])
     decoded = torch.stack([spectrum(codec, codec.decode(codec.encode(wave))) for wave in digits])
@@ -60,7 +60,7 @@ def test_loudness_does_not_change_the_ids(codec: LogMelUnits, clip: Tensor, gain
     assert torch.equal(codec.encode(gain * clip), codec.encode(clip))
 
 
-def test_a_state_dict_is_the_whole_codec(codec: LogMelUnits, clip: Tensor, tmp_path: Path) -> None:
+def test_state_dict_restores_the_codec(codec: LogMelUnits, clip: Tensor, tmp_path: Path) -> None:
     torch.save(codec.state_dict(), tmp_path / "codec.pt")
     other = LogMelUnits(griffin_lim_iterations=4)
     other.load_state_dict(torch.load(tmp_path / "codec.pt", weights_only=True))
@@ -77,11 +77,11 @@ def test_fitting_twice_gives_the_same_centroids(clip: Tensor) -> None:
     assert torch.equal(first.encode(clip), second.encode(clip))
 
 
-def test_encode_before_fit_is_refused(clip: Tensor) -> None:
+def test_encode_before_fit_raises(clip: Tensor) -> None:
     with pytest.raises(ValueError, match="no centroids yet"):
         LogMelUnits().encode(clip)
 
 
-def test_the_same_speech_in_stereo_at_another_rate_keeps_most_ids(codec: LogMelUnits, clip: Tensor) -> None:
+def test_resampled_speech_keeps_most_ids(codec: LogMelUnits, clip: Tensor) -> None:
     there_and_back = resample(resample(clip, RATE, 2 * RATE), 2 * RATE, RATE)
     assert (codec.encode(0.5 * there_and_back) == codec.encode(clip)).float().mean() >= 0.8

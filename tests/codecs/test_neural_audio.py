@@ -1,4 +1,4 @@
-"""Neural codecs of sound, by tiny random networks: codebooks become one sequence and come back from it."""
+"""Neural audio codecs with tiny random networks: codebooks are flattened to one sequence and restored."""
 
 import pytest
 import torch
@@ -40,7 +40,7 @@ def folders(tmp_path_factory) -> dict[str, str]:
     for make in (mimi, encodec, dac):
         torch.manual_seed(0)
         network = make()
-        for name, codes in network.named_buffers():  # zero in a new network: all sounds would be one code
+        for name, codes in network.named_buffers():  # zero when untrained: all sounds would have one code
             if name.endswith(("codebook.embed", "codebook.embed_sum")):
                 codes.normal_(std=0.02)
         folder = tmp_path_factory.mktemp(make.__name__)
@@ -51,7 +51,7 @@ def folders(tmp_path_factory) -> dict[str, str]:
 
 @pytest.mark.parametrize("kind", FRAME)
 @pytest.mark.parametrize("samples", [0, 1, 3_000])
-def test_each_frame_is_an_id_of_every_codebook_in_turn(folders, kind, samples):
+def test_each_frame_is_one_id_per_codebook_in_order(folders, kind, samples):
     codec, wave = NeuralCodec(folders[kind]), clips("val_en-us_f1.flac")[5][:samples]
     ids = codec.encode(wave)
     frames = max(1, -(-samples // FRAME[kind]))
@@ -65,7 +65,7 @@ def test_each_frame_is_an_id_of_every_codebook_in_turn(folders, kind, samples):
 
 
 @pytest.mark.parametrize("kind", FRAME)
-def test_the_sound_is_the_networks_own(folders, kind):
+def test_decoding_equals_that_of_the_network(folders, kind):
     codec, wave = NeuralCodec(folders[kind]), clips("val_en-us_f1.flac")[5]
     network = codec.frozen.network
     rate = network.config.sampling_rate
@@ -82,18 +82,18 @@ def test_the_sound_is_the_networks_own(folders, kind):
 
 
 @pytest.mark.parametrize("kind", FRAME)
-def test_the_delayed_pattern_holds_the_same_codes_each_codebook_a_frame_later(folders, kind):
+def test_delay_pattern_shifts_each_codebook_by_one_frame(folders, kind):
     flat, delay = (NeuralCodec(folders[kind], codebooks=3, pattern=pattern) for pattern in ("flat", "delay"))
     wave = clips("val_en-us_f1.flac")[5]
     one, two = flat.encode(wave), delay.encode(wave)
     assert torch.equal(one.sort()[0], two.sort()[0])
-    assert (two[:6] // 32).tolist() == [0, 0, 1, 0, 1, 2]  # one frame; then the second's first and the first's second
+    assert (two[:6] // 32).tolist() == [0, 0, 1, 0, 1, 2]  # step t holds codebook k of frame t - k
     assert torch.equal(two[two // 32 == 2], one[one // 32 == 2])
     assert torch.equal(delay.decode(two), flat.decode(one))
 
 
 @pytest.mark.parametrize("kind", FRAME)
-def test_fewer_codebooks_are_the_first_of_all(folders, kind):
+def test_fewer_codebooks_keep_the_first_ones(folders, kind):
     wave = clips("val_en-us_f1.flac")[5]
     whole, part = NeuralCodec(folders[kind]).encode(wave), NeuralCodec(folders[kind], codebooks=2).encode(wave)
     assert torch.equal(part, whole[whole < 64])
@@ -101,24 +101,24 @@ def test_fewer_codebooks_are_the_first_of_all(folders, kind):
 
 
 @pytest.mark.parametrize("kind", FRAME)
-def test_whatever_ids_a_model_writes_become_a_sound(folders, kind):
+def test_any_ids_decode_to_a_finite_sound(folders, kind):
     codec = NeuralCodec(folders[kind], codebooks=2)
     whole = torch.tensor([3, 40, 5, 33])
-    assert torch.equal(codec.decode(torch.tensor([3, 40, 5, 33, 7])), codec.decode(whole))  # a frame cut short
+    assert torch.equal(codec.decode(torch.tensor([3, 40, 5, 33, 7])), codec.decode(whole))  # incomplete frame dropped
     assert codec.decode(torch.tensor([3, 5, 7])).shape == (0,)
     assert codec.decode(torch.empty(0, dtype=torch.long)).shape == (0,)
     ids = torch.randint(64, (51,), generator=torch.Generator().manual_seed(0))
     assert codec.decode(ids).isfinite().all()
 
 
-def test_a_checkpoint_holds_the_hash_and_not_the_network(folders):
+def test_state_dict_is_empty_and_the_hash_identifies_the_network(folders):
     codec = NeuralCodec(folders["mimi"])
     assert not codec.state_dict()
     assert codec.fingerprint({}) == NeuralCodec(folders["mimi"]).fingerprint({})
     assert codec.pretrained_hash != NeuralCodec(folders["dac"]).pretrained_hash
 
 
-def test_what_does_not_fit_is_refused_in_one_line(folders, tmp_path):
+def test_invalid_arguments_raise_a_one_line_error(folders, tmp_path):
     from transformers import EncodecConfig, EncodecModel, HubertConfig
 
     HubertConfig().save_pretrained(tmp_path / "hubert")

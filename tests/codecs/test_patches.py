@@ -1,4 +1,4 @@
-"""Images as patches: nothing is lost."""
+"""Images as patches, without loss."""
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ def picture(shape, seed=0):
 
 @every_shape
 @pytest.mark.parametrize("fitted", [False, True])
-def test_an_image_comes_back(shape, patch_size, fitted):
+def test_encode_decode_restores_the_image(shape, patch_size, fitted):
     codec = Patches(shape, patch_size)
     if fitted:
         codec.fit([picture(shape, seed) ** 3 for seed in range(5)])
@@ -27,7 +27,7 @@ def test_an_image_comes_back(shape, patch_size, fitted):
 
 
 @every_shape
-def test_tokens_are_patches_row_by_row(shape, patch_size):
+def test_tokens_are_patches_in_row_major_order(shape, patch_size):
     codec, image = Patches(shape, patch_size), picture(shape)
     tokens = codec.encode(image)
     across = shape[2] // patch_size
@@ -45,17 +45,17 @@ def test_fitted_latents_have_unit_scale():
     assert tokens.mean().item() == pytest.approx(0, abs=1e-4)
     assert tokens.std().item() == pytest.approx(1, abs=1e-4)
     other = Patches((1, 8, 8), 2)
-    other.load_state_dict(codec.state_dict())  # a checkpoint is the whole codec
+    other.load_state_dict(codec.state_dict())  # the state dict holds the whole codec
     assert torch.equal(other.encode(images[0]), codec.encode(images[0]))
 
 
-def test_images_of_one_colour_can_be_fitted():
+def test_fit_accepts_constant_images():
     codec = Patches((1, 8, 8), 2)
     codec.fit([torch.zeros(1, 8, 8)] * 2)
     assert codec.encode(torch.zeros(1, 8, 8)).isfinite().all()
 
 
-def test_what_is_decoded_lies_between_black_and_white():
+def test_decoded_pixels_are_clamped_to_0_1():
     codec = Patches((1, 8, 8), 4)
     image = codec.decode(10 * torch.randn(4, 16, generator=torch.Generator().manual_seed(0)))
     assert image.min() == 0
@@ -71,25 +71,25 @@ def test_what_is_decoded_lies_between_black_and_white():
         ((2, 8, 8), 4, r"shape has 2 channels, wanted 1 \(grey\) or 3 \(RGB\)"),
     ],
 )
-def test_patches_that_do_not_fit_are_refused_in_one_line(shape, patch_size, message):
+def test_invalid_patch_size_or_channels_raise_a_one_line_error(shape, patch_size, message):
     with pytest.raises(ValueError, match=message) as refused:
         Patches(shape, patch_size)
     assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize("shape", [(3, 8, 8), (1, 8, 7), (8, 8)])
-def test_an_image_of_another_shape_is_refused(shape):
+def test_encode_rejects_other_shapes(shape):
     with pytest.raises(ValueError, match=r"image is \(.*\), wanted \(1, 8, 8\)") as refused:
         Patches((1, 8, 8), 4).encode(torch.zeros(shape))
     assert "\n" not in str(refused.value)
 
 
-def test_pixels_that_are_nan_are_refused():
+def test_encode_rejects_nan_pixels():
     with pytest.raises(ValueError, match="pixels that are NaN or infinite"):
         Patches((1, 8, 8), 4).encode(torch.full((1, 8, 8), torch.nan))
 
 
-def test_all_levels_survive_encoding_and_decoding():
+def test_encode_decode_keeps_all_256_levels():
     codec = Patches((1, 16, 16), 4)
     image = torch.randperm(256, generator=torch.Generator().manual_seed(0)).view(1, 16, 16) / 255
     codec.fit([0.4 * image])

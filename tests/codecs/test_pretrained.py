@@ -1,4 +1,4 @@
-"""Networks from outside: held apart from the model, known by what is in them."""
+"""Pretrained networks: not part of the model's parameters, and identified by a content hash."""
 
 import pytest
 import torch
@@ -19,15 +19,15 @@ from mot_lightning.codecs.pretrained import FrozenNetwork, content_hash, load_pr
     ],
     ids=["value", "name", "shape", "type", "number", "one more"],
 )
-def test_a_hash_tells_names_shapes_types_and_values_apart(other):
+def test_content_hash_depends_on_names_shapes_dtypes_and_values(other):
     content = {"a": torch.ones(2), "b": {"c": 3}}
     assert content_hash(content) != content_hash(other)
     assert content_hash(content) == content_hash(
         {"b": {"c": 3}, "a": torch.ones(1).expand(2)}
-    )  # in any order, any strides
+    )  # independent of order and strides
 
 
-def test_a_frozen_network_is_no_part_of_what_holds_it():
+def test_frozen_network_is_not_registered_in_its_holder():
     class Holder(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -41,13 +41,13 @@ def test_a_frozen_network_is_no_part_of_what_holds_it():
     assert holder.frozen.hash == content_hash(holder.frozen.network.state_dict())
 
 
-def test_what_cannot_be_loaded_is_refused_in_one_line_whatever_a_library_raises():
+def test_load_failure_raises_a_one_line_error_and_keeps_the_rng_state():
     def fail():
         raise KeyError("two\nlines")
 
     before = torch.get_rng_state()
     assert load_pretrained(lambda: torch.randn(7), "VAE", "here", "a folder").shape == (7,)
-    assert torch.equal(torch.get_rng_state(), before)  # weights that are replaced move nobody's draws
+    assert torch.equal(torch.get_rng_state(), before)  # initialising weights that get replaced does not advance the RNG
     with pytest.raises(ValueError, match=r"^VAE: name_or_path is 'here', wanted a folder: ") as refused:
         load_pretrained(fail, "VAE", "here", "a folder")
     assert "\n" not in str(refused.value)

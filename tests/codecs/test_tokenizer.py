@@ -1,4 +1,4 @@
-"""Text as subwords: what is written comes back, in fewer ids, and its bytes are counted whatever the ids are."""
+"""Subword tokenizers: round trips, compression and byte counts."""
 
 import math
 import os
@@ -25,7 +25,7 @@ def bpe() -> BPE:
 
 @given(texts)
 @settings(max_examples=50, deadline=None, derandomize=True)
-def test_any_text_comes_back_and_its_bytes_are_counted(text):
+def test_random_text_round_trips_with_its_byte_count(text):
     for codec in (BPE(), bpe()):
         ids = codec.encode(text)
         assert ids.dtype == torch.long
@@ -33,14 +33,14 @@ def test_any_text_comes_back_and_its_bytes_are_counted(text):
         assert codec.bytes_per_token()[ids].sum() == len(text.encode())
 
 
-def test_what_was_learned_writes_the_corpus_in_fewer_ids():
+def test_fitted_bpe_compresses_the_corpus():
     text = CORPUS[0]
     assert len(BPE().encode(text)) == len(text)
     assert len(bpe().encode(text)) < len(text) / 3
     assert bpe().encode(text).max() < bpe().vocab_size
 
 
-def test_ids_that_nothing_was_learned_for_write_nothing():
+def test_unused_ids_decode_to_nothing():
     codec = BPE(vocab_size=5_000)
     codec.fit(CORPUS)
     assert codec.decode(torch.tensor([4_999])) == ""
@@ -48,7 +48,7 @@ def test_ids_that_nothing_was_learned_for_write_nothing():
     assert codec.bytes_per_token()[4_999] == 0
 
 
-def test_a_state_dict_is_the_whole_codec(tmp_path):
+def test_state_dict_restores_the_codec(tmp_path):
     torch.save(bpe().state_dict(), tmp_path / "codec.pt")
     other = BPE(vocab_size=300)
     other.load_state_dict(torch.load(tmp_path / "codec.pt", weights_only=True))
@@ -56,13 +56,13 @@ def test_a_state_dict_is_the_whole_codec(tmp_path):
     assert torch.equal(other.encode(CORPUS[1]), bpe().encode(CORPUS[1]))
 
 
-def test_fewer_ids_than_bytes_are_refused():
+def test_vocab_size_below_256_raises():
     with pytest.raises(ValueError, match="vocab_size is 255, wanted at least 256"):
         BPE(vocab_size=255)
 
 
-def test_bits_per_byte_count_bytes_and_not_ids():
-    """A guess that is uniform over all ids and the stop, for the ids of one text: log2(301) bits for each of them."""
+def test_bits_per_byte_divide_by_bytes_not_ids():
+    """Uniform predictions over 300 ids and the stop cost log2(301) bits per target."""
     ids = bpe().encode(CORPUS[0])
     nats = (len(ids) + 1) * math.log(301)
     measured = bpe().metrics(nats, len(ids) + 1, float(bpe().bytes_per_token()[ids].sum()))
@@ -90,8 +90,8 @@ def metaspace() -> Tokenizer:
     [(wordpiece, "a seven twos", 13), (metaspace, "a seven twosé", 15), (lambda: bpe().tokenizer, "a seven", 7)],
     ids=["WordPiece", "Metaspace", "byte level"],
 )
-def test_a_tokenizer_file_is_read_and_its_ids_know_their_bytes(tmp_path, make, text, size):
-    """All bytes, and one for the space that stands before a first word where a tokenizer writes words with spaces."""
+def test_tokenizer_json_is_read_with_bytes_per_token(tmp_path, make, text, size):
+    """All bytes, plus one where the tokenizer puts a space before the first word."""
     make().save(str(tmp_path / "tokenizer.json"))
     codec = HFTokenizer(str(tmp_path / "tokenizer.json"))
     ids = codec.encode(text)
@@ -99,16 +99,16 @@ def test_a_tokenizer_file_is_read_and_its_ids_know_their_bytes(tmp_path, make, t
     assert codec.bytes_per_token()[ids].sum() == size
 
 
-def test_a_folder_of_transformers_is_read(tmp_path):
+def test_transformers_tokenizer_folder_is_read(tmp_path):
     from transformers import PreTrainedTokenizerFast
 
     PreTrainedTokenizerFast(tokenizer_object=wordpiece(), cls_token="[CLS]").save_pretrained(tmp_path / "tokenizer")
     codec = HFTokenizer(str(tmp_path / "tokenizer"))
     assert codec.vocab_size == 7
-    assert codec.encode("a two").tolist() == [2, 5]  # no special token around it
+    assert codec.encode("a two").tolist() == [2, 5]  # without special tokens
 
 
-def test_what_holds_no_tokenizer_is_refused_in_one_line(tmp_path):
+def test_invalid_tokenizer_raises_a_one_line_error(tmp_path):
     (tmp_path / "text.json").write_text("{}")
     for name in (tmp_path / "text.json", tmp_path, "no/such-tokenizer"):
         with pytest.raises(ValueError, match=r"wanted a tokenizer\.json, a folder or a name on the hub") as refused:
@@ -117,7 +117,7 @@ def test_what_holds_no_tokenizer_is_refused_in_one_line(tmp_path):
         assert "\n" not in str(refused.value)
 
 
-def test_real_english_takes_less_than_half_as_many_ids_as_bytes():
+def test_bpe_compresses_real_english_at_least_2_5_times():
     root = Path(os.environ.get("MOT_LIGHTNING_DATA") or Path(__file__).parents[3] / "shared/data")
     if not (root / "text/tinyshakespeare.txt").is_file():
         pytest.skip(f"no real data at {root}: set MOT_LIGHTNING_DATA to the folder that holds text/")

@@ -1,4 +1,4 @@
-"""How segments of a document are shown, and what a draw depends on."""
+"""Document settings such as clean context and condition dropout, and the reproducibility of documents."""
 
 import re
 
@@ -11,14 +11,14 @@ from datamodules.sampler import SampleIndex
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.7, 1.0])
-def test_a_share_of_leading_images_is_clean_and_without_loss(share):
+def test_clean_context_sets_the_share_of_leading_images_without_loss(share):
     documents = encoded(digits(two_images=0, shown={"clean_context": share, "noise_cap": 0.25, "condition_dropout": 0}))
     leading = [image for document in documents for image, followed in image_places(document) if followed]
     assert_share(sum(not image.loss for image in leading), len(leading), share)
     assert all(image.noise_cap == 0.25 for image in leading if image.loss)
 
 
-def test_what_nothing_follows_and_what_is_causal_is_learned_from_all_noise():
+def test_last_and_causal_segments_have_loss_at_full_noise():
     for document in encoded(digits(shown={"clean_context": 0.5, "condition_dropout": 0.2})):
         for i, segment in enumerate(document):
             if segment.modality != "image" or i + 1 == len(document):
@@ -32,7 +32,7 @@ def whole():
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 1.0])
-def test_a_share_of_image_documents_is_cut_to_one_image(whole, share):
+def test_condition_dropout_reduces_a_share_of_documents_to_one_image(whole, share):
     cut = encoded(digits(documents={"text+image+speech": 1}, shown={"condition_dropout": share}), count=1000)
     assert_share(sum(kinds(document) == ["image"] for document in cut), 1000, share)
     for before, after in zip(whole, cut, strict=True):
@@ -42,18 +42,18 @@ def test_a_share_of_image_documents_is_cut_to_one_image(whole, share):
             assert same(before, after)
 
 
-def test_documents_without_an_image_are_never_cut():
+def test_condition_dropout_keeps_documents_without_an_image():
     for document in encoded(digits(documents={"text+speech": 1}, shown={"condition_dropout": 1}), count=300):
         assert sorted(kinds(document)) == ["speech", "text"]
 
 
-def test_documents_are_cut_to_the_modalities_that_are_to_be_guided():
+def test_condition_dropout_keeps_the_unconditional_modalities():
     shown = {"condition_dropout": 1, "unconditional_modalities": ("text",)}
     for document in encoded(digits(documents={"text+image": 1}, shown=shown), count=100):
         assert kinds(document) == ["text"]
 
 
-def test_the_same_draw_makes_the_same_document():
+def test_same_index_gives_the_same_document():
     one, other = digits(), digits()
     forwards = [one.documents("train")[SampleIndex(i, i)] for i in range(200)]
     documents = other.documents("train")
@@ -61,37 +61,37 @@ def test_the_same_draw_makes_the_same_document():
     assert all(same(a, b) for a, b in zip(forwards, backwards, strict=True))
 
 
-def test_another_draw_of_the_same_item_makes_another_document():
+def test_different_draw_numbers_give_different_documents():
     documents = digits().documents("train")
     others = [documents[SampleIndex(5, number)] for number in range(0, 40_000, 1000)]
     assert sum(same(others[0], document) for document in others[1:]) < 5
 
 
-def test_another_seed_makes_other_documents():
+def test_different_seeds_give_different_documents():
     one, other = encoded(digits(seed=1), count=100), encoded(digits(seed=2), count=100)
     assert sum(same(a, b) for a, b in zip(one, other, strict=True)) < 20
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         ({"clean_context": -0.1}, "data.document_settings.clean_context is -0.1, wanted"),
         ({"noise_cap": 2}, "data.document_settings.noise_cap is 2, wanted"),
         ({"condition_dropout": 7}, "data.document_settings.condition_dropout is 7, wanted"),
     ],
 )
-def test_a_setting_out_of_range_is_refused_in_one_line(settings, said):
-    with pytest.raises(ValueError, match=re.escape(said)) as refused:
+def test_invalid_settings_raise_a_one_line_error(settings, message):
+    with pytest.raises(ValueError, match=re.escape(message)) as refused:
         DocumentSettings(**settings)
     assert "\n" not in str(refused.value)
 
 
-def test_modalities_that_the_model_does_not_have_cannot_be_learned_unconditionally():
+def test_unknown_unconditional_modality_raises():
     with pytest.raises(ValueError, match=r"unconditional_modalities names 'smell', wanted some of image, speech, text"):
         digits(shown={"unconditional_modalities": ("smell",)})
 
 
-def test_media_with_a_key_are_encoded_once():
+def test_encodings_of_keyed_media_are_cached():
     data, encodings = digits(documents={"image": 1}, two_images=0), []
     patches = data.codecs["image"].encode
     data.encode = lambda medium: encodings.append(medium.key) or patches(medium.media())
@@ -102,7 +102,7 @@ def test_media_with_a_key_are_encoded_once():
     assert len(encodings) == len({*encodings}) == 5
 
 
-def test_splits_differ_in_what_is_random_even_for_one_index():
+def test_randomness_differs_between_splits():
     data = digits(shown={"condition_dropout": 0.5})
     lengths = []
     for split in ("train", "val"):
@@ -111,6 +111,6 @@ def test_splits_differ_in_what_is_random_even_for_one_index():
     assert lengths[0] != lengths[1]
 
 
-def test_without_dropout_nothing_is_unconditional():
+def test_no_modality_is_unconditional_without_condition_dropout():
     assert digits(shown={"condition_dropout": 0.1}).unconditional == ("image",)
     assert digits(shown={"condition_dropout": 0}).unconditional == ()

@@ -1,4 +1,4 @@
-"""Batches of documents: in a resumable order, every item once in validation."""
+"""Batches of documents: resumable in training, every item once in validation."""
 
 from itertools import islice
 
@@ -10,7 +10,7 @@ from digit_documents import digits
 from datamodules import Digits
 
 
-def test_batches_after_a_restored_state_equal_the_uninterrupted_ones():
+def test_batches_after_load_state_dict_equal_uninterrupted_ones():
     whole = list(islice(digits(batch_size=8).train_dataloader(), 12))
     resumed = digits(batch_size=8)
     resumed.load_state_dict({**resumed.state_dict(), "consumed": 5 * 8})
@@ -21,7 +21,7 @@ def test_batches_after_a_restored_state_equal_the_uninterrupted_ones():
             assert all(torch.equal(x, y) for x, y in zip(a.by_modality[name], b.by_modality[name], strict=True))
 
 
-def test_a_validation_pass_starts_a_document_from_every_item_once_and_repeats():
+def test_validation_uses_every_item_once_and_is_deterministic():
     data = digits(batch_size=7)
     passes = [list(data.val_dataloader()) for _ in range(2)]
     # documents of a row are numbered from zero
@@ -30,7 +30,7 @@ def test_a_validation_pass_starts_a_document_from_every_item_once_and_repeats():
     assert [b.layout.counts for b in passes[0]] == [b.layout.counts for b in passes[1]]
 
 
-def test_batches_before_a_model_is_connected_are_refused():
+def test_documents_before_connect_raise():
     data = Digits()
     data.setup("fit")
     with pytest.raises(RuntimeError, match="connect"):
@@ -38,16 +38,16 @@ def test_batches_before_a_model_is_connected_are_refused():
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [({"batch_size": 0}, "data.batch_size is 0, wanted"), ({"row_length": 3}, "data.row_length is 3, wanted")],
 )
-def test_a_setting_out_of_range_is_refused_in_one_line(settings, said):
-    with pytest.raises(ValueError, match=said) as refused:
+def test_invalid_settings_raise_a_one_line_error(settings, message):
+    with pytest.raises(ValueError, match=message) as refused:
         Digits(**settings)
     assert "\n" not in str(refused.value)
 
 
-def test_a_codec_is_trained_on_its_modalitys_media_as_they_are():
+def test_train_codec_on_yields_raw_media():
     data = Digits(batch_size=7)
     data.setup("fit")
     data.train_codec_on("image")

@@ -1,4 +1,4 @@
-"""In which order documents are drawn: resumed anywhere, by any number of ranks."""
+"""The resumable sampler: order, resumption, and ranks."""
 
 from itertools import islice
 
@@ -19,13 +19,13 @@ def test_each_pass_is_a_permutation():
         assert sorted(draw.item for draw in stream[start : start + SIZE]) == list(range(SIZE))
 
 
-def test_passes_and_seeds_differ_in_order():
+def test_order_differs_between_passes_and_seeds():
     items = [draw.item for draw in draws(2 * SIZE)]
     assert items[:SIZE] != items[SIZE:]
     assert items != [draw.item for draw in draws(2 * SIZE, seed=4)]
 
 
-def test_numbers_count_all_draws():
+def test_draw_numbers_are_consecutive():
     assert [draw.number for draw in draws(3 * SIZE)] == list(range(3 * SIZE))
 
 
@@ -46,7 +46,7 @@ def test_ranks_partition_the_draws(world):
 
 
 @pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 1), (2, 3), (4, 3)])
-def test_a_change_of_world_size_keeps_the_stream(before, after):
+def test_changing_the_world_size_keeps_the_order(before, after):
     steps = 5
     first = [draw for rank in range(before) for draw in draws(steps, rank=rank, world=before)]
     consumed = steps * before
@@ -54,11 +54,11 @@ def test_a_change_of_world_size_keeps_the_stream(before, after):
     assert sorted(first + then, key=lambda draw: draw.number) == draws(consumed + steps * after)
 
 
-def test_iterating_again_starts_where_the_sampler_was_made():
+def test_iterating_again_restarts_at_consumed():
     sampler = ResumableSampler(SIZE, seed=3, consumed=7)
     assert list(islice(sampler, 20)) == list(islice(sampler, 20))
 
 
-def test_an_empty_split_is_refused():
+def test_empty_split_raises():
     with pytest.raises(ValueError, match="0 items, wanted at least 1"):
         ResumableSampler(0, seed=0)

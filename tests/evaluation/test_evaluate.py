@@ -1,4 +1,4 @@
-"""Every task that the model can do is done, measured, and named by what it makes."""
+"""Evaluation runs every task that the model's modalities allow, and names its metrics."""
 
 from dataclasses import replace
 
@@ -33,7 +33,7 @@ def pipeline(unconditional=("image",)):
     }
     torch.manual_seed(0)
     model = assemble(modalities, "text", SMALL)
-    for parameter in model.parameters():  # an untrained network says zero
+    for parameter in model.parameters():  # zero-initialised outputs would predict zero
         parameter.data += 0.1 * torch.randn(parameter.shape)
     codecs = {name: modality.codec for name, modality in modalities.items()}
     return MoTPipeline(codecs, model.eval(), GenerationLimits(64, unconditional))
@@ -44,7 +44,7 @@ def bright(images):
 
 
 def tasks():
-    """Two that a model of text and images can do, and one that it cannot."""
+    """Two tasks for a model of text and images, and one that needs speech."""
     generator = torch.Generator().manual_seed(0)
     reference = list(torch.rand(8, 1, 4, 4, generator=generator))
     words = [[("text", f"number {i}")] for i in range(6)]
@@ -71,7 +71,7 @@ def tasks():
     ]
 
 
-def test_tasks_are_measured_with_and_without_guidance_and_on_real_media():
+def test_tasks_are_evaluated_unguided_guided_and_on_real_media():
     values = evaluate_tasks(pipeline(), tasks(), guidance=2.0, seed=0)
     assert values.keys() == {
         "test/image/brightness",
@@ -80,13 +80,13 @@ def test_tasks_are_measured_with_and_without_guidance_and_on_real_media():
         "test/image/brightness_real",
         "test/image/fid[means]",
         "test/image/fid[means]_samples",
-        "test/image/fid[means]_guided",  # a distance to real media is none of real media
+        "test/image/fid[means]_guided",  # no _real, as the FID already compares with real media
         "test/text/length",
         "test/text/length_samples",
         "test/image/steps",
         "test/image/guidance",
     }
-    assert values["test/image/brightness_real"] == 1  # its labels are the judge's own
+    assert values["test/image/brightness_real"] == 1  # labelled by the judge itself
     assert values["test/image/brightness_samples"] == values["test/image/fid[means]_samples"] == 6
     assert values["test/text/length"] == 1
     assert values["test/text/length_samples"] == 8
@@ -97,14 +97,14 @@ def test_tasks_are_measured_with_and_without_guidance_and_on_real_media():
 @pytest.mark.parametrize(
     ("model", "guidance"), [(pipeline(), 1.0), (pipeline(unconditional=()), 2.0)], ids=["no scale", "not trained for"]
 )
-def test_nothing_is_guided_without_a_scale_or_the_training_for_it(model, guidance):
+def test_no_guided_metrics_without_a_scale_or_unconditional_training(model, guidance):
     values = evaluate_tasks(model, tasks(), guidance, seed=0)
     assert "test/image/brightness" in values
     assert not [name for name in values if "guid" in name]
 
 
-def test_each_measurement_starts_anew():
-    """A metric that two tasks share, or a second evaluation, counts nothing twice."""
+def test_metrics_are_reset_between_tasks_and_evaluations():
+    """A metric that two tasks share, or that is evaluated twice, does not accumulate."""
     shared, (_, written, _) = JudgedAccuracy(lambda texts: [0] * len(texts)), tasks()
     first = Task("a", written.prompts[:2], "text", [0, 0], {"first": shared}, max_length=2)
     second = Task("b", written.prompts[:2], "text", [1, 1], {"second": shared}, max_length=2)
@@ -113,14 +113,14 @@ def test_each_measurement_starts_anew():
         assert (values["test/text/first"], values["test/text/second"]) == (1, 0)
 
 
-def test_a_metric_that_needs_more_media_is_left_out():
+def test_metric_with_too_few_samples_is_omitted():
     few = tasks()[0].subset(1)
     values = evaluate_tasks(pipeline(), [few], 1.0, seed=0)
     assert "test/image/brightness" in values
     assert "test/image/fid[means]" not in values
 
 
-def test_a_task_makes_one_medium_for_each_prompt_the_same_in_any_batch(monkeypatch):
+def test_run_task_gives_one_sample_per_prompt_for_any_batch_size(monkeypatch):
     model, (task, _, _) = pipeline(), tasks()
     done = []
     together = run_task(model, task, 2.0, seed=3, progress=done.append)
@@ -132,22 +132,22 @@ def test_a_task_makes_one_medium_for_each_prompt_the_same_in_any_batch(monkeypat
     assert not torch.equal(together[0], run_task(model, task, 2.0, seed=4)[0])
 
 
-def test_a_task_is_sampled_at_its_temperature_and_up_to_its_length():
+def test_run_task_follows_temperature_and_max_length():
     to_text = tasks()[1]
     greedy = [run_task(pipeline(), to_text, 1.0, seed) for seed in (0, 1)]
     assert greedy[0] == greedy[1]
     sampled = [run_task(pipeline(), to_text.with_temperature(1.0), 1.0, seed) for seed in (0, 1)]
-    assert sampled == greedy[:1] * 2  # a task that takes the likeliest keeps to it
+    assert sampled == greedy[:1] * 2  # a greedy task stays greedy
     random = replace(to_text, temperature=1.0)
     one, other = (run_task(pipeline(), random, 1.0, seed) for seed in (0, 1))
     assert one != other
     ids = [len(text.encode()) for text in (*one, *other)]
-    assert max(ids) <= 4 * len("\ufffd".encode())  # at most four bytes, each of which may be no UTF-8
+    assert max(ids) <= 4 * len("\ufffd".encode())  # at most four bytes, each possibly a replacement character
     longer = run_task(pipeline(), replace(random, max_length=40), 1.0, seed=0)
     assert max(len(text) for text in longer) > 4
 
 
-def test_a_task_that_takes_no_guidance_is_done_once_even_where_the_model_could():
+def test_unguided_task_has_no_guided_metrics():
     values = evaluate_tasks(pipeline(("image", "text")), tasks(), guidance=2.0, seed=0)
     assert "test/image/brightness_guided" in values
     assert "test/text/length" in values

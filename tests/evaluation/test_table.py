@@ -1,4 +1,4 @@
-"""The table at the end tells all that was measured."""
+"""The table printed after a test."""
 
 import torch
 
@@ -45,7 +45,7 @@ METRICS = {
 
 
 def blocks(text):
-    """The lines of each table, and what stands below."""
+    """The lines of each table, and the lines below the tables."""
     *tables, below = text.split("\n\n")
     return [block.splitlines() for block in tables], below.splitlines()
 
@@ -54,18 +54,18 @@ def cells(line):
     return [cell.strip() for cell in line.split("  ") if cell.strip()]
 
 
-def test_the_table_tells_all_that_was_measured():
+def test_table_shows_all_metrics():
     (by_modality, across), below = blocks(table(METRICS, ["image", "text"], TASKS))
     assert cells(by_modality[2]) == ["image", "0.500", "7,654,321", "12.35"]
     assert cells(by_modality[3]) == ["text", "1.250", "1.803 bits per byte", "1,234,567", "2.50"]
     assert cells(across[2]) == ["text -> image", "accuracy", "0.500 ±0.050", "0.750", "0.990", "100"]
-    assert cells(across[3]) == ["text -> image", "fid[means]", "12.250", "9.870", "100"]  # it has no error
+    assert cells(across[3]) == ["text -> image", "fid[means]", "12.250", "9.870", "100"]  # without a standard error
     assert cells(across[4]) == ["image -> text", "named", "1.000 ±0.000", "20"]
     assert len(across) == 5  # no line for a task that was not run
     assert below == ["parameters in all: 9,999,999"]
 
 
-def test_every_line_of_a_table_is_aligned():
+def test_table_lines_are_aligned():
     tables, _ = blocks(table(METRICS, ["image", "text"], TASKS))
     assert len(tables) == 2
     for lines in tables:
@@ -73,13 +73,13 @@ def test_every_line_of_a_table_is_aligned():
         assert set(lines[1]) == {"-"}
 
 
-def test_a_run_with_nothing_measured_has_a_table_too():
+def test_table_is_printed_without_metrics():
     tables, below = blocks(table({}, ["text"], TASKS))
     assert len(tables) == 1
     assert cells(tables[0][2])[:2] == ["text", "nan"]
     assert below == ["parameters in all: 0"]
 
 
-def test_training_is_told_where_it_was_measured():
+def test_table_ends_with_training_time_and_peak_memory():
     text = table({**METRICS, "fit/seconds": 61.4, "fit/peak_rss_mb": 812.3}, ["text"], [])
     assert text.splitlines()[-1] == "training: 61 s, peak memory 812 MB"

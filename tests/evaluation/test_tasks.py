@@ -1,4 +1,4 @@
-"""What a task asks for, and parts of it."""
+"""Evaluation tasks and their subsets."""
 
 from dataclasses import replace
 
@@ -14,17 +14,17 @@ def task(metric="accuracy", title="text -> image", target="image", n=4, **others
     return Task(title, prompts, target, list(range(n)), {metric: judged}, **others)
 
 
-def test_a_task_needs_all_that_it_reads_and_makes():
+def test_task_modalities_are_prompts_and_target():
     assert task().modalities() == {"text", "image"}
     assert task(target="text").modalities() == {"text"}
 
 
-def test_a_title_becomes_a_file_name():
+def test_slug_is_a_file_name_from_the_title():
     assert task().slug == "text_to_image"
     assert task(title="text + image -> speech").slug == "text_image_to_speech"
 
 
-def test_a_subset_of_a_task_takes_turns_over_its_labels():
+def test_subset_alternates_over_labels():
     whole = task(n=10)
     part = whole.subset(5)
     assert list(part.labels) == [0, 1, 2, 3, 4]
@@ -38,12 +38,12 @@ def test_a_subset_of_a_task_takes_turns_over_its_labels():
     assert len(whole.prompts) == 10
 
 
-def test_a_task_is_sampled_at_another_temperature_where_it_is_sampled():
+def test_with_temperature_changes_only_sampled_tasks():
     assert task(target="text", temperature=1.0).with_temperature(0.3).temperature == 0.3
     assert task(target="text").with_temperature(0.3).temperature == 0
 
 
-def test_a_caption_is_the_words_or_else_the_label():
+def test_caption_is_the_prompt_text_or_else_the_label():
     words = task()
     assert words.caption(2) == "a 2"
     two = Task("", [[("text", "a red"), ("text", "seven")]], "image", [7], {})

@@ -1,4 +1,4 @@
-"""The cache of keys and values changes nothing but the time it takes."""
+"""Forward passes through the key-value cache equal the packed forward pass."""
 
 import numpy as np
 import pytest
@@ -47,7 +47,7 @@ def an_image(model, seed=0, rows=3, n=4):
 
 
 @torch.no_grad()
-def test_a_peek_leaves_no_trace(grown):
+def test_peek_does_not_change_the_context(grown):
     model, context = grown
     other = context[torch.arange(3)]
     for seed in range(2):
@@ -56,12 +56,12 @@ def test_a_peek_leaves_no_trace(grown):
     assert torch.equal(context.lengths, other.lengths)
     assert torch.equal(context.last, other.last)
     ids = torch.tensor([[1, 2], [3, 4], [5, 6]])
-    x = model.objectives["text"].embed_clean(ids)[0]  # fewer tokens than were peeked at
+    x = model.objectives["text"].embed_clean(ids)[0]  # fewer tokens than in the peek
     assert torch.equal(context.append(x, "text", True), other.append(x, "text", True))
 
 
 @torch.no_grad()
-def test_a_peek_sees_what_an_append_sees(grown):
+def test_peek_equals_append(grown):
     model, context = grown
     x, condition = an_image(model)
     seen = context.peek(x, "image", False, condition)
@@ -69,7 +69,7 @@ def test_a_peek_sees_what_an_append_sees(grown):
 
 
 @torch.no_grad()
-def test_only_the_first_counts_of_a_row_stay(grown):
+def test_append_keeps_only_the_first_counts_tokens_of_each_row(grown):
     model, context = grown
     before, last = context.lengths.clone(), context.last.clone()
     x = model.objectives["text"].embed_clean(torch.tensor([[1, 2], [3, 4], [5, 6]]))[0]
@@ -79,14 +79,14 @@ def test_only_the_first_counts_of_a_row_stay(grown):
 
 
 @torch.no_grad()
-def test_part_of_a_context_goes_its_own_way_until_it_is_taken_back(grown):
+def test_indexed_context_is_a_copy_that_can_be_assigned_back(grown):
     model, context = grown
     whole = context[torch.arange(3)]
     rows = torch.tensor([2, 0])
     part = context[rows]
     x, condition = an_image(model, rows=2)
     part.append(x, "image", False, condition)
-    long = model.objectives["text"].embed_clean(torch.ones(2, 200, dtype=torch.long))[0]  # outgrows the cache
+    long = model.objectives["text"].embed_clean(torch.ones(2, 200, dtype=torch.long))[0]  # exceeds the cache capacity
     part.append(long, "text", True)
     assert torch.equal(context.lengths, whole.lengths)
     assert torch.equal(context.last, whole.last)
@@ -101,10 +101,10 @@ def test_part_of_a_context_goes_its_own_way_until_it_is_taken_back(grown):
 
 @pytest.mark.parametrize("towers", TOWERS, ids=["separate", "dense", "two"])
 @torch.no_grad()
-def test_conditions_worked_out_together_are_each_what_it_is_alone(towers):
+def test_batched_conditions_equal_single_conditions(towers):
     model = make_model(towers=towers)
     _, context = cached_hidden_states(model, [make_document(np.random.default_rng(1), ["text", "image"])])
-    x, n = an_image(model, rows=1)[0], AT_ONCE + 2  # more than are worked out at once
+    x, n = an_image(model, rows=1)[0], AT_ONCE + 2  # more than one chunk of conditions
     vectors = model.objectives["image"].time_embedding(torch.linspace(0, 1, n))
     together = [*context.adapt("image", vectors)]
     assert len(together) == n
@@ -114,7 +114,7 @@ def test_conditions_worked_out_together_are_each_what_it_is_alone(towers):
     assert not torch.allclose(alone, context.peek(x, "image", False, together[0]))
 
 
-def test_a_modalitys_context_grows_by_that_modality(grown):
+def test_for_modality_equals_the_context_with_that_modality(grown):
     model, context = grown
     x, condition = an_image(model)
     other = context[torch.arange(3)]

@@ -1,4 +1,4 @@
-"""On CUDA the same model writes: greedily the same ids, and segments of the shape asked for."""
+"""Generation on CUDA: greedy ids equal those on the CPU, and segments have the requested shape."""
 
 import numpy as np
 import pytest
@@ -12,11 +12,11 @@ from mot_lightning.objectives import MaskedToken, NextToken
 from mot_lightning.sequence import Segment, Tokens
 
 DEVICE = "cuda"
-pytestmark = [needs_cuda, pytest.mark.filterwarnings("ignore")]  # of compiling
+pytestmark = [needs_cuda, pytest.mark.filterwarnings("ignore")]  # warnings of torch.compile
 
 
 def prompts():
-    """Of different lengths and modalities."""
+    """Five prompts of different lengths and modalities."""
     rng = np.random.default_rng(3)
     kinds = [["text"], [], ["image", "text"], ["speech", "image", "text"], ["text", "text"]]
     return [make_document(rng, names) for names in kinds]
@@ -29,7 +29,7 @@ def quick(image="adaln", **others):
 
 
 @pytest.mark.parametrize("others", [{}, {"kv_heads": 1}, {"compile": True}], ids=["mot", "shared_keys", "compiled"])
-def test_greedy_ids_are_those_of_the_cpu(others):
+def test_greedy_ids_equal_those_on_cpu(others):
     settings = plain(("text", "speech"), max_length=12, temperature=0)
     model, on_cpu = quick(**others), quick(**{**others, "compile": False})
     ours, expected = generate(model.to(DEVICE), prompts(), settings), generate(on_cpu, prompts(), settings)
@@ -39,7 +39,7 @@ def test_greedy_ids_are_those_of_the_cpu(others):
 
 @pytest.mark.parametrize("image", ["adaln", "additive", "diffusion"])
 @pytest.mark.parametrize("guidance", [1.0, {"image": 2.0, "text": 2.0}], ids=["plain", "guided"])
-def test_segments_are_finished(image, guidance):
+def test_segments_are_complete_and_on_the_device(image, guidance):
     model = quick(image).to(DEVICE)
     settings = plain(("text", "image", "speech"), max_length=10, guidance=guidance)
     for text, pixels, speech in generate(model, prompts(), settings):
@@ -50,7 +50,7 @@ def test_segments_are_finished(image, guidance):
         assert {segment.tokens.device.type for segment in (text, pixels, speech)} == {DEVICE}
 
 
-def test_masked_ids_are_all_lifted():
+def test_masked_generation_leaves_no_mask_ids():
     torch.manual_seed(0)
     kinds = {"text": Tokens(vocab_size=4), "codes": Tokens(vocab_size=5, length=8)}
     model = MixtureOfTransformers({"text": NextToken(), "codes": MaskedToken(steps=3)}, kinds, "text", SMALL)
@@ -60,12 +60,12 @@ def test_masked_ids_are_all_lifted():
         assert 0 <= int(codes.tokens.min()) <= int(codes.tokens.max()) < 5
 
 
-def test_a_sample_does_not_depend_on_its_batch():
+def test_sample_does_not_depend_on_its_batch():
     settings = plain(("image", "speech"), max_length=10, guidance=2.0)
     assert_a_sample_does_not_depend_on_its_batch(quick().to(DEVICE), prompts(), settings)
 
 
-def test_half_precision_writes():
+def test_bfloat16_model_generates():
     model = quick().bfloat16().to(DEVICE)
     words = [[segment for segment in prompt if segment.modality == "text"] for prompt in prompts()]
     for (text,) in generate(model, words, plain(("text",), max_length=10)):

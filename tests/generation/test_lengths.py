@@ -1,4 +1,4 @@
-"""Segments whose length nothing fixes: their begin token tells it, learned or given."""
+"""Segments of variable length: the begin token predicts the length, or it is given."""
 
 import pytest
 import torch
@@ -18,9 +18,9 @@ def model():
     return model
 
 
-def test_the_model_chooses_lengths_and_each_is_one_that_it_knows(model):
-    written = generate(model, [[]] * 40, plain(("image", "image")))
-    lengths = {len(segment.tokens) for document in written for segment in document}
+def test_model_chooses_lengths_within_its_range(model):
+    generated = generate(model, [[]] * 40, plain(("image", "image")))
+    lengths = {len(segment.tokens) for document in generated for segment in document}
     assert lengths == {1, 2, 3}
     free = generate(model, [[]] * 40, plain(max_segments=3, max_length=3))
     images = [s for document in free for s in document if s.modality == "image"]
@@ -28,17 +28,17 @@ def test_the_model_chooses_lengths_and_each_is_one_that_it_knows(model):
     assert images
 
 
-def test_the_likeliest_length_is_that_of_a_packed_forward(model):
+def test_greedy_length_is_the_argmax_of_a_packed_forward(model):
     ids = model.grammar.begins["image"]
     for n in range(4):
         prompt = [Segment("text", torch.arange(n))]
-        (written,) = generate(model, [prompt], plain(("image",), temperature=0))
+        (generated,) = generate(model, [prompt], plain(("image",), temperature=0))
         (hidden,) = hidden_states(model, [prompt])
         best = model.control.head(hidden[-1])[torch.tensor(ids)].argmax()
-        assert len(written[0].tokens) == model.grammar.sizes["image"][best]
+        assert len(generated[0].tokens) == model.grammar.sizes["image"][best]
 
 
-def test_a_length_may_be_given(model):
+def test_given_length_is_used(model):
     for modalities in (("image", "text"), ()):
         settings = plain(modalities, max_segments=3, max_length=3, lengths={"image": 2})
         for document in generate(model, [[]] * 20, settings):
@@ -47,19 +47,19 @@ def test_a_length_may_be_given(model):
 
 @pytest.mark.parametrize("modalities", [("image", "text"), ()])
 @pytest.mark.parametrize("guidance", [1.0, {"image": 2.0, "text": 1.5}])
-def test_a_sample_does_not_depend_on_its_batch_whatever_the_lengths(model, modalities, guidance):
+def test_sample_does_not_depend_on_its_batch_at_any_length(model, modalities, guidance):
     settings = plain(modalities, max_segments=3, max_length=6, guidance=guidance)
     prompts = [[Segment("text", torch.arange(n))] for n in range(5)]
     assert_a_sample_does_not_depend_on_its_batch(model, prompts, settings)
 
 
-def test_without_any_length_one_must_be_given():
+def test_length_is_required_without_a_maximum():
     model = make_model(tokens={**TOKENS, "image": Tokens(latent_dim=3)})
     model.objectives["image"].steps = 2
     with pytest.raises(ValueError, match="lengths has no image"):
         generate(model, [[]], plain(("image",)))
-    (written,) = generate(model, [[]], plain(("image",), lengths={"image": 5}))
-    assert written[0].tokens.shape == (5, 3)
+    (generated,) = generate(model, [[]], plain(("image",), lengths={"image": 5}))
+    assert generated[0].tokens.shape == (5, 3)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_without_any_length_one_must_be_given():
         ({"video": 5}, "lengths names 'video'"),
     ],
 )
-def test_lengths_that_do_not_fit_are_refused_in_one_line(model, lengths, message):
+def test_invalid_lengths_raise_a_one_line_error(model, lengths, message):
     with pytest.raises(ValueError, match=message) as refused:
         generate(model, [[]], plain(("image",), lengths=lengths))
     assert "\n" not in str(refused.value)

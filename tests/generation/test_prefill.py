@@ -1,4 +1,4 @@
-"""Prompts are read whatever they are; what the model does not know is refused."""
+"""Prefilling of prompts, and errors for unknown modalities."""
 
 import pytest
 import torch
@@ -10,12 +10,12 @@ from mot_lightning.sequence import Segment, Tokens
 
 
 @pytest.mark.parametrize("image", ["adaln", "additive"])
-def test_bidirectional_prompts_of_different_lengths_do_not_see_their_padding(image):
+def test_bidirectional_prompts_do_not_attend_to_padding(image):
     model = make_model(image, tokens={**TOKENS, "image": Tokens(latent_dim=3)})
     assert_cached_equals_packed(model, [[Segment("image", torch.randn(n, 3))] for n in (2, 5)], False)
 
 
-def test_empty_segments_in_a_prompt_are_read():
+def test_empty_prompt_segments_are_supported():
     empty = [Segment("text", torch.empty(0, dtype=torch.long))]
     full = [Segment("text", torch.tensor([1, 2, 3]))]
     model = make_model()
@@ -32,10 +32,10 @@ def test_empty_segments_in_a_prompt_are_read():
         ([], ("video",)),
     ],
 )
-def test_unknown_modalities_and_segments_of_wrong_length_are_refused(prompt, modalities):
+def test_unknown_modality_or_wrong_segment_length_raises(prompt, modalities):
     with pytest.raises(ValueError, match=r"video|wanted 4"):
         generate(make_model(), [prompt], plain(modalities, max_length=2))
 
 
-def test_no_prompts_make_no_samples():
+def test_no_prompts_give_no_samples():
     assert generate(make_model(), [], plain(("text",), max_length=2)) == []

@@ -1,4 +1,4 @@
-"""Whatever comes as a prompt, what comes back is whole."""
+"""Random prompts and settings always give complete, decodable documents."""
 
 import random
 
@@ -41,7 +41,7 @@ def trained() -> tuple[MoTPipeline, Digits]:
 
 
 def some_prompt(data, rng):
-    """Text, images and sounds in any order: none, some, or a very long text."""
+    """Up to three texts, images and sounds in any order, some texts very long."""
     texts = ["", "a handwritten seven", "\u00e9\u4e2d\U0001f600", "long " * 300, "\n\0\t", "</p><script>"]
     pieces = []
     for _ in range(rng.randrange(4)):
@@ -50,7 +50,7 @@ def some_prompt(data, rng):
     return pieces
 
 
-def test_no_prompt_breaks_it_and_no_segment_is_left_unfinished(trained):
+def test_random_prompts_give_complete_documents(trained):
     pipeline, data = trained
     rng, grammar = random.Random(0), pipeline.model.grammar
     kinds = set()

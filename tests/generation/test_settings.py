@@ -1,4 +1,4 @@
-"""Which settings of generation are refused, whatever the model."""
+"""Validation of generation settings, independent of the model."""
 
 import pytest
 
@@ -23,13 +23,13 @@ from mot_lightning.sequence import Grammar, Tokens
         ({"repetition_penalty": 0.0}, "repetition_penalty is 0.0, wanted above 0"),
     ],
 )
-def test_settings_out_of_range_are_refused_in_one_line(wrong, message):
+def test_invalid_settings_raise_a_one_line_error(wrong, message):
     with pytest.raises(ValueError, match=message) as refused:
         GenerationSettings(**wrong)
     assert "\n" not in str(refused.value)
 
 
-def test_a_number_is_no_guidance_where_no_modality_is_bidirectional():
+def test_scalar_guidance_without_a_bidirectional_modality_raises():
     grammar = Grammar({"text": Tokens(vocab_size=4)}, {"text": True}, "text", ["text"])
     for guidance in (None, 1.0, {"text": 2.0}):
         GenerationSettings(guidance=guidance).check(grammar)
@@ -37,7 +37,7 @@ def test_a_number_is_no_guidance_where_no_modality_is_bidirectional():
         GenerationSettings(guidance=2.0).check(grammar)
 
 
-def test_one_name_is_no_list_of_names():
+def test_modalities_as_a_string_raises():
     with pytest.raises(ValueError, match=r"^modalities is 'text', wanted a list of names$"):
         GenerationSettings("text")  # type: ignore[arg-type]
 

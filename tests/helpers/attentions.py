@@ -1,4 +1,4 @@
-"""Layouts of random documents, and the attention over them by its definition."""
+"""Random packed layouts, and a reference implementation of attention over them."""
 
 import numpy as np
 import torch
@@ -22,24 +22,24 @@ def layout_of(kinds, seed, row_length=64):
     return pack([make_document(rng, document) for document in kinds], GRAMMAR, row_length).layout
 
 
-def drawn(layout, seed, key_heads=2, dtype=torch.float64, size=16):
-    """Queries of two heads, keys, values, and a gradient of what they gather."""
+def random_qkv(layout, seed, key_heads=2, dtype=torch.float64, size=16):
+    """Random queries of two heads, keys, values, and an output gradient."""
     generator = torch.Generator().manual_seed(seed)
     shapes = [(len(layout.slot), heads, size) for heads in (2, key_heads, key_heads, 2)]
     q, k, v, grad = (torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype) for shape in shapes)
     return [x.requires_grad_() for x in (q, k, v)], grad
 
 
-def in_sequence(layout):
-    """(N, N) bool: who sees whom in the sequence, by the mask over the rows."""
+def sequence_mask(layout):
+    """(N, N) bool attention mask in sequence order, from the mask over the rows."""
     rows = torch.block_diag(*attention_mask(layout)[:, 0].double()).bool()  # (b s, b s)
     slots = layout.slot.sort().values
     return rows[slots[:, None], slots]
 
 
-def by_definition(layout, q, k, v):
-    """One softmax after the other, in the words of the paper."""
-    seen = in_sequence(layout)[layout.packed_index[:, None], layout.packed_index]  # (N, N)
+def reference_attention(layout, q, k, v):
+    """Reference: masked softmax attention over the whole sequence."""
+    seen = sequence_mask(layout)[layout.packed_index[:, None], layout.packed_index]  # (N, N)
     k, v = (x.repeat_interleave(q.shape[1] // k.shape[1], dim=1) for x in (k, v))
     scores = torch.einsum("qhe,khe->hqk", q, k) * q.shape[-1] ** -0.5
     return torch.einsum("hqk,khe->qhe", scores.masked_fill(~seen, -torch.inf).softmax(-1), v)

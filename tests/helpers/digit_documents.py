@@ -1,4 +1,4 @@
-"""Documents about digits, connected to codecs that need no fitting."""
+"""Documents about digits, with codecs that need no fitting."""
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ COUNT = 2000
 
 
 class Loudness:
-    """Speech units that need no fitting: how loud each 40 ms are, in eight steps."""
+    """Speech units that need no fitting: the loudness of each 40 ms in eight levels."""
 
     vocab_size, latent_dim, length = 8, None, None
 
@@ -36,7 +36,7 @@ def digits(names=("text", "image", "speech"), control="text", codecs=CODECS, sho
 
 
 def composed(data, split="train", count=COUNT):
-    """Documents before they are encoded, as they are drawn."""
+    """(item, document) pairs before encoding."""
     size = data.size(split)
     return [(i % size, data.compose(split, i % size, np.random.default_rng((9, i)))) for i in range(count)]
 
@@ -50,9 +50,9 @@ def kinds(document):
     return [part.modality for part in document]
 
 
-def assert_share(drawn, count, share):
+def assert_share(hits, count, share):
     """A count of `count` independent draws lies within four standard errors of its share."""
-    assert abs(drawn - count * share) <= 4 * (count * share * (1 - share)) ** 0.5
+    assert abs(hits - count * share) <= 4 * (count * share * (1 - share)) ** 0.5
 
 
 def same(a, b):

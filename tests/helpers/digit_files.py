@@ -1,4 +1,4 @@
-"""Data folders for tests: small ones written here, and real ones where this machine has them."""
+"""Data folders for tests: small generated ones, and real ones where available."""
 
 import gzip
 import os
@@ -13,7 +13,7 @@ SPEAKERS = ("ann", "bob", "cleo", "dan")
 
 
 def real_data(folder: str) -> Path:
-    """A folder of real data beside the project, or a skipped test."""
+    """A folder of real data; skips the test if it is missing."""
     root = Path(os.environ.get("MOT_LIGHTNING_DATA") or Path(__file__).parents[3] / "shared/data") / folder
     if not root.is_dir():
         pytest.skip(f"no real data at {root}: set MOT_LIGHTNING_DATA to the folder that holds {folder}/")
@@ -26,13 +26,13 @@ def idx(array: np.ndarray) -> bytes:
 
 
 def half(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Images, no two alike, and their digits: all ten."""
+    """Distinct random images, and labels of all ten digits."""
     images = np.random.default_rng(seed).integers(0, 256, (count, 28, 28))
     return images, np.arange(count) % 10
 
 
 def write_half(root: Path, name: str, count: int, seed: int, zipped: bool) -> None:
-    """Both files of one half of MNIST, "train" or "t10k"."""
+    """Write the image and label files of one MNIST half, "train" or "t10k"."""
     for kind, array in zip(("images-idx3", "labels-idx1"), half(count, seed), strict=True):
         content, path = idx(array), root / f"{name}-{kind}-ubyte{'.gz' * zipped}"
         path.write_bytes(gzip.compress(content) if zipped else content)
@@ -43,7 +43,7 @@ def write_sound(path: Path, frequency: float, samples: int = 2400, rate: int = 8
 
 
 def write_fsdd(root: Path, clips: int = 7, speakers: tuple[str, ...] = SPEAKERS) -> None:
-    """The Free Spoken Digit Dataset's layout: a tone of its own for every clip."""
+    """Write clips in the layout of the Free Spoken Digit Dataset, each a different tone."""
     for s, speaker in enumerate(speakers):
         for digit in range(10):
             for i in range(clips):

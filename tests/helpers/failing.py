@@ -1,4 +1,4 @@
-"""A callback that ends a run at a chosen hook and step, by an exception or a signal, or spoils its weights."""
+"""A callback that ends a run at a chosen hook and step by an exception or a signal, or sets its weights to NaN."""
 
 import math
 import os
@@ -21,12 +21,12 @@ HOOKS = (
 
 
 class FailAt(Callback):
-    """Fails once `trainer.global_step` is `step` at the hook.
+    """Fails at a hook when `trainer.global_step` equals `step`.
 
     Args:
         hook: one of HOOKS.
-        step: optimizer steps taken by then.
-        how: "exception", "SIGINT", "SIGTERM", or "nan", which all weights then are.
+        step: value of `trainer.global_step` at the failure.
+        how: "exception", "SIGINT", "SIGTERM", or "nan", which sets all weights to NaN.
     """
 
     def __init__(self, hook: str, step: int, how: str = "exception") -> None:

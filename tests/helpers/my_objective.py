@@ -1,4 +1,4 @@
-"""An objective as a user would write it, in a package of their own."""
+"""A user-defined objective in an external package."""
 
 from mot_lightning.objectives import FlowMatching
 

@@ -1,4 +1,4 @@
-"""Runs of the command line that tests start in folders of their own, and what such a run left."""
+"""Start command-line runs in test folders, and read their output."""
 
 import csv
 import json
@@ -23,7 +23,7 @@ TINY = [
 
 
 def run(folder: Path, *arguments: str) -> int:
-    """Run a command line, with its run folders in a folder; its exit code."""
+    """Run a command line with its runs in `folder`, and return the exit code."""
     folders = [] if arguments[0] == "generate" else [f"--runs={folder}"]
     try:
         main([*arguments, *folders])
@@ -33,7 +33,7 @@ def run(folder: Path, *arguments: str) -> int:
 
 
 def run_in_subprocess(*command: str, cwd: Path, env: Mapping[str, str] | None = None, timeout: float = 200) -> str:
-    """What Python prints, in a process of its own that finds this checkout from any folder."""
+    """The output of Python in a subprocess, with this checkout on its path."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **(env or {})}
     command = (sys.executable, "-W", "ignore", *command)
     finished = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout, cwd=cwd)
@@ -42,7 +42,7 @@ def run_in_subprocess(*command: str, cwd: Path, env: Mapping[str, str] | None = 
 
 
 def shared_run(folder: Path, *arguments: str) -> Path:
-    """The run folder of a command line that is run once for all of pytest's workers.
+    """The run folder of a command line that runs once for all pytest-xdist workers.
 
     Args:
         folder: the same on all workers.
@@ -55,7 +55,7 @@ def shared_run(folder: Path, *arguments: str) -> Path:
 
 
 def rows(folder: Path) -> list[dict[str, str]]:
-    """The rows of a metrics.csv, in an order that does not depend on which columns came first."""
+    """The rows of metrics.csv with sorted columns, without empty cells."""
     with (folder / "metrics.csv").open() as file:
         return [{k: v for k, v in sorted(row.items()) if v} for row in csv.DictReader(file)]
 
@@ -66,7 +66,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def failing(*failures: tuple[str, int, str]) -> list[str]:
-    """Options that let a run fail: by a hook, the steps taken by then, and how (`failing.FailAt`)."""
+    """Options that make a run fail: (hook, step, how) of each `failing.FailAt`."""
     callbacks = [
         {"class_path": "failing.FailAt", "init_args": {"hook": hook, "step": step, "how": how}}
         for hook, step, how in failures

@@ -1,4 +1,4 @@
-"""Random texts."""
+"""A Hypothesis strategy for random texts."""
 
 from hypothesis import strategies as st
 

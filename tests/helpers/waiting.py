@@ -1,4 +1,4 @@
-"""A callback that refuses all that waits for the device, from the end of one step to the end of another."""
+"""A callback that makes CUDA synchronisation an error between two steps."""
 
 from typing import Any
 

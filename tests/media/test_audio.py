@@ -1,4 +1,4 @@
-"""Audio files: all kinds are read at one rate, and what is no sound is refused."""
+"""Audio files: all formats are read at one sample rate, and invalid files raise."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def test_write_then_read(clip: Tensor, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", Audio.suffixes)
-def test_every_ending_is_read(clip: Tensor, tmp_path: Path, suffix: str) -> None:
+def test_every_suffix_is_read(clip: Tensor, tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"clip{suffix}"
     soundfile.write(path, clip.numpy(), RATE)
     wave = AUDIO.read(path)
@@ -36,7 +36,7 @@ def test_every_ending_is_read(clip: Tensor, tmp_path: Path, suffix: str) -> None
     assert abs(len(wave) - len(clip)) <= 2_000  # MP3 pads whole frames
 
 
-def test_stereo_at_another_rate_is_the_same_sound_and_that_is_said(
+def test_stereo_file_is_averaged_resampled_and_reported(
     clip: Tensor, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     wave = resample(clip, RATE, 2 * RATE)
@@ -58,7 +58,7 @@ def test_stereo_at_another_rate_is_the_same_sound_and_that_is_said(
     ],
     ids=["empty", "silence", "channels that cancel", "nan", "inf"],
 )
-def test_a_file_without_sound_is_refused(tmp_path: Path, samples: np.ndarray, reason: str) -> None:
+def test_empty_silent_or_non_finite_file_raises(tmp_path: Path, samples: np.ndarray, reason: str) -> None:
     path = tmp_path / "bad.wav"
     soundfile.write(path, samples, RATE, subtype="FLOAT")
     with pytest.raises(ValueError, match=reason) as refused:
@@ -68,7 +68,7 @@ def test_a_file_without_sound_is_refused(tmp_path: Path, samples: np.ndarray, re
 
 
 @pytest.mark.parametrize("content", [b"zero one two three\n", b""], ids=["text", "nothing"])
-def test_what_is_no_sound_file_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_invalid_sound_file_raises(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "text.wav"
     path.write_bytes(content)
     with pytest.raises(ValueError, match="not a readable sound file") as refused:
@@ -87,7 +87,7 @@ def test_what_is_no_sound_file_is_refused(tmp_path: Path, content: bytes) -> Non
         ([0.1, 0.2], r"audio is of type list, wanted a waveform \(n,\)"),
     ],
 )
-def test_what_is_no_waveform_is_refused_in_one_line(media, message):
+def test_invalid_waveform_raises_a_one_line_error(media, message):
     with pytest.raises(ValueError, match=message) as refused:
         AUDIO.check(media)
     assert "\n" not in str(refused.value)

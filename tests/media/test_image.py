@@ -1,4 +1,4 @@
-"""Images and their files: files of all kinds are read, what is no image is refused, and grids are written."""
+"""Image files: all formats are read, invalid files raise, and grids are written."""
 
 import io
 import struct
@@ -24,7 +24,7 @@ def levels(shape=(3, 16, 16)):
 
 
 def refused(images, path):
-    """The one line with which a file is refused."""
+    """The one-line error that reading a file raises."""
     with pytest.raises(ValueError, match=r".+") as refusal:
         images.read(path)
     message = str(refusal.value)
@@ -34,7 +34,7 @@ def refused(images, path):
 
 
 @pytest.mark.parametrize("suffix", Image.suffixes)
-def test_every_ending_is_read(tmp_path, suffix):
+def test_every_suffix_is_read(tmp_path, suffix):
     path = tmp_path / f"image{suffix}"
     PIL.Image.new("RGB", (8, 8), (200, 200, 200)).save(path)
     torch.testing.assert_close(Image((3, 8, 8)).read(path), torch.full((3, 8, 8), 200 / 255), rtol=0, atol=0.02)
@@ -61,7 +61,7 @@ def as_transparent_palette(image):
     ],
     ids=["CMYK", "RGBA", "YCbCr", "palette", "transparent palette"],
 )
-def test_colours_survive_however_they_are_stored(tmp_path, convert):
+def test_colour_modes_are_read_correctly(tmp_path, convert):
     image = convert(PIL.Image.new("RGB", (8, 8), COLOUR))
     path = tmp_path / ("image.tiff" if image.mode in ("CMYK", "YCbCr") else "image.png")
     image.save(path)
@@ -72,13 +72,13 @@ def test_colours_survive_however_they_are_stored(tmp_path, convert):
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA"])
-def test_grey_images_are_read_in_colour(tmp_path, mode):
+def test_grey_images_are_read_as_grey_and_rgb(tmp_path, mode):
     PIL.Image.new(mode, (8, 8), {"1": 1, "L": 255, "LA": (255, 255)}[mode]).save(tmp_path / "image.png")
     for channels in (1, 3):
         assert (Image((channels, 8, 8)).read(tmp_path / "image.png") == 1).all()
 
 
-def test_an_image_of_another_size_is_resized(tmp_path):
+def test_other_sizes_are_resized(tmp_path):
     PIL.Image.new("L", (50, 31), 77).save(tmp_path / "image.png")
     image = Image((1, 8, 12)).read(tmp_path / "image.png")
     torch.testing.assert_close(image, torch.full((1, 8, 12), 77 / 255))
@@ -91,7 +91,7 @@ def png(size=16):
     return buffer.getvalue()
 
 
-def test_what_is_no_image_is_refused(tmp_path):
+def test_invalid_image_file_raises(tmp_path):
     grey = Image((1, 16, 16))
     for name, content in {"text.png": b"zero one two\n", "empty.png": b"", "head.png": png()[:8]}.items():
         (tmp_path / name).write_bytes(content)
@@ -101,14 +101,14 @@ def test_what_is_no_image_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.7, 0.9])
-def test_a_truncated_image_is_refused(tmp_path, share):
+def test_truncated_image_raises(tmp_path, share):
     whole = png()
     path = tmp_path / "cut.png"
     path.write_bytes(whole[: int(share * len(whole))])
     assert "is not a readable image" in refused(Image((1, 16, 16)), path)
 
 
-def test_an_image_too_large_to_be_meant_is_refused_before_it_is_decoded(tmp_path):
+def test_oversized_image_raises_before_decoding(tmp_path):
     whole = png()
     header = b"IHDR" + struct.pack(">II", 9000, 9000) + whole[24:29]
     path = tmp_path / "large.png"
@@ -117,8 +117,8 @@ def test_an_image_too_large_to_be_meant_is_refused_before_it_is_decoded(tmp_path
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_written_image_holds_its_pixels(tmp_path, channels):
-    """Each pixel as a block of eight: all 256 levels, exactly."""
+def test_small_image_is_written_upscaled_with_exact_pixels(tmp_path, channels):
+    """Each pixel becomes an 8x8 block, exact for all 256 levels."""
     image = levels((channels, 16, 16))
     path = Image((channels, 16, 16)).write(image, tmp_path / "image")
     assert path == tmp_path / "image.png"
@@ -129,7 +129,7 @@ def test_a_written_image_holds_its_pixels(tmp_path, channels):
     assert (pixels == expected.repeat(8, 0).repeat(8, 1)).all()
 
 
-def test_a_large_image_is_written_as_it_is(tmp_path):
+def test_large_image_is_written_at_its_size(tmp_path):
     path = Image((1, 200, 130)).write(picture((1, 200, 130)), tmp_path / "image")
     with PIL.Image.open(path) as opened:
         assert opened.size == (130, 200)
@@ -143,14 +143,14 @@ def test_many_images_are_written_as_a_grid(tmp_path, count):
     with PIL.Image.open(path) as opened:
         pixels = np.asarray(opened.convert("L"))
     assert pixels.shape[1] >= 100 * min(count, 10)
-    assert len(np.unique(pixels)) > 50  # images, and not only their frame
+    assert len(np.unique(pixels)) > 50  # more than the grid's frame
     (other,) = grey.write_many([torch.zeros_like(image) for image in images], captions, tmp_path / "black")
     assert other.read_bytes() != path.read_bytes()
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("name", ["a.png", "a.pgm"])  # Pillow has a mode for each
-def test_sixteen_bits_are_scaled_not_clipped(tmp_path, channels, name):
+@pytest.mark.parametrize("name", ["a.png", "a.pgm"])  # read as different modes by Pillow
+def test_16_bit_images_are_scaled_not_clipped(tmp_path, channels, name):
     pixels = (np.arange(64).reshape(8, 8) * 1000).astype(np.uint16)
     PIL.Image.fromarray(pixels).save(tmp_path / name)
     image = Image((channels, 8, 8)).read(tmp_path / name)
@@ -158,33 +158,37 @@ def test_sixteen_bits_are_scaled_not_clipped(tmp_path, channels, name):
 
 
 @pytest.mark.parametrize("level", [np.int32(70_000), np.float32(0.5)])
-def test_thirty_two_bits_are_refused(tmp_path, level):
+def test_32_bit_images_raise(tmp_path, level):
     PIL.Image.fromarray(np.full((8, 8), level)).save(tmp_path / "a.tiff")
     with pytest.raises(ValueError, match=r"a\.tiff has pixels of 32 bits, wanted 8 or 16"):
         Image((1, 8, 8)).read(tmp_path / "a.tiff")
 
 
-def said(capsys, images, path):
+def printed(capsys, images, path):
     """The lines that reading a file prints."""
     images.read(path)
     return capsys.readouterr().out.splitlines()
 
 
-def test_what_has_to_be_converted_is_said_in_one_line(tmp_path, capsys):
+def test_conversions_are_printed_in_one_line(tmp_path, capsys):
     grey = Image((1, 8, 8))
     PIL.Image.new("L", (8, 8), 77).save(tmp_path / "as it is.png")
     PIL.Image.new("CMYK", (50, 31)).save(tmp_path / "cmyk.tiff")
     PIL.Image.fromarray(np.zeros((8, 8), np.uint16)).save(tmp_path / "deep.png")
     frames = [PIL.Image.new("L", (8, 8), level) for level in (0, 255)]
     frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
-    assert said(capsys, grey, tmp_path / "as it is.png") == []
-    assert said(capsys, grey, tmp_path / "cmyk.tiff") == [f"{tmp_path / 'cmyk.tiff'}: CMYK to L, 50x31 to 8x8 pixels"]
-    assert said(capsys, grey, tmp_path / "deep.png") == [f"{tmp_path / 'deep.png'}: I;16 to L"]
-    assert said(capsys, grey, tmp_path / "moving.gif") == [f"{tmp_path / 'moving.gif'}: the first of 2 frames, P to L"]
+    assert printed(capsys, grey, tmp_path / "as it is.png") == []
+    assert printed(capsys, grey, tmp_path / "cmyk.tiff") == [
+        f"{tmp_path / 'cmyk.tiff'}: CMYK to L, 50x31 to 8x8 pixels"
+    ]
+    assert printed(capsys, grey, tmp_path / "deep.png") == [f"{tmp_path / 'deep.png'}: I;16 to L"]
+    assert printed(capsys, grey, tmp_path / "moving.gif") == [
+        f"{tmp_path / 'moving.gif'}: the first of 2 frames, P to L"
+    ]
     assert (grey.read(tmp_path / "moving.gif") == 0).all()
 
 
-def test_an_image_of_a_hundred_million_pixels_is_refused(tmp_path):
+def test_image_of_100_million_pixels_raises(tmp_path):
     PIL.Image.new("1", (10_000, 10_000)).save(tmp_path / "big.png")
     with pytest.raises(ValueError, match=r"big\.png is not a readable image"):
         Image((1, 16, 16)).read(tmp_path / "big.png")
@@ -200,14 +204,14 @@ def test_an_image_of_a_hundred_million_pixels_is_refused(tmp_path):
         ("a text", r"image is of type str, wanted a tensor \(1, 8, 8\)"),
     ],
 )
-def test_what_is_no_image_of_this_shape_is_refused_in_one_line(media, message):
+def test_invalid_image_tensor_raises_a_one_line_error(media, message):
     with pytest.raises(ValueError, match=message) as refusal:
         Image((1, 8, 8)).check(media)
     assert "\n" not in str(refusal.value)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_all_levels_survive_writing_and_a_written_file_reads_back(tmp_path, channels):
+def test_written_image_reads_back_with_all_256_levels(tmp_path, channels):
     images, image = Image((channels, 16, 16)), levels((channels, 16, 16))
     path = images.write(image, tmp_path / "v1.5")
     assert path.name == "v1.5.png"

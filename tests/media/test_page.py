@@ -1,4 +1,4 @@
-"""The page shows what was made, in one file, whatever stands in it."""
+"""HTML and Markdown pages of generated documents."""
 
 import base64
 import re
@@ -10,7 +10,7 @@ from mot_lightning.media.page import Piece, as_html, as_markdown
 
 
 class Reader(HTMLParser):
-    """All tags and all text of a page, and whether every tag is closed."""
+    """Collects the tags and text of a page, and checks that every tag is closed."""
 
     def __init__(self):
         super().__init__()
@@ -38,7 +38,7 @@ def documents(tmp_path):
     return hostile, [pieces, []]
 
 
-def test_a_page_holds_its_media_and_needs_no_other_file(documents):
+def test_html_page_embeds_its_media_and_escapes_text(documents):
     hostile, pieces = documents
     page = Reader()
     page.feed(as_html(pieces, "a <title>"))
@@ -47,16 +47,16 @@ def test_a_page_holds_its_media_and_needs_no_other_file(documents):
     assert "a <title>" in page.text
     assert [tag for tag, _ in page.tags].count("script") == 0
     sources = {tag: attributes["src"] for tag, attributes in page.tags if "src" in attributes}
-    held = {tag: base64.b64decode(source.partition(",")[2]) for tag, source in sources.items()}
-    assert held == {"img": b"\x89PNG picture", "audio": b"RIFF sound"}
+    embedded = {tag: base64.b64decode(source.partition(",")[2]) for tag, source in sources.items()}
+    assert embedded == {"img": b"\x89PNG picture", "audio": b"RIFF sound"}
     assert sources["img"].startswith("data:image/png;base64,")
     assert re.match(r"data:audio/(x-)?wav;base64,", sources["audio"])
     assert "nothing was" in page.text
 
 
-def test_markdown_links_its_files_and_leaves_text_as_it_is(documents):
+def test_markdown_links_files_and_shows_text_verbatim(documents):
     hostile, pieces = documents
     lines = as_markdown(pieces, "title").splitlines()
     assert "![b.png](b.png)" in lines
     assert "[c.wav](c.wav)" in lines
-    assert all(f"    {line}" in lines for line in hostile.split("\n"))  # four spaces: shown as it is
+    assert all(f"    {line}" in lines for line in hostile.split("\n"))  # indented by four spaces: verbatim

@@ -1,4 +1,4 @@
-"""How ids are looked up: in a table, or by what they stand for in their codec."""
+"""Embedding of ids: by a learned table, or by the codebook of the codec."""
 
 import pytest
 import torch
@@ -32,7 +32,7 @@ def embedded(objective, ids):
 
 
 @of_ids
-def test_ids_that_stand_for_the_same_are_read_alike_and_one_between_two_as_their_mean(objective):
+def test_codebook_lookup_is_affine_in_the_code_vectors(objective):
     codes, codebook = built(objective), torch.randn(5, 3)
     codebook[1], codebook[3] = codebook[0], (codebook[0] + codebook[2]) / 2
     codes.set_codebook(codebook)
@@ -43,7 +43,7 @@ def test_ids_that_stand_for_the_same_are_read_alike_and_one_between_two_as_their
 
 
 @of_ids
-def test_what_the_numbers_of_a_codebook_are_measured_in_does_not_matter(objective):
+def test_codebook_lookup_is_invariant_to_scale_and_offset(objective):
     codes, codebook = built(objective), torch.randn(5, 3)
     codes.set_codebook(codebook)
     expected = embedded(codes, [0, 1, 2, 3, 4])
@@ -51,15 +51,15 @@ def test_what_the_numbers_of_a_codebook_are_measured_in_does_not_matter(objectiv
     torch.testing.assert_close(embedded(codes, [0, 1, 2, 3, 4]), expected, rtol=1e-3, atol=1e-3)
 
 
-def test_a_stop_id_stands_for_nothing_and_has_a_row_of_its_own():
+def test_stop_id_has_a_learned_row():
     codes = built(NextToken)
     for _ in range(2):
         codes.set_codebook(torch.randn(5, 3))
         assert torch.equal(embedded(codes, [5]), codes.embedding.others.weight)
-    assert built(MaskedToken).embedding.others is None  # which has no stop id
+    assert built(MaskedToken).embedding.others is None  # has no stop id
 
 
-def test_what_a_codec_learned_reaches_both_sets_of_weights_and_a_checkpoint():
+def test_fitted_codebook_is_set_in_model_and_ema_model():
     modalities = {
         "text": Modality(Bytes(), NextToken()),
         "image": Modality(VQ((1, 8, 8), vocab_size=8, steps=10), MaskedToken(lookup="codebook")),
@@ -75,7 +75,7 @@ def test_what_a_codec_learned_reaches_both_sets_of_weights_and_a_checkpoint():
 
 
 @pytest.mark.parametrize("make", [lambda: VQ((1, 8, 8), vocab_size=8, steps=10), lambda: LogMelUnits(vocab_size=16)])
-def test_a_codebook_tells_for_each_id_what_the_codec_takes_for_it(make):
+def test_each_code_vector_is_nearest_to_its_own_id(make):
     data, codec = Digits(), make()
     data.setup("fit")
     media = data.media("image" if isinstance(codec, VQ) else "speech", "train")[:40]
@@ -83,13 +83,13 @@ def test_a_codebook_tells_for_each_id_what_the_codec_takes_for_it(make):
     assert codec.codebook.shape[0] == codec.vocab_size
     ids = torch.arange(codec.vocab_size)
     if isinstance(codec, VQ):
-        grid = codec.codebook.T.reshape(1, -1, 2, 4)  # eight latents, each of which is a code
+        grid = codec.codebook.T.reshape(1, -1, 2, 4)  # eight latents, one per code
         assert codec._nearest(grid)[0].tolist() == ids.tolist()
     else:
         assert torch.cdist(codec.codebook, codec.codebook).argmin(1).tolist() == ids.tolist()
 
 
-def test_what_cannot_be_looked_up_is_refused_in_one_line():
+def test_invalid_lookup_raises_a_one_line_error():
     with pytest.raises(ValueError, match=r"^lookup is 'codebook', wanted 'table': the codec has no codebook$"):
         MixtureOfTransformers({"text": NextToken(lookup="codebook")}, {"text": Tokens(vocab_size=4)}, "text", SMALL)
     with pytest.raises(ValueError, match=r"^lookup is 'codebook' and tie is true, wanted one of them"):
@@ -99,6 +99,6 @@ def test_what_cannot_be_looked_up_is_refused_in_one_line():
 
 
 @of_ids
-def test_codes_that_were_never_set_are_not_read(objective):
+def test_lookup_before_set_codebook_raises(objective):
     with pytest.raises(RuntimeError, match="the codebook is not set"):
         embedded(built(objective), [0])

@@ -1,4 +1,4 @@
-"""Latents are learned whatever their noise, and a network that is right samples the data again."""
+"""Denoising objectives: training on noisy latents, and sampling with exact predictions."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ every_denoiser = pytest.mark.parametrize(("objective", "time"), DENOISERS)
 
 
 def fresh(objective):
-    """A model as it is before training, of text and of what the objective learns."""
+    """An untrained model of text and the objective's modality."""
     name = "speech" if objective.discrete else "image"
     torch.manual_seed(0)
     tokens = {"text": TOKENS["text"], name: TOKENS[name]}
@@ -35,21 +35,21 @@ def fit(model, batch, steps):
 
 
 @pytest.mark.parametrize(("objective", "time"), [(NextToken, None), *DENOISERS])
-def test_one_batch_is_learned_by_heart(objective, time):
+def test_training_overfits_one_batch(objective, time):
     model, name = fresh(objective(time_conditioning=time) if time else objective())
     rng = np.random.default_rng(0)
     batch = pack([make_document(rng, ["text", name]) for _ in range(3)], model.grammar, 64)
     with torch.no_grad():
         start = model(batch, generator_for(0))
-        fit_to = start[name].loss.mean()
-        if time:  # the loss of answering zero to this noise
+        initial_loss = start[name].loss.mean()
+        if time:  # the loss of predicting zero for this noise
             target = model.objectives[name].embed(batch.by_modality[name], generator_for(0)).target
-            torch.testing.assert_close(fit_to, target.square().mean())
+            torch.testing.assert_close(initial_loss, target.square().mean())
     fit(model, batch, 40)
     with torch.no_grad():
         end = model(batch, generator_for(0))
-    assert end[name].loss.mean() < 0.1 * fit_to
-    content = start["text"].content  # what begins next is the same in all documents
+    assert end[name].loss.mean() < 0.1 * initial_loss
+    content = start["text"].content  # the order of modalities is the same in all documents
     assert end["text"].loss[~content].mean() < 0.1 * start["text"].loss[~content].mean()
 
 
@@ -63,7 +63,7 @@ def images(n, **others):
 
 
 @every_denoiser
-def test_the_same_seed_embeds_alike(objective, time):
+def test_embed_is_reproducible_by_seed(objective, time):
     model, _ = fresh(objective(time_conditioning=time))
     batch = batch_of(model, *images(3))
     embeddings = [model.objectives["image"].embed(batch, generator_for(seed)) for seed in (1, 1, 2)]
@@ -75,18 +75,18 @@ def test_the_same_seed_embeds_alike(objective, time):
 
 @every_denoiser
 @pytest.mark.parametrize("cap", [0.0, 0.3, 1.0])
-def test_no_segment_is_noisier_than_its_cap(objective, time, cap):
+def test_sampled_times_do_not_exceed_the_noise_cap(objective, time, cap):
     model, _ = fresh(objective(time_conditioning=time))
     t = model.objectives["image"].sample_times(torch.full((500,), cap), generator_for(0))
     assert (t >= 0).all()
     assert (t <= cap + 1e-6).all()
-    assert t.max() >= 0.95 * cap  # and the cap is used up
+    assert t.max() >= 0.95 * cap  # and come close to it
     mean = 1.5 - 0.75 * np.log(3) if objective is FlowMatching else 0.5  # of 3 t / (1 + 2 t)
     assert t.mean() == pytest.approx(cap * mean, abs=0.05)
 
 
 @every_denoiser
-def test_clean_segments_are_shown_as_they_are_at_time_zero(objective, time):
+def test_clean_segments_are_embedded_at_time_zero(objective, time):
     model, _ = fresh(objective(time_conditioning=time))
     image = model.objectives["image"]
     clean, noisy = images(2, loss=False), images(2)
@@ -101,8 +101,8 @@ def test_clean_segments_are_shown_as_they_are_at_time_zero(objective, time):
 
 
 @every_denoiser
-def test_what_is_asked_follows_from_what_is_shown(objective, time):
-    """The clean latents come back from noisy ones and their target, by the equation of each objective."""
+def test_clean_latents_follow_from_noisy_latents_and_target(objective, time):
+    """Solves the equation of each objective for x_0."""
     model, _ = fresh(objective(time_conditioning=time))
     image = model.objectives["image"]
     x_0, noise = torch.randn(2, 50, 3, generator=generator_for(0))
@@ -117,24 +117,24 @@ def test_what_is_asked_follows_from_what_is_shown(objective, time):
     torch.testing.assert_close(back, x_0, rtol=1e-3, atol=1e-4)
 
 
-def test_weights_of_targets_multiply_their_loss():
+def test_target_weights_scale_the_loss():
     objective = FlowMatching()
     objective.build(8, TOKENS["image"])
     hidden, target = torch.randn(4, 8), torch.randn(4, 3)
     plain = objective.loss(hidden, Embedded(hidden, target))
-    weighed = objective.loss(hidden, Embedded(hidden, target, weight=torch.arange(4.0)))
-    torch.testing.assert_close(weighed, plain * torch.arange(4.0))
+    weighted = objective.loss(hidden, Embedded(hidden, target, weight=torch.arange(4.0)))
+    torch.testing.assert_close(weighted, plain * torch.arange(4.0))
 
 
 class PerfectFlow(FlowMatching):
-    """Knows the data: its velocity leads straight there."""
+    """Flow matching with the exact velocity towards x_0."""
 
     def predict(self, context, x_t, t, condition):
         return (x_t - self.x_0) / t[:, None, None]
 
 
 class PerfectDiffusion(Diffusion):
-    """Knows the data: what else is in x_t is noise."""
+    """Diffusion with the exact prediction for x_0."""
 
     def predict(self, context, x_t, t, condition):
         alpha_t = self.alphas_cumprod[(t * len(self.alphas_cumprod)).round().long()][:, None, None]
@@ -144,7 +144,7 @@ class PerfectDiffusion(Diffusion):
 
 
 def sample(objective, x_0, seed=0):
-    """What is sampled after one token."""
+    """Latents sampled after one context token."""
     objective.build(32, TOKENS["image"])
     objective.x_0 = x_0
     context = Context(make_model("additive").backbone, len(x_0))
@@ -152,13 +152,13 @@ def sample(objective, x_0, seed=0):
         context.append(torch.ones(len(x_0), 1, 32), "text", True)
         generators = [generator_for(seed, i) for i in range(len(x_0))]
         latents = objective.sample(context.for_modality("image", False), Request(generators, length=4))
-    assert context.lengths.tolist() == [1] * len(x_0)  # no noisy step stays; whoever asked appends what is sampled
+    assert context.lengths.tolist() == [1] * len(x_0)  # sampling does not append to the context
     return torch.stack(latents)
 
 
 @pytest.fixture
 def x_0():
-    """Within [-1, 1], so that no scheduler's clipping bites."""
+    """Latents within [-1, 1], which no scheduler clips."""
     return 2 * torch.rand(2, 4, 3, generator=generator_for(0)) - 1
 
 
@@ -176,7 +176,7 @@ def scheduler(name, **arguments):
         {"scheduler": scheduler("FlowMatchHeunDiscreteScheduler")},
     ],
 )
-def test_flow_matching_with_the_right_velocity_gives_back_the_data(x_0, settings):
+def test_flow_matching_with_exact_velocity_samples_the_data(x_0, settings):
     torch.testing.assert_close(sample(PerfectFlow("additive", **settings), x_0), x_0, rtol=0, atol=1e-5)
 
 
@@ -191,35 +191,35 @@ def test_flow_matching_with_the_right_velocity_gives_back_the_data(x_0, settings
         {"scheduler": scheduler("DDPMScheduler", beta_schedule="squaredcos_cap_v2")},
         pytest.param(
             {"scheduler": scheduler("DPMSolverMultistepScheduler"), "steps": 10},
-            marks=pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning"),  # diffusers' own, with numpy 2
+            marks=pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning"),  # raised in diffusers with numpy 2
         ),
     ],
 )
 @pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction", "sample"])
-def test_diffusion_with_the_right_prediction_gives_back_the_data(x_0, settings, prediction_type):
-    # where the steps divide the schedule's 1000, the last one ends at alpha_t = 1: all that is left is rounding
+def test_diffusion_with_exact_prediction_samples_the_data(x_0, settings, prediction_type):
+    # where the number of steps divides 1000, the last step ends at alpha_t = 1: exact up to rounding
     objective = PerfectDiffusion("additive", prediction_type=prediction_type, **settings)
     torch.testing.assert_close(sample(objective, x_0), x_0, rtol=0, atol=1e-3)
 
 
-def test_the_default_diffusion_reaches_as_far_as_the_data_do(x_0):
+def test_default_diffusion_scheduler_does_not_clip_large_latents(x_0):
     torch.testing.assert_close(sample(PerfectDiffusion("additive"), 4 * x_0), 4 * x_0, rtol=0, atol=4e-3)
 
 
 @pytest.mark.parametrize("objective", [FlowMatching, Diffusion])
 @pytest.mark.parametrize("time", ["adaln", "additive"])
-def test_a_sample_depends_on_its_seed_alone(objective, time):
+def test_sample_is_determined_by_its_seed(objective, time):
     built = objective(time, steps=3)
     model = make_model(time)
     built.build(32, TOKENS["image"])
     model.objectives["image"] = built
 
-    def drawn(seed):
+    def sampled(seed):
         context = Context(model.backbone, 1)
         with torch.no_grad():
             context.append(torch.ones(1, 1, 32), "text", True)
             images = context.for_modality("image", False)
             return built.sample(images, Request([generator_for(seed)], length=4))[0]
 
-    assert torch.equal(drawn(1), drawn(1))
-    assert not torch.equal(drawn(1), drawn(2))
+    assert torch.equal(sampled(1), sampled(1))
+    assert not torch.equal(sampled(1), sampled(2))

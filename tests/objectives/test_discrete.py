@@ -1,4 +1,4 @@
-"""The cross-entropy of ids: in chunks as if whole, smoothed and kept small in training alone."""
+"""Cross-entropy of ids: chunks, label smoothing and z-loss."""
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ every_objective = pytest.mark.parametrize("objective", [NextToken, MaskedToken])
 
 
 class Largest(TorchDispatchMode):
-    """The most numbers that any tensor made within it has."""
+    """Records the size of the largest tensor created inside."""
 
     def __init__(self):
         super().__init__()
@@ -29,7 +29,7 @@ class Largest(TorchDispatchMode):
 
 
 def measured(objective, **settings):
-    """Loss, gradients, the numbers kept for the backward pass, and the most numbers in any tensor."""
+    """Loss, gradients, the elements saved for the backward pass, and those of the largest tensor."""
     torch.manual_seed(0)
     built = objective(**settings)
     built.build(DIM, Tokens(vocab_size=VOCAB, length=ROWS))
@@ -50,18 +50,18 @@ def measured(objective, **settings):
 
 @every_objective
 @pytest.mark.parametrize("settings", [{}, {"label_smoothing": 0.1, "z_loss": 1e-3, "tie": True}])
-def test_chunks_change_nothing_but_the_memory(objective, settings):
+def test_chunked_cross_entropy_is_equal_and_saves_memory(objective, settings):
     *whole, kept, largest = measured(objective, **settings)
     *chunked, kept_in_chunks, largest_in_chunks = measured(objective, **settings, max_logits=7 * VOCAB)
     for one, other in zip(whole, chunked, strict=True):
         torch.testing.assert_close(one, other)
     assert largest >= ROWS * VOCAB
     assert kept >= ROWS * VOCAB
-    assert largest_in_chunks == VOCAB * DIM  # the table's own gradient; of logits there are 7 rows at most
+    assert largest_in_chunks == VOCAB * DIM  # the gradient of the table; at most 7 rows of logits exist
     assert kept_in_chunks < 0.1 * ROWS * VOCAB  # hidden states and targets
 
 
-def test_without_gradients_no_tensor_of_all_logits_is_made():
+def test_full_logits_are_never_allocated_without_gradients():
     text = NextToken(max_logits=7 * VOCAB)
     text.build(DIM, Tokens(vocab_size=VOCAB))
     hidden, target = torch.randn(3 * ROWS, DIM), torch.zeros(3 * ROWS, dtype=torch.long)
@@ -80,25 +80,25 @@ def scored(training, **settings):
         return text.cross_entropy(hidden, torch.arange(5)), text.head(hidden)
 
 
-def test_smoothing_spreads_its_share_evenly():
+def test_label_smoothing_is_uniform():
     loss, logits = scored(True, label_smoothing=0.3)
     target = 0.7 * torch.eye(6)[:5] + 0.3 / 6
     torch.testing.assert_close(loss, -(target * logits.log_softmax(-1)).sum(-1))
 
 
-def test_the_z_loss_is_the_squared_logarithm_of_the_normaliser():
+def test_z_loss_is_the_squared_log_normaliser():
     loss, logits = scored(True, z_loss=0.01)
     z = logits.exp().sum(-1)
     torch.testing.assert_close(loss, (z.log() - logits[torch.arange(5), torch.arange(5)]) + 0.01 * z.log() ** 2)
 
 
-def test_validation_scores_plain_cross_entropy():
+def test_evaluation_uses_plain_cross_entropy():
     loss, logits = scored(False, z_loss=0.5, label_smoothing=0.5)
     torch.testing.assert_close(loss, -logits.log_softmax(-1)[torch.arange(5), torch.arange(5)])
 
 
 @pytest.mark.parametrize("settings", [{"z_loss": -1.0}, {"label_smoothing": -0.1}, {"max_logits": 0}])
-def test_settings_out_of_range_are_refused(settings):
+def test_invalid_settings_raise(settings):
     ((name, value),) = settings.items()
     with pytest.raises(ValueError, match=f"{name} is {value}, wanted"):
         NextToken(**settings)

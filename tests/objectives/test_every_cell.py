@@ -1,4 +1,4 @@
-"""Every kind of tokens by every objective that fits it: learned by heart, sampled again; every other one refused."""
+"""Every objective on every token kind that it supports: it overfits and samples; other pairs raise."""
 
 from itertools import product
 
@@ -36,7 +36,7 @@ KINDS = {
     "speech latents": Tokens(latent_dim=5, length=6),
     "speech latents of a known length": Tokens(latent_dim=5, max_length=8),
 }
-DDPM = {  # noise added at each step mends what an error in the noise does to x_0 where there is little of it
+DDPM = {  # a stochastic scheduler corrects the errors of x_0 that epsilon causes at high noise
     "class_path": "diffusers.DDPMScheduler",
     "init_args": {"beta_schedule": "squaredcos_cap_v2", "clip_sample_range": 2.0, "timestep_spacing": "trailing"},
 }
@@ -67,7 +67,7 @@ every_cell = pytest.mark.parametrize(("kind", "objective", "settings"), CELLS)
 
 
 def takes_long(kind, objective, number):
-    """Denoisers learn in more steps: each of their settings learns images, and one of them speech."""
+    """Denoisers need more steps: by default, all their settings train on images, and only one on speech."""
     quick = kind == "image latents" or (kind.endswith("known length") and objective is FlowMatching and not number)
     return issubclass(objective, DenoisingObjective) and not quick
 
@@ -87,7 +87,7 @@ def build(kind, objective, settings):
 
 
 def documents(kind):
-    """Two: after one word stands this, after another that."""
+    """Two documents with different words and different content."""
     tokens, generator = KINDS[kind], generator_for(1)
     n = tokens.length or 7
     pair = []
@@ -101,7 +101,7 @@ def documents(kind):
 
 
 def learn(model, documents, steps, copies=4):
-    """The batch by heart, whatever its noise."""
+    """Overfit a batch of the documents, with new noise at each step."""
     batch = pack([*documents] * copies, model.grammar, 64)
     optimizer = torch.optim.AdamW(model.parameters(), lr=8e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 8e-3, total_steps=steps, pct_start=0.1)
@@ -113,7 +113,7 @@ def learn(model, documents, steps, copies=4):
 
 
 @pytest.mark.parametrize(("kind", "objective", "settings"), LEARNED)
-def test_what_was_learned_by_heart_is_sampled_again(kind, objective, settings):
+def test_overfitted_model_samples_its_training_data(kind, objective, settings):
     model, known = build(kind, objective, settings), documents(kind)
     learn(model, known, 200 if objective in (Diffusion, FlowMatching) else 80)
     prompts = [[document[0]] for document in known]
@@ -128,7 +128,7 @@ def test_what_was_learned_by_heart_is_sampled_again(kind, objective, settings):
 
 
 def random(kind, objective, settings):
-    """Weights that hide nothing behind a zero."""
+    """An untrained model without zero weights."""
     model = build(kind, objective, settings).eval()
     for parameter in model.parameters():
         parameter.data += 0.1 * torch.randn(parameter.shape, generator=generator_for(2))
@@ -136,7 +136,7 @@ def random(kind, objective, settings):
 
 
 @every_cell
-def test_packing_caching_and_masks_are_right_whatever_the_objective(kind, objective, settings):
+def test_packing_caching_and_masking_hold_for_every_objective(kind, objective, settings):
     model, known = random(kind, objective, settings), documents(kind)
     assert_packed_equals_unpacked(model, known)
     assert_cached_equals_packed(model, known, one_by_one=True)
@@ -149,14 +149,14 @@ def test_packing_caching_and_masks_are_right_whatever_the_objective(kind, object
 
 
 @every_cell
-def test_a_sample_of_any_objective_does_not_depend_on_its_batch(kind, objective, settings):
+def test_sample_of_every_objective_does_not_depend_on_its_batch(kind, objective, settings):
     model = random(kind, objective, settings)
     prompts = [[], documents(kind)[0], documents(kind)[1][:1]]
     if isinstance(model.objectives["other"], DenoisingObjective):
         model.objectives["other"].steps = 3
     for scale in (1.0, 2.0):
-        wish = plain(("other", "other"), max_length=6, guidance={"other": scale})
-        assert_a_sample_does_not_depend_on_its_batch(model, prompts, wish)
+        request = plain(("other", "other"), max_length=6, guidance={"other": scale})
+        assert_a_sample_does_not_depend_on_its_batch(model, prompts, request)
 
 
 FITTING = {
@@ -169,7 +169,7 @@ FITTING = {
 @pytest.mark.parametrize(
     ("codec", "objective"), [*product(FITTING, [name for name in objectives.__all__ if name != "Objective"])]
 )
-def test_what_does_not_fit_is_refused_in_one_line_that_says_what_does(codec, objective):
+def test_unsupported_objective_raises_and_lists_supported_ones(codec, objective):
     tokenizer = {"Bytes": Bytes, "LogMelUnits": LogMelUnits, "Patches": lambda: Patches((1, 4, 4), 2)}[codec]()
     modalities = {
         "text": Modality(Bytes(), NextToken()),
@@ -179,20 +179,22 @@ def test_what_does_not_fit_is_refused_in_one_line_that_says_what_does(codec, obj
     if objective in FITTING[codec]:
         assemble(*arguments)
         return
-    with pytest.raises(ValueError, match=f"{objective} does not fit modality 'other': its codec makes .* wanted") as no:
+    with pytest.raises(
+        ValueError, match=f"{objective} does not fit modality 'other': its codec makes .* wanted"
+    ) as refused:
         assemble(*arguments)
-    said = str(no.value)
-    assert "\n" not in said
-    named = said.partition(", wanted ")[2].split(" or ")
+    message = str(refused.value)
+    assert "\n" not in message
+    named = message.partition(", wanted ")[2].split(" or ")
     assert FITTING[codec] == {*named} - {named[-1]}
 
 
-def test_the_control_modality_is_refused_to_an_objective_that_cannot_predict_what_comes_next():
+def test_control_modality_needs_a_causal_objective():
     with pytest.raises(ValueError, match="control is 'text', wanted a modality of ids that is learned causally"):
         MixtureOfTransformers({"text": MaskedToken()}, {"text": Tokens(vocab_size=4, length=3)}, "text", SMALL)
 
 
-def test_every_objective_has_its_cells():
+def test_every_objective_and_token_kind_is_covered():
     known = {getattr(objectives, name) for name in objectives.__all__} - {Objective}
     assert known == {*SETTINGS}
     assert {*SETTINGS} == {cell.values[1] for cell in CELLS}

@@ -1,4 +1,4 @@
-"""How latents enter and leave: as an image through the outer blocks of a U-Net."""
+"""The U-Net projection of image latents into and out of the backbone."""
 
 import pytest
 import torch
@@ -13,8 +13,8 @@ from mot_lightning.sequence import Segment, Tokens, pack
 
 
 def latents(segments, **others):
-    drawn = torch.randn(segments, 4, 3, generator=generator_for(5))
-    return [[Segment("image", image, **others)] for image in drawn]
+    images = torch.randn(segments, 4, 3, generator=generator_for(5))
+    return [[Segment("image", image, **others)] for image in images]
 
 
 def with_unet(**settings):
@@ -23,7 +23,7 @@ def with_unet(**settings):
     return MixtureOfTransformers(objectives, {n: TOKENS[n] for n in objectives}, "text", SMALL)
 
 
-def test_a_u_net_joins_each_image_and_no_two():
+def test_unet_mixes_tokens_within_an_image_but_not_across():
     model = with_unet()
     image, images = model.objectives["image"], pack(latents(3), model.grammar, 16).by_modality["image"]
     torch.nn.init.normal_(image.projection.output.weight)
@@ -43,7 +43,7 @@ def test_a_u_net_joins_each_image_and_no_two():
 
 
 @pytest.mark.parametrize("time", ["adaln", "additive"])
-def test_a_u_net_knows_the_time_on_its_way_out(time):
+def test_unet_output_depends_on_time(time):
     model = with_unet(time_conditioning=time)
     projection = model.objectives["image"].projection
     torch.nn.init.normal_(projection.output.weight)
@@ -55,7 +55,7 @@ def test_a_u_net_knows_the_time_on_its_way_out(time):
     )
 
 
-def test_a_u_net_of_no_image_leaves_a_gradient_of_zero():
+def test_unet_gradients_are_zero_without_images():
     model = with_unet()
     batch = pack([[Segment("text", torch.arange(3))]], model.grammar, 16)
     sum(one.loss.sum() for one in model(batch, generator_for(0)).values()).backward()
@@ -63,7 +63,7 @@ def test_a_u_net_of_no_image_leaves_a_gradient_of_zero():
     assert all(gradient is not None and not gradient.any() for gradient in gradients)
 
 
-def test_what_goes_in_as_an_image_comes_out_in_the_same_order():
+def test_grid_and_rows_are_inverse():
     projection = UNetProjection(8, Tokens(latent_dim=4, length=6, grid=(2, 3), patch_size=2))
     x = torch.arange(48.0).view(12, 4)  # two segments
     grid = F.pixel_shuffle(projection._grid(x, 2), 2)
@@ -72,7 +72,7 @@ def test_what_goes_in_as_an_image_comes_out_in_the_same_order():
     assert torch.equal(projection._rows(F.pixel_unshuffle(grid, 2)), x)
 
 
-def test_a_u_net_without_a_grid_is_refused():
+def test_unet_without_a_grid_raises():
     tokens = {"text": TOKENS["text"], "image": Tokens(latent_dim=3, length=4)}
     with pytest.raises(ValueError, match="patch_io is 'unet', wanted 'linear': the codec's tokens lie on no grid"):
         MixtureOfTransformers({"text": NextToken(), "image": FlowMatching(patch_io="unet")}, tokens, "text", SMALL)

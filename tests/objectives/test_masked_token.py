@@ -1,4 +1,4 @@
-"""Masks: how many, where, what they weigh, and how they are lifted."""
+"""Masked-token prediction: mask counts and positions, loss weights, and iterative unmasking."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ both = pytest.mark.parametrize("schedule", ["cosine", "linear"])
 
 
 def built(**settings):
-    """A model of text and codes; with two ids, of logits that a test can set."""
+    """A model of text and codes."""
     torch.manual_seed(0)
     objectives = {"text": NextToken(), "codes": MaskedToken(**settings)}
     return MixtureOfTransformers(objectives, {"text": Tokens(vocab_size=4), "codes": CODES}, "text", SMALL)
@@ -28,7 +28,7 @@ def batch_of(model, k, **others):
 
 
 @both
-def test_at_least_one_token_is_masked_and_no_more_than_the_cap(schedule):
+def test_mask_count_is_between_one_and_the_cap(schedule):
     model = built(schedule=schedule)
     for cap, most in ((1.0, 8), (0.5, 4), (0.3, 2)):
         batch = batch_of(model, 400, noise_cap=cap)
@@ -37,10 +37,10 @@ def test_at_least_one_token_is_masked_and_no_more_than_the_cap(schedule):
         torch.testing.assert_close(counts / 8, share)
         assert set(counts.tolist()) == {*range(1, most + 1)}
         places = masked.view(400, 8).float().mean(0)
-        assert (places - counts.float().mean() / 8).abs().max() < 0.1  # no place is preferred
+        assert (places - counts.float().mean() / 8).abs().max() < 0.1  # positions are uniform
 
 
-def test_linear_counts_are_even_and_cosine_leans_to_many():
+def test_mask_counts_follow_the_schedule():
     frequencies = {}
     for schedule in ("linear", "cosine"):
         model = built(schedule=schedule)
@@ -51,7 +51,7 @@ def test_linear_counts_are_even_and_cosine_leans_to_many():
     assert (frequencies["cosine"] - expected).abs().max() < 0.03
 
 
-def test_a_cap_of_nothing_and_a_segment_without_loss_mask_nothing():
+def test_zero_cap_or_no_loss_masks_nothing():
     model = built()
     codes = model.objectives["codes"]
     for others in ({"noise_cap": 0.0}, {"loss": False}):
@@ -63,8 +63,8 @@ def test_a_cap_of_nothing_and_a_segment_without_loss_mask_nothing():
 
 
 @both
-def test_the_mean_loss_is_the_mean_cross_entropy_of_masked_tokens(schedule):
-    """Unbiased: hidden states that know nothing of the masks give, on average, the mean over all tokens."""
+def test_loss_is_an_unbiased_estimate_of_mean_cross_entropy(schedule):
+    """For hidden states independent of the masks, the expected loss is the mean over all tokens."""
     model = built(schedule=schedule)
     codes, batch = model.objectives["codes"], batch_of(model, 2000)
     hidden = torch.randn(16_000, 32, generator=generator_for(1))
@@ -81,7 +81,7 @@ def test_the_mean_loss_is_the_mean_cross_entropy_of_masked_tokens(schedule):
     assert (loss.mean() - every.mean()).abs() < 4 * error
 
 
-def test_masked_tokens_are_not_seen():
+def test_embedding_of_masked_tokens_does_not_depend_on_their_ids():
     model = built().eval()
     codes, batch = model.objectives["codes"], batch_of(model, 4)
     embedded = codes.embed(batch, generator_for(0))
@@ -92,7 +92,7 @@ def test_masked_tokens_are_not_seen():
 
 
 class Known(MaskedToken):
-    """Believes in the same distribution at every place, and remembers how many masks it was shown."""
+    """Predicts a fixed distribution at every position, and records the number of masks per step."""
 
     def predict(self, context, ids, masked):
         self.shown.append(masked.sum(1).tolist())
@@ -119,24 +119,24 @@ def sample(rows, guidance=1.0, belief=None, **settings):
 
 
 @pytest.mark.parametrize(("steps", "expected"), [(1, [8]), (4, [8, 7, 5, 3]), (8, [8, 7, 6, 5, 4, 3, 2, 1])])
-def test_masks_are_lifted_by_the_cosine_and_at_least_one_a_step(steps, expected):
+def test_unmasking_follows_the_cosine_schedule(steps, expected):
     _, shown = sample(3, steps=steps)
     assert shown == [[n] * 3 for n in expected]
 
 
-def test_more_steps_than_tokens_lift_one_a_step():
+def test_more_steps_than_tokens_unmask_one_token_per_step():
     assert len(sample(2, steps=100)[1]) == 8
     assert [row[0] for row in sample(2, steps=4, schedule="linear")[1]] == [8, 6, 4, 2]
 
 
-def test_in_one_step_ids_are_as_frequent_as_they_are_likely():
+def test_one_step_ids_follow_the_predicted_distribution():
     probability = torch.tensor([0.1, 0.4, 0.05, 0.3, 0.15])
     ids, _ = sample(500, belief=probability.log().expand(2, 5), steps=1)
     frequency = ids.flatten().bincount(minlength=5) / ids.numel()
     assert ((frequency - probability).abs() < 4 * (probability * (1 - probability) / ids.numel()).sqrt()).all()
 
 
-def test_guidance_moves_away_from_what_the_unguided_context_says():
+def test_guidance_extrapolates_from_the_unconditional_logits():
     belief = torch.tensor([[0.0, 1.0, 0.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0, 0.0]])
     ids, _ = sample(300, guidance=3.0, belief=belief, steps=1)
     frequency = ids.flatten().bincount(minlength=5) / ids.numel()
@@ -152,12 +152,12 @@ def test_guidance_moves_away_from_what_the_unguided_context_says():
         ({"label_smoothing": 1.0}, r"label_smoothing is 1\.0, wanted from 0 to below 1"),
     ],
 )
-def test_settings_out_of_range_are_refused(settings, message):
+def test_invalid_settings_raise(settings, message):
     with pytest.raises(ValueError, match=message):
         MaskedToken(**settings)
 
 
-def test_targets_without_masks_have_no_loss():
+def test_unmasked_targets_have_zero_loss():
     model = built()
     codes = model.objectives["codes"]
     embedded = Embedded(torch.zeros(8, 32), torch.arange(8) % 5, weight=torch.zeros(8))

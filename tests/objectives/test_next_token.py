@@ -1,4 +1,4 @@
-"""How the next id is chosen."""
+"""Sampling of the next id, and weight tying."""
 
 import pytest
 import torch
@@ -18,7 +18,7 @@ ALL = slice(0, 5)
 
 @pytest.fixture
 def objective():
-    """Gives these probabilities to a hidden state of one."""
+    """Predicts PROBABILITIES for a hidden state of 1."""
     objective = NextToken()
     objective.build(1, Tokens(vocab_size=5))
     objective.head.weight.data = PROBABILITIES.log()[:, None]
@@ -32,28 +32,28 @@ def choose(objective, rows, ids=ALL, start=0, **settings):
 
 
 def assert_frequencies(chosen, expected):
-    """Within four standard errors of what is expected."""
+    """Frequencies lie within four standard errors of the expected ones."""
     frequency = chosen.bincount(minlength=len(expected)) / len(chosen)
     error = (expected * (1 - expected) / len(chosen)).sqrt()
     assert ((frequency - expected).abs() <= 4 * error).all(), frequency
 
 
-def test_zero_temperature_takes_the_likeliest(objective):
+def test_zero_temperature_is_greedy(objective):
     assert choose(objective, 3, temperature=0).tolist() == [1, 1, 1]
     assert choose(objective, 2, torch.tensor([0, 4, 2]), temperature=0).tolist() == [4, 4]
 
 
-def test_ids_are_drawn_as_often_as_they_are_likely(objective):
+def test_ids_are_sampled_by_their_probabilities(objective):
     assert_frequencies(choose(objective, 4000), PROBABILITIES)
 
 
 @pytest.mark.parametrize("temperature", [0.5, 2.0])
-def test_temperature_sharpens_and_flattens(objective, temperature):
+def test_temperature_rescales_the_distribution(objective, temperature):
     expected = PROBABILITIES ** (1 / temperature)
     assert_frequencies(choose(objective, 2000, temperature=temperature), expected / expected.sum())
 
 
-def test_only_the_ids_asked_for_are_drawn(objective):
+def test_only_the_given_ids_are_sampled(objective):
     among = torch.tensor([4, 0, 2])
     expected = torch.zeros(5).index_copy(0, among, PROBABILITIES[among] / PROBABILITIES[among].sum())
     assert_frequencies(choose(objective, 2000, among), expected)
@@ -62,7 +62,7 @@ def test_only_the_ids_asked_for_are_drawn(objective):
 @pytest.mark.parametrize(
     ("top_p", "kept"), [(0.01, [1]), (0.39, [1]), (0.6, [1, 3]), (0.8, [1, 3, 4]), (1.0, [*range(5)])]
 )
-def test_top_p_keeps_the_fewest_ids_that_hold_the_share(objective, top_p, kept):
+def test_top_p_keeps_the_smallest_set_of_ids(objective, top_p, kept):
     expected = torch.zeros(5)
     expected[kept] = PROBABILITIES[kept] / PROBABILITIES[kept].sum()
     chosen = choose(objective, 2000, top_p=top_p)
@@ -70,13 +70,13 @@ def test_top_p_keeps_the_fewest_ids_that_hold_the_share(objective, top_p, kept):
     assert_frequencies(chosen, expected)
 
 
-def test_a_row_depends_on_its_own_generator_only(objective):
+def test_row_depends_only_on_its_generator(objective):
     together = choose(objective, 50)
     assert [choose(objective, 1, start=i).item() for i in range(50)] == together.tolist()
     assert torch.equal(choose(objective, 20, start=30), together[30:])
 
 
-def test_a_tied_table_embeds_and_predicts_at_the_scale_of_two_tables():
+def test_tied_embedding_shares_weights_and_keeps_scale_and_flops():
     tokens = {"text": Tokens(vocab_size=50)}
     settings = BackboneSettings(dim=256, depth=1, heads=4)
     tied, free = (MixtureOfTransformers({"text": NextToken(tie)}, tokens, "text", settings) for tie in (True, False))
@@ -89,10 +89,10 @@ def test_a_tied_table_embeds_and_predicts_at_the_scale_of_two_tables():
     batch = pack([[Segment("text", ids)]], tied.grammar, 64)
     passed = {name: costs(model, batch)["text"] for name, model in (("tied", tied), ("free", free))}
     assert passed["tied"].flops == passed["free"].flops
-    assert passed["free"].parameters - passed["tied"].parameters == 256  # the row that is looked up
+    assert passed["free"].parameters - passed["tied"].parameters == 256  # one embedding row
 
 
-def test_a_tied_model_writes_what_it_learned():
+def test_tied_model_overfits_and_generates_a_sequence():
     objective = {"text": NextToken(tie=True)}
     model = MixtureOfTransformers(objective, {"text": Tokens(vocab_size=9)}, "text", BackboneSettings(64, 1, 2))
     ids = torch.tensor([3, 1, 4, 1, 5, 2, 6, 5, 3, 8])

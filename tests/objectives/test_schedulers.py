@@ -1,4 +1,4 @@
-"""Which diffusers schedulers fit which objective: what does not is refused when it is named, not when it samples."""
+"""Which diffusers schedulers fit which objective; others raise at construction."""
 
 import pytest
 import torch
@@ -14,12 +14,12 @@ def scheduler(name, **init_args):
 
 
 @pytest.mark.parametrize("name", ["DDIMScheduler", "EulerDiscreteScheduler", "DDPMScheduler"])
-def test_flow_matching_refuses_a_scheduler_that_integrates_no_flow(name):
+def test_flow_matching_rejects_diffusion_schedulers(name):
     with pytest.raises(ValueError, match=name):
         FlowMatching(scheduler=name)
 
 
-def test_another_class_drops_the_defaults_own_arguments():
+def test_another_scheduler_class_drops_the_default_arguments():
     objective = Diffusion(scheduler="DPMSolverMultistepScheduler")
     assert objective.scheduler == {
         "class_path": "DPMSolverMultistepScheduler",
@@ -27,19 +27,19 @@ def test_another_class_drops_the_defaults_own_arguments():
     }
 
 
-def test_arguments_alone_keep_the_default_class_and_its_other_arguments():
+def test_scheduler_arguments_alone_keep_the_default_class():
     objective = Diffusion(scheduler={"init_args": {"clip_sample_range": 3.0}})
     assert objective.scheduler["class_path"] == "diffusers.DDIMScheduler"
     assert objective.scheduler["init_args"]["clip_sample_range"] == 3.0
     assert objective.scheduler["init_args"]["timestep_spacing"] == "trailing"
 
 
-def test_more_steps_than_a_schedule_has_are_refused():
+def test_more_steps_than_train_timesteps_raise():
     with pytest.raises(ValueError, match="2000 steps"):
         Diffusion(steps=2000)
 
 
-def test_a_value_that_a_scheduler_does_not_know_is_refused():
+def test_invalid_scheduler_argument_value_raises():
     with pytest.raises(ValueError, match="foo"):
         Diffusion(scheduler=scheduler("DDPMScheduler", beta_schedule="foo"))
 
@@ -66,13 +66,13 @@ def test_a_value_that_a_scheduler_does_not_know_is_refused():
         (FlowMatching, {"steps": 0}, "steps is 0, wanted at least 1"),
     ],
 )
-def test_what_cannot_sample_is_refused_in_one_line(objective, settings, message):
+def test_invalid_scheduler_raises_a_one_line_error(objective, settings, message):
     with pytest.raises(ValueError, match=message) as refused:
         objective(**settings)
     assert "\n" not in str(refused.value)
 
 
-def test_a_scheduler_needs_no_prefix():
+def test_scheduler_name_without_prefix_is_resolved():
     named = {"class_path": "FlowMatchEulerDiscreteScheduler"}
     assert FlowMatching(scheduler=named, shift=2.0).scheduler == {
         "class_path": "diffusers.FlowMatchEulerDiscreteScheduler",
@@ -80,7 +80,7 @@ def test_a_scheduler_needs_no_prefix():
     }
 
 
-def test_a_scheduler_that_draws_noise_repeats_with_its_seed():
+def test_stochastic_scheduler_is_reproducible_by_seed():
     model = make_model("additive")
     objective = Diffusion("additive", scheduler=scheduler("DDPMScheduler"), steps=5)
     objective.build(32, TOKENS["image"])

@@ -1,4 +1,4 @@
-"""Which ids a document's control tokens have, and which segments a grammar knows."""
+"""Ids of control tokens, and the begin tokens of segments."""
 
 import pytest
 from conftest import TOKENS
@@ -23,17 +23,17 @@ def grammar(tokens=TOKENS, causal=CAUSAL, control="text"):
         (TOKENS, {**CAUSAL, "text": False}, "text", "control is 'text', wanted a modality of ids .* causally"),
     ],
 )
-def test_control_tokens_need_a_causal_modality_of_ids(tokens, causal, control, message):
+def test_control_modality_must_be_causal_and_discrete(tokens, causal, control, message):
     with pytest.raises(ValueError, match=message) as refused:
         grammar(tokens, causal, control)
     assert "\n" not in str(refused.value)
 
 
-def test_control_ids_lie_above_all_content_and_do_not_depend_on_the_declaration():
+def test_control_ids_follow_the_vocabulary_in_any_declaration_order():
     rules = grammar()
     ids = [rules.end_of_document, *rules.begin.values(), *rules.end.values()]
     assert sorted(ids) == list(range(STOP_TEXT + 1, rules.ids("text")))
-    assert rules.ids("speech") == TOKENS["speech"].vocab_size + 1  # and its stop
+    assert rules.ids("speech") == TOKENS["speech"].vocab_size + 1  # and the stop id
     other = grammar(tokens=dict(reversed(TOKENS.items())))
     assert (other.begin, other.end, other.end_of_document) == (rules.begin, rules.end, rules.end_of_document)
 
@@ -41,7 +41,7 @@ def test_control_ids_lie_above_all_content_and_do_not_depend_on_the_declaration(
 SIZED = {**TOKENS, "image": Tokens(latent_dim=3, max_length=3)}
 
 
-def test_ids_of_lengths_lie_above_all_others_and_move_none():
+def test_length_ids_follow_all_other_ids():
     rules, plain = grammar(SIZED), grammar()
     assert (rules.begin, rules.end, rules.end_of_document) == (plain.begin, plain.end, plain.end_of_document)
     assert rules.begins["image"] == [BEGIN["image"], plain.ids("text"), plain.ids("text") + 1]
@@ -51,23 +51,23 @@ def test_ids_of_lengths_lie_above_all_others_and_move_none():
 @pytest.mark.parametrize(
     ("kind", "causal"),
     [
-        (Tokens(latent_dim=3, length=4, max_length=9), False),  # its shape fixes it
-        (Tokens(vocab_size=5, max_length=9), True),  # a stop id ends it
-        (Tokens(latent_dim=3), False),  # nobody knows the most
+        (Tokens(latent_dim=3, length=4, max_length=9), False),  # of fixed length
+        (Tokens(vocab_size=5, max_length=9), True),  # ended by a stop id
+        (Tokens(latent_dim=3), False),  # without a maximum length
     ],
 )
-def test_other_segments_have_one_begin_token(kind, causal):
+def test_segments_without_a_predicted_length_have_one_begin_token(kind, causal):
     rules = grammar({**TOKENS, "image": kind}, {**CAUSAL, "image": causal})
     assert rules.begins["image"] == [BEGIN["image"]]
 
 
 @pytest.mark.parametrize("kind", [Tokens(vocab_size=5, max_length=3), Tokens(latent_dim=3, max_length=3)])
 @pytest.mark.parametrize("causal", [False, True])
-def test_ids_made_as_a_whole_and_latents_in_any_order_end_by_their_length(kind, causal):
+def test_bidirectional_ids_and_latents_have_a_begin_token_per_length(kind, causal):
     rules = grammar({**TOKENS, "image": kind}, {**CAUSAL, "image": causal})
     assert len(rules.begins["image"]) == (1 if kind.discrete and causal else 3)
 
 
-def test_latents_are_no_ids():
+def test_latents_are_not_discrete():
     assert Tokens(vocab_size=4).discrete
     assert not Tokens(latent_dim=4).discrete

@@ -1,4 +1,4 @@
-"""How documents are laid out and packed."""
+"""Layout and packing of documents."""
 
 from collections import Counter
 
@@ -27,8 +27,8 @@ def grammar(tokens=TOKENS, causal=CAUSAL, control="text"):
     return Grammar(tokens, causal, control, GROUPS)
 
 
-def written(kinds):
-    """A document from (modality, length, whether it is learned) of each segment."""
+def make_segments(kinds):
+    """A document from (modality, length, loss) of each segment."""
     return [
         Segment(name, torch.zeros(4, 3) if name == "image" else torch.arange(length), loss)
         for name, length, loss in kinds
@@ -36,7 +36,7 @@ def written(kinds):
 
 
 def by_slot(batch, groups=GROUPS):
-    """What stands in each slot: (modality, token)."""
+    """The contents of the slots: {slot: (modality, token)}."""
     slots = batch.layout.slot.split(list(batch.layout.counts))
     return {
         int(slot): (name, token.tolist())
@@ -45,8 +45,8 @@ def by_slot(batch, groups=GROUPS):
     }
 
 
-def asked(batch, name):
-    """What is asked of a modality: {slot: (target, weight, whether it is content)}."""
+def targets(batch, name):
+    """The targets of a modality: {slot: (target, weight, content)}."""
     part = batch.by_modality[name]
     slots = batch.layout.slot[part.read_at].tolist()
     assert len(set(slots)) == len(slots)
@@ -66,7 +66,7 @@ def example():
     return latents, pack([document], grammar(), 64)
 
 
-def test_every_token_stands_where_the_document_reads(example):
+def test_tokens_are_placed_in_document_order(example):
     latents, batch = example
     text = {0: END_OF_DOCUMENT, 1: BEGIN["text"], 2: 5, 3: 7, 4: 9, 5: END["text"]}
     text |= {6: BEGIN["image"], 11: END["image"], 12: BEGIN["speech"], 15: END["speech"]}
@@ -80,24 +80,24 @@ def test_every_token_stands_where_the_document_reads(example):
     assert batch.layout.position.tolist() == [list(range(16))]
 
 
-def test_only_a_bidirectional_segment_reaches_ahead(example):
+def test_only_bidirectional_segments_see_ahead(example):
     _, batch = example
     assert batch.layout.last_visible.tolist() == [[0, 1, 2, 3, 4, 5, 6, 10, 10, 10, 10, 11, 12, 13, 14, 15]]
 
 
-def test_every_target_is_read_where_it_can_be_known(example):
+def test_targets_are_read_at_the_expected_slots(example):
     latents, batch = example
     content = {1: 5, 2: 7, 3: 9, 4: STOP_TEXT}  # the first at the begin token, stop at the last token
-    control = {0: BEGIN["text"], 5: BEGIN["image"], 11: BEGIN["speech"], 15: END_OF_DOCUMENT}  # and none at a begin
-    assert asked(batch, "text") == {
+    control = {0: BEGIN["text"], 5: BEGIN["image"], 11: BEGIN["speech"], 15: END_OF_DOCUMENT}  # none at a begin token
+    assert targets(batch, "text") == {
         **{slot: (target, 1.0, True) for slot, target in content.items()},
         **{slot: (target, 1.0, False) for slot, target in control.items()},
     }
-    assert asked(batch, "speech") == {12: (1, 1.0, True), 13: (2, 1.0, True), 14: (STOP_SPEECH, 1.0, True)}
-    assert asked(batch, "image") == {7 + i: (latents[i].tolist(), 0.0, True) for i in range(4)}  # shown clean
+    assert targets(batch, "speech") == {12: (1, 1.0, True), 13: (2, 1.0, True), 14: (STOP_SPEECH, 1.0, True)}
+    assert targets(batch, "image") == {7 + i: (latents[i].tolist(), 0.0, True) for i in range(4)}  # clean
 
 
-def test_tokens_know_their_segment(example):
+def test_tokens_carry_their_segment_index(example):
     _, batch = example
     image, text = batch.by_modality["image"], batch.by_modality["text"]
     assert image.segment.tolist() == [0] * 4
@@ -106,18 +106,18 @@ def test_tokens_know_their_segment(example):
     assert Counter(text.segment.tolist()) == {0: 3, -1: 7}
 
 
-def test_latents_learned_causally_are_read_one_token_earlier_and_need_no_stop():
+def test_causal_latents_are_read_one_token_earlier_without_a_stop():
     batch = pack([[Segment("image", torch.zeros(4, 3))]], grammar(causal={**CAUSAL, "image": True}), 64)
-    assert sorted(asked(batch, "image")) == [1, 2, 3, 4]
+    assert sorted(targets(batch, "image")) == [1, 2, 3, 4]
     assert batch.layout.last_visible.tolist() == [list(range(7))]
 
 
-def test_a_segment_without_loss_still_has_its_control_tokens_predicted():
+def test_segment_without_loss_keeps_the_loss_of_control_tokens():
     batch = pack([[Segment("text", torch.tensor([5, 7]), loss=False)]], grammar(), 64)
-    assert {slot: weight for slot, (_, weight, _) in asked(batch, "text").items()} == {0: 1, 1: 0, 2: 0, 3: 0, 4: 1}
+    assert {slot: weight for slot, (_, weight, _) in targets(batch, "text").items()} == {0: 1, 1: 0, 2: 0, 3: 0, 4: 1}
 
 
-def test_an_absent_modality_brings_an_empty_batch():
+def test_absent_modality_has_an_empty_batch():
     batch = pack([[Segment("text", torch.tensor([5]))]], grammar(), 64)
     assert batch.layout.counts == (0, 0, 4)
     assert batch.by_modality["image"].tokens.shape == batch.by_modality["image"].target.shape == (0, 3)
@@ -128,8 +128,8 @@ def test_an_absent_modality_brings_an_empty_batch():
 
 @random_layouts
 @given(documents)
-def test_every_slot_that_is_not_padding_is_held_once(kinds):
-    layout = pack([written(document) for document in kinds], grammar(), 64).layout
+def test_every_non_padding_slot_is_used_once(kinds):
+    layout = pack([make_segments(document) for document in kinds], grammar(), 64).layout
     tokens = (layout.document.flatten() >= 0).nonzero()[:, 0]
     assert layout.slot.sort().values.tolist() == tokens.tolist()
     assert sum(layout.counts) == len(tokens)
@@ -141,10 +141,10 @@ def test_every_slot_that_is_not_padding_is_held_once(kinds):
 
 @random_layouts
 @given(documents)
-def test_every_document_stays_whole(kinds):
-    """Slot by slot, a packed document is the document packed alone."""
+def test_packed_document_equals_the_document_packed_alone(kinds):
+    """Tokens, positions and visibility are equal slot by slot."""
     rules = grammar()
-    docs = [written(document) for document in kinds]
+    docs = [make_segments(document) for document in kinds]
     lengths = [rules.length(document) for document in docs]
     batch = pack(docs, rules, 64)
     packed, s = by_slot(batch), batch.layout.document.shape[1]
@@ -161,7 +161,7 @@ def test_every_document_stays_whole(kinds):
 
 @random_layouts
 @given(st.lists(st.integers(1, 20), max_size=20))
-def test_a_document_goes_into_the_first_row_with_room(lengths):
+def test_rows_are_assigned_first_fit(lengths):
     used = [0] * len(lengths)
     for length, (row, offset) in zip(lengths, assign_rows(lengths, 20), strict=True):
         assert all(used[earlier] + length > 20 for earlier in range(row))
@@ -170,7 +170,7 @@ def test_a_document_goes_into_the_first_row_with_room(lengths):
         assert used[row] <= 20
 
 
-def test_a_document_that_fills_a_row_fits():
+def test_document_of_exactly_one_row_fits():
     document = [Segment("text", torch.arange(5))]
     assert pack([document], grammar(), 8).layout.document.shape == (1, 8)
 
@@ -187,7 +187,7 @@ def test_a_document_that_fills_a_row_fits():
         (Segment("text", torch.zeros(4)), 64, r"text: tokens are torch.float32 \(4,\), wanted ids"),
     ],
 )
-def test_what_does_not_fit_is_refused_in_one_line(segment, row_length, message):
+def test_invalid_segments_raise_a_one_line_error(segment, row_length, message):
     with pytest.raises(ValueError, match=message) as refused:
         pack([[segment]], grammar(), row_length)
     assert "\n" not in str(refused.value)
@@ -196,15 +196,15 @@ def test_what_does_not_fit_is_refused_in_one_line(segment, row_length, message):
 SIZED = {**TOKENS, "image": Tokens(latent_dim=3, max_length=3)}
 
 
-def test_where_nothing_fixes_a_length_the_begin_token_tells_it():
+def test_begin_token_encodes_a_variable_length():
     rules = grammar(SIZED)
     document = [Segment("image", torch.zeros(n, 3)) for n in (2, 1, 3)]
     ids = {slot: token for slot, (name, token) in by_slot(pack([document], rules, 64)).items() if name == "text"}
     begins = [ids[slot] for slot in (1, 5, 8)]
     assert begins == [rules.begin_of("image", n) for n in (2, 1, 3)]
-    assert len({*begins, *rules.begin.values(), *rules.end.values()}) == 3 + 6 - 1  # the least has the usual id
+    assert len({*begins, *rules.begin.values(), *rules.end.values()}) == 3 + 6 - 1  # length 1 has the usual id
     batch = pack([document], rules, 64)
-    assert [asked(batch, "text")[slot][0] for slot in (0, 4, 7)] == begins  # foretold where the segment is
+    assert [targets(batch, "text")[slot][0] for slot in (0, 4, 7)] == begins  # predicted one token before
 
 
 @pytest.mark.parametrize(
@@ -215,23 +215,23 @@ def test_where_nothing_fixes_a_length_the_begin_token_tells_it():
         (Tokens(latent_dim=3, max_length=0), 4, "max_length is 0, wanted at least 1"),
     ],
 )
-def test_a_length_that_no_begin_token_tells_is_refused(kind, length, message):
+def test_length_out_of_range_raises(kind, length, message):
     with pytest.raises(ValueError, match=f"image: .*{message}"):
         pack([[Segment("image", torch.zeros(length, 3))]], grammar({**TOKENS, "image": kind}), 64)
 
 
 @pytest.mark.parametrize("ids", [[25], [20], [-1]])
-def test_ids_outside_the_vocabulary_are_refused(ids):
+def test_ids_outside_the_vocabulary_raise(ids):
     with pytest.raises(ValueError, match="wanted 0 to 19"):
         pack([[Segment("text", torch.tensor(ids))]], Grammar(TOKENS, CAUSAL, "text", GROUPS), 64)
 
 
-def test_nothing_cannot_be_packed():
+def test_packing_no_documents_raises():
     with pytest.raises(ValueError, match="0 documents"):
         pack([], Grammar(TOKENS, CAUSAL, "text", GROUPS), 64)
 
 
-def test_the_weights_of_a_segments_targets_add_up_to_one():
+def test_segment_weights_sum_to_one_per_segment():
     grammar = Grammar(
         {"text": Tokens(vocab_size=4), "sound": Tokens(latent_dim=2)},
         {"text": True, "sound": False},

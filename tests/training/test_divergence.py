@@ -1,4 +1,4 @@
-"""A loss that is NaN ends a run and spoils no checkpoint."""
+"""A NaN loss ends the run without overwriting a checkpoint."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ from runs import TINY, failing, rows, run
         (1, 0, "nan at step 1, wanted a finite number; it had no checkpoint yet"),
     ],
 )
-def test_a_loss_that_is_nan_ends_a_run_and_spoils_no_checkpoint(tmp_path, capsys, every, step, message):
+def test_nan_loss_stops_the_run_and_keeps_the_last_checkpoint(tmp_path, capsys, every, step, message):
     options = ["--trainer.max_steps=9", f"--metrics.every_n_steps={every}"]
     assert run(tmp_path, "fit", *TINY, *options, *failing(("on_train_batch_start", step, "nan"))) == 1
     (line,) = capsys.readouterr().err.strip().splitlines()
@@ -25,4 +25,4 @@ def test_a_loss_that_is_nan_ends_a_run_and_spoils_no_checkpoint(tmp_path, capsys
         checkpoint = torch.load(last, weights_only=True)
         assert checkpoint["global_step"] == 3
         assert all(w.isfinite().all() for name, w in checkpoint["state_dict"].items() if "codecs" not in name)
-    assert rows(tmp_path / "default/0")  # what was logged is kept
+    assert rows(tmp_path / "default/0")  # logged rows are kept

@@ -1,4 +1,4 @@
-"""What a modality's loss is the mean of."""
+"""Loss reductions."""
 
 from functools import cache
 
@@ -43,7 +43,7 @@ def total(experiment, losses, batch):
 
 
 @every_reduction
-def test_a_loss_is_the_mean_of_what_its_reduction_says(reduction):
+def test_total_loss_follows_the_reduction(reduction):
     experiment, batch = module(reduction), packed(document(2), document(9, images=2, loss=False), document(0))
     text, image = (torch.rand(len(batch.by_modality[n].target), generator=generator_for(1)) for n in ("text", "image"))
     losses = {
@@ -51,23 +51,23 @@ def test_a_loss_is_the_mean_of_what_its_reduction_says(reduction):
         for name, loss in (("image", image), ("text", text))
     }
     # images: 4 patches each, of which the second document's two carry no loss
-    learned = torch.cat([image[:4], image[12:]])
-    # text: the words and their stop, then what begins next: text, image(s), end of document
+    with_loss = torch.cat([image[:4], image[12:]])
+    # text: words with their stop id, then the control tokens: text, image(s), end of document
     words = [text[:3], text[6:16], text[20:21]]
     control = torch.cat([text[3:6], text[16:20], text[21:]])
     content = [*[True] * 3, *[False] * 3, *[True] * 10, *[False] * 4, True, *[False] * 3]
     assert batch.by_modality["text"].content.tolist() == content
     expected = {
-        "token": 2 * text.mean() + 3 * learned.mean(),
-        "segment": 2 * torch.stack([*(part.mean() for part in words), *control]).mean() + 3 * learned.mean(),
-        "batch": (2 * text.sum() + 3 * learned.sum()) / (len(text) + len(learned)),
+        "token": 2 * text.mean() + 3 * with_loss.mean(),
+        "segment": 2 * torch.stack([*(part.mean() for part in words), *control]).mean() + 3 * with_loss.mean(),
+        "batch": (2 * text.sum() + 3 * with_loss.sum()) / (len(text) + len(with_loss)),
     }[reduction]
     torch.testing.assert_close(total(experiment, losses, batch), expected)
 
 
 @every_reduction
-def test_sums_of_two_batches_are_those_of_one(reduction):
-    """So that ranks, and batches of a validation, add up to what one would have seen."""
+def test_sums_of_two_batches_add_up_to_the_joint_batch(reduction):
+    """Ranks, and batches of a validation, are reduced by adding their sums."""
     experiment = module(reduction)
     parts = [document(2), document(9, loss=False)], [document(5, images=2)]
 
@@ -83,14 +83,14 @@ def test_sums_of_two_batches_are_those_of_one(reduction):
 
 
 @every_reduction
-def test_a_batch_without_a_modality_has_a_finite_loss(reduction):
+def test_batch_without_a_modality_has_a_finite_loss(reduction):
     experiment, batch = module(reduction), packed(document(3, images=0))
     loss = total(experiment, experiment.model(batch, generator_for(0)), batch)
     assert loss.isfinite()
     assert loss > 0
 
 
-def test_stacked_sums_come_apart_again():
+def test_unstack_inverts_stack():
     columns = torch.arange(10.0).view(5, 2)
     assert torch.equal(Sums.unstack(Sums(*columns).stack()).stack(), columns.T)
     for name, column in zip(Sums._fields, columns, strict=True):

@@ -1,4 +1,4 @@
-"""How weights move: the schedule does what it says, which weights decay, how averages warm up."""
+"""Optimizer settings: learning-rate schedule, weight decay and EMA."""
 
 import itertools
 
@@ -13,7 +13,7 @@ from mot_lightning.objectives import FlowMatching, NextToken
 from mot_lightning.training.optimizer import OptimizerSettings
 
 
-def test_the_learning_rate_warms_up_and_falls_to_its_least_ratio():
+def test_learning_rate_warms_up_and_decays_to_min_lr_ratio():
     settings = OptimizerSettings(warmup_steps=10, min_lr_ratio=0.1)
     factors = [settings.lr_factor(step, 100) for step in range(101)]
     assert factors[0] == pytest.approx(0.1)
@@ -23,7 +23,7 @@ def test_the_learning_rate_warms_up_and_falls_to_its_least_ratio():
     assert all(a >= b for a, b in itertools.pairwise(factors[10:]))
 
 
-def test_weights_that_are_not_trained_have_no_moments():
+def test_frozen_weights_have_no_optimizer_state():
     model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Linear(3, 2))
     model[0].requires_grad_(False)
     optimizer, _ = OptimizerSettings().build(model, 10, fused=False)
@@ -38,12 +38,12 @@ def small_model():
     return assemble(modalities, "text", BackboneSettings(dim=16, depth=1, heads=2))
 
 
-def test_matrices_and_tables_decay_and_gains_and_biases_do_not():
+def test_weight_decay_applies_to_matrices_but_not_gains_or_biases():
     model = small_model()
     optimizer, _ = OptimizerSettings(weight_decay=0.5, warmup_steps=0).build(model, steps=10, fused=False)
     before = {name: weight.clone() for name, weight in model.named_parameters()}
     for weight in model.parameters():
-        weight.grad = torch.zeros_like(weight)  # nothing but decay moves a weight
+        weight.grad = torch.zeros_like(weight)  # only weight decay changes a weight
     optimizer.step()
     moved = {name for name, weight in model.named_parameters() if not torch.equal(weight, before[name])}
     started_at_zero = {name for name, weight in before.items() if not weight.any()}
@@ -53,7 +53,7 @@ def test_matrices_and_tables_decay_and_gains_and_biases_do_not():
     assert any(name.endswith("bias") for name in before)
 
 
-def test_decay_is_by_the_peak_rate_times_the_setting():
+def test_weight_decay_is_scaled_by_the_learning_rate():
     model = nn.Linear(2, 2, bias=False)
     nn.init.ones_(model.weight)
     settings = OptimizerSettings(learning_rate=0.1, weight_decay=0.5, warmup_steps=0, min_lr_ratio=1.0)
@@ -64,7 +64,7 @@ def test_decay_is_by_the_peak_rate_times_the_setting():
 
 
 def averaged(decay, steps):
-    """The average of a weight that is 1 from the first step on, and was 0."""
+    """The EMA, starting at 0, of a weight that is 1 at every step."""
     average, model = nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False)
     nn.init.zeros_(average.weight)
     nn.init.ones_(model.weight)
@@ -73,8 +73,8 @@ def averaged(decay, steps):
     return average.weight.item()
 
 
-def test_averages_follow_fast_at_first_and_by_their_decay_later():
-    # after one step the decay is 2 / 11, however slow the average is meant to be in the end
+def test_ema_decay_warms_up_to_its_setting():
+    # at step 1 the decay is 2 / 11, even if ema_decay is larger
     assert averaged(0.9999, 1) == pytest.approx(1 - 2 / 11)
     assert averaged(0.9999, 2) == pytest.approx(1 - 2 / 11 * 3 / 12)
     assert averaged(0.5, 1) == averaged(0.9999, 1)
@@ -85,14 +85,14 @@ def test_averages_follow_fast_at_first_and_by_their_decay_later():
     assert late[0].weight.item() == pytest.approx(0.1)
 
 
-def test_without_warm_up_the_first_step_is_taken_at_the_peak():
+def test_without_warmup_the_first_step_uses_the_peak_rate():
     assert OptimizerSettings(warmup_steps=0).lr_factor(0, 10) == 1
     assert OptimizerSettings(warmup_steps=4).lr_factor(0, 10) == 0.25
     # half way down the cosine
     assert OptimizerSettings(warmup_steps=0, min_lr_ratio=0.2).lr_factor(5, 10) == pytest.approx(0.6)
 
 
-def test_the_optimizer_has_the_settings_rate_and_betas():
+def test_optimizer_uses_the_configured_rate_and_betas():
     optimizer, _ = OptimizerSettings(learning_rate=0.5, betas=(0.3, 0.7), warmup_steps=0).build(
         nn.Linear(2, 2), steps=10, fused=False
     )

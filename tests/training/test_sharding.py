@@ -1,4 +1,4 @@
-"""Several ranks learn what one would from the same documents, and count exactly."""
+"""Training on two ranks, with DDP and FSDP2, equals training on one with the same documents."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ from mot_lightning.experiment.build import build
 from mot_lightning.experiment.resolve import resolve
 from mot_lightning.seeds import generator_for
 
-# noise is seeded by rank, so what is compared has none: text and speech, no dropout
+# noise is seeded by rank, so the compared runs use none: text and speech, no dropout
 QUIET = [*TINY, "--model.modalities.image=null", "--model.backbone.dropout=0", "--trainer.max_steps=3"]
 KINDS = ("text+image+speech", "text+image", "text+speech", "image+speech", "image", "text", "speech")
 ALONE = {kind: 0.5 if kind in ("text", "speech") else 0 for kind in KINDS}
@@ -53,7 +53,7 @@ def test_two_ranks_equal_one_with_the_same_global_batch(tmp_path, strategy, docu
 
 
 def learned_by_one_process(arguments: list[str]) -> dict[str, torch.Tensor]:
-    """What two ranks should learn: the losses of both ranks' documents, each with its rank's noise, over all counts."""
+    """Expected weights of two ranks: one process sums both ranks' losses, each with its rank's noise."""
     config = resolve([], parse(find_command("fit"), arguments).settings)
     experiment = build(config, [])
     module, data, trainer = experiment.module, experiment.data, experiment.trainer
@@ -78,22 +78,22 @@ def learned_by_one_process(arguments: list[str]) -> dict[str, torch.Tensor]:
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("reduction", ["segment", "batch"])
-def test_two_ranks_sum_every_reduction_and_each_draws_its_own_noise(tmp_path, reduction):
-    """One rank with the same batch would draw other noise: what is compared is a process that draws both ranks'."""
+def test_two_ranks_sum_reductions_and_use_separate_noise(tmp_path, reduction):
+    """Compared with one process that uses both ranks' noise, as a single rank would use other noise."""
     arguments = [
         *TINY, "--model.backbone.dropout=0", "--trainer.max_steps=3", f"--model.reduction={reduction}",
         "--model.modalities.speech.objective=MaskedToken",
     ]  # fmt: skip
     expected = learned_by_one_process(arguments)
     run_two_ranks(tmp_path / "two", "ddp", *arguments)
-    learned = weights(tmp_path / "two/default/0")
-    for name in (name for name in learned if name.startswith("model.")):
-        torch.testing.assert_close(learned[name], expected[name], rtol=1e-3, atol=1e-4)
+    actual = weights(tmp_path / "two/default/0")
+    for name in (name for name in actual if name.startswith("model.")):
+        torch.testing.assert_close(actual[name], expected[name], rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_a_sharded_tower_that_saw_nothing_yet_goes_on_as_a_full_one(tmp_path):
+def test_sharded_tower_without_tokens_yet_resumes_as_an_unsharded_one(tmp_path):
     first = {kind: float(kind == "text") for kind in KINDS}
     more = [f"--data.documents={json.dumps(ALONE)}", "--trainer.max_steps=5"]
     last = "default/0/checkpoints/last.ckpt"
@@ -110,7 +110,7 @@ def test_a_sharded_tower_that_saw_nothing_yet_goes_on_as_a_full_one(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-def test_sharded_weights_are_sampled_tested_saved_and_loaded_as_full_ones(tmp_path):
+def test_sharded_model_samples_tests_saves_and_resumes(tmp_path):
     by_codebook = "--model.modalities.speech.objective={class_path: NextToken, init_args: {lookup: codebook}}"
     arguments = [*TINY, "--samples.prompts=1", "--report.prompts=1", by_codebook]
     run_two_ranks(tmp_path / "two", "fsdp2", *arguments)
@@ -126,7 +126,7 @@ def test_sharded_weights_are_sampled_tested_saved_and_loaded_as_full_ones(tmp_pa
     assert [int(row["step"]) for row in rows(tmp_path / "more/default/0")][-1] == 8
 
 
-def test_other_ways_to_shard_are_refused(tmp_path, capsys):
+def test_other_model_parallel_strategies_are_rejected(tmp_path, capsys):
     strategy = "lightning.pytorch.strategies.ModelParallelStrategy"
     assert run(tmp_path, "fit", *TINY, f"--trainer.strategy.class_path={strategy}", "--trainer.accelerator=cpu") == 2
     assert "wanted fsdp2" in capsys.readouterr().err

@@ -1,8 +1,18 @@
-"""FlexAttention without a compiler: the definition, forward; and its block mask, tile by tile."""
+"""Uncompiled FlexAttention matches the reference in the forward pass; its block mask is checked tile by tile."""
 
 import pytest
 import torch
-from attentions import EXACT, GRAMMAR, by_definition, drawn, in_sequence, kinds, layout_of, random_layouts, seeds
+from attentions import (
+    EXACT,
+    GRAMMAR,
+    kinds,
+    layout_of,
+    random_layouts,
+    random_qkv,
+    reference_attention,
+    seeds,
+    sequence_mask,
+)
 from conftest import TOKENS
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,28 +24,28 @@ from mot_lightning.sequence import Grammar, Segment, Tokens, pack
 
 @pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
 @pytest.mark.parametrize("key_heads", [1, 2])
-@pytest.mark.parametrize("size", [8, 16])  # the first is narrower than the kernel takes
+@pytest.mark.parametrize("size", [8, 16])  # 8 is below the kernel's minimum head dim
 @settings(random_layouts, max_examples=20)
 @given(kinds, seeds)
-def test_flex_is_the_definition_forward(key_heads, size, kinds, seed):
+def test_flex_forward_matches_reference(key_heads, size, kinds, seed):
     layout = layout_of(kinds, seed)
     with torch.no_grad():
-        tensors, _ = drawn(layout, seed, key_heads, size=size)
+        tensors, _ = random_qkv(layout, seed, key_heads, size=size)
         gathered = build_attention("flex", layout, torch.float64)(0, *tensors)
-        torch.testing.assert_close(gathered, by_definition(layout, *tensors), **EXACT)
+        torch.testing.assert_close(gathered, reference_attention(layout, *tensors), **EXACT)
 
 
 @random_layouts
 @given(st.lists(st.tuples(st.integers(1, 300), st.booleans()), min_size=1, max_size=6), seeds)
-def test_tiles_of_the_block_mask_say_whether_all_some_or_nothing_is_seen(runs, seed):
-    """Long documents, which reach over many tiles."""
+def test_block_mask_separates_full_partial_and_empty_tiles(runs, seed):
+    """Long documents that span many tiles."""
     documents = [
         [Segment("text" if causal else "image", torch.zeros(n, dtype=torch.long) if causal else torch.zeros(n, 3))]
         for n, causal in runs
     ]
     free = Grammar({**TOKENS, "image": Tokens(latent_dim=3)}, GRAMMAR.causal, "text", GRAMMAR.groups)
     layout = pack([documents[0] + documents[-1], *documents[1:]], free, 700).layout
-    seen = in_sequence(layout)
+    seen = sequence_mask(layout)
     n = len(seen)
     missing = -n % TILE
     tiles = torch.nn.functional.pad(seen.double(), (0, missing, 0, missing)).unflatten(0, (-1, TILE))
@@ -56,13 +66,13 @@ def test_tiles_of_the_block_mask_say_whether_all_some_or_nothing_is_seen(runs, s
     assert torch.equal(mask.mask_mod(0, 0, query, key), seen)
 
 
-def test_a_block_mask_of_one_tile_is_all_some():
+def test_single_tile_block_mask_is_partial():
     mask = block_mask(torch.zeros(3, dtype=torch.long), torch.arange(3))
     assert mask.kv_num_blocks.tolist() == [[[1]]]
     assert mask.full_kv_num_blocks.tolist() == [[[0]]]
 
 
-def test_flex_does_not_train_on_the_cpu():
+def test_flex_training_on_cpu_is_rejected():
     layout = layout_of([["text"]], 0)
     with pytest.raises(
         ValueError, match=r"backbone.attention is flex, wanted auto, sdpa or blockwise to train"

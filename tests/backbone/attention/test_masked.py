@@ -1,16 +1,16 @@
-"""Who sees whom, as a mask and as blocks."""
+"""The attention mask, as a dense mask and as blocks."""
 
 import numpy as np
 import torch
-from attentions import GRAMMAR, in_sequence, kinds, layout_of, random_layouts, seeds
+from attentions import GRAMMAR, kinds, layout_of, random_layouts, seeds, sequence_mask
 from hypothesis import given
 
 from mot_lightning.backbone.attention import attention_mask
 from mot_lightning.sequence import Layout, Segment, pack
 
 
-def test_no_query_is_left_without_a_key():
-    """Padding sees padding: a softmax over nothing would be NaN, and NaN spreads through gradients."""
+def test_every_query_attends_to_some_key():
+    """Padding attends to padding: a softmax over an empty row would be NaN and spread through gradients."""
     number = torch.tensor([[0, 0, 1, -1, -1]])
     position = torch.tensor([[0, 1, 0, -1, -1]])
     blocks = np.array([[0, 2, 0, True], [2, 3, 2, True]])
@@ -22,7 +22,7 @@ def test_no_query_is_left_without_a_key():
 
 @random_layouts
 @given(kinds, seeds)
-def test_blocks_are_what_the_mask_says(kinds, seed):
+def test_blocks_equal_the_dense_mask(kinds, seed):
     layout = layout_of(kinds, seed)
     n = len(layout.slot)
     seen = torch.zeros(n, n, dtype=torch.bool)
@@ -31,13 +31,13 @@ def test_blocks_are_what_the_mask_says(kinds, seed):
         seen[start:end, document:end] = True
         if causal:
             seen[start:end, start:end] = torch.ones(end - start, end - start).tril().bool()
-    assert torch.equal(seen, in_sequence(layout))
+    assert torch.equal(seen, sequence_mask(layout))
     assert layout.blocks[0, 0] == 0
-    assert layout.blocks[1:, 0].tolist() == layout.blocks[:-1, 1].tolist()  # one after the other, to the end
+    assert layout.blocks[1:, 0].tolist() == layout.blocks[:-1, 1].tolist()  # contiguous
     assert layout.blocks[-1, 1] == n
 
 
-def test_a_causal_run_goes_on_through_control_tokens_and_modalities():
+def test_causal_block_spans_control_tokens_and_modalities():
     document = [
         Segment("text", torch.arange(3)),
         Segment("speech", torch.arange(2)),
@@ -49,7 +49,7 @@ def test_a_causal_run_goes_on_through_control_tokens_and_modalities():
 
 @random_layouts
 @given(kinds, seeds)
-def test_the_sequence_is_the_rows_without_their_padding(kinds, seed):
+def test_packed_index_orders_tokens_as_their_slots(kinds, seed):
     layout = layout_of(kinds, seed)
     assert torch.equal(layout.slot.argsort(), layout.packed_index.argsort())
     assert sorted(layout.packed_index.tolist()) == list(range(len(layout.slot)))

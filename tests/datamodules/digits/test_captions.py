@@ -1,4 +1,4 @@
-"""Captions say what stands beside them, and the digit that they name is read again."""
+"""Captions match the media of their document, and the digit they name can be parsed."""
 
 import re
 
@@ -8,7 +8,7 @@ import pytest
 from datamodules.digits.captions import PLAIN, SPOKEN, WORDS, WRITTEN, caption, named_digit
 
 
-def test_captions_name_their_digit_in_at_least_six_templates():
+def test_captions_name_their_digit_once_in_at_least_six_templates():
     rng = np.random.default_rng(0)
     templates = set()
     for _ in range(2000):
@@ -21,7 +21,7 @@ def test_captions_name_their_digit_in_at_least_six_templates():
     assert len(templates) >= 6
 
 
-def test_captions_speak_of_what_stands_beside_them():
+def test_caption_templates_match_the_media_of_the_document():
     rng = np.random.default_rng(0)
     for image, sound, templates in ((1, 0, WRITTEN), (0, 1, SPOKEN), (1, 1, WRITTEN + SPOKEN), (0, 0, PLAIN)):
         expected = {template.format("four") for template in templates}
@@ -29,10 +29,10 @@ def test_captions_speak_of_what_stands_beside_them():
 
 
 @pytest.mark.parametrize("template", [*WRITTEN, *SPOKEN, *PLAIN])
-def test_the_named_digit_of_a_caption_is_read(template):
+def test_named_digit_is_parsed_from_every_template(template):
     assert [named_digit(template.format(word)) for word in WORDS] == list(range(10))
 
 
 @pytest.mark.parametrize("text", ["", "nothing of the kind", "it is a fxur"])
-def test_no_digit_is_read_where_none_is_named(text):
+def test_named_digit_is_minus_one_if_absent(text):
     assert named_digit(text) == -1

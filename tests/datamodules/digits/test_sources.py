@@ -1,4 +1,4 @@
-"""Where digits come from: what ships, MNIST, and the Free Spoken Digit Dataset."""
+"""Sources of digits: shipped data, MNIST, and the Free Spoken Digit Dataset."""
 
 import csv
 import gzip
@@ -34,7 +34,7 @@ def assert_disjoint(source):
 
 
 def assert_refused(read, root, *parts):
-    """Refused in one line that holds all parts."""
+    """Reading raises a one-line error that contains all parts."""
     with pytest.raises(ValueError, match=re.escape(str(parts[0]))) as refusal:
         read(root)
     line = str(refusal.value)
@@ -48,11 +48,11 @@ def cuts():
         return list(csv.DictReader(file))
 
 
-# what ships with the project
+# shipped data
 
 
 @pytest.mark.parametrize("source", [sklearn_digits, synthesised])
-def test_no_shipped_medium_is_in_two_splits_and_every_split_has_all_digits(source):
+def test_shipped_splits_are_disjoint_and_have_all_digits(source):
     splits = source()
     assert_disjoint(splits)
     for part in splits.values():
@@ -61,56 +61,56 @@ def test_no_shipped_medium_is_in_two_splits_and_every_split_has_all_digits(sourc
             assert {part.labels[i] for i in part.of(digit)} == {digit}
 
 
-def test_handwritten_digits_are_all_used_once():
+def test_every_handwritten_digit_is_used_once():
     media = [m for split in bits(sklearn_digits()).values() for m in split]
     assert len(media) == len(set(media)) == 1797
 
 
-def test_handwritten_digits_are_grey_images_from_zero_to_one():
+def test_handwritten_digits_are_grey_images_in_0_1():
     for part in sklearn_digits().values():
         for image in part.media:
             assert image.shape == (1, 8, 8)
             assert 0 <= image.min() < image.max() <= 1
 
 
-def test_turning_moves_ink_around_the_middle_and_keeps_it():
+def test_rotation_is_about_the_centre_and_preserves_ink():
     image = torch.zeros(1, 8, 8)
-    image[0, 3:5, 5:7] = 1  # right of the middle
+    image[0, 3:5, 5:7] = 1  # right of the centre
     assert rotate_image(image, 0) is image
     up, half, back = rotate_image(image, 90), rotate_image(image, 180), rotate_image(rotate_image(image, 20), -20)
     assert up[0, 1:3, 3:5].min() > 0.8
     assert half[0, 3:5, 1:3].min() > 0.8
-    for turned in (up, half, back):
-        assert turned.sum() == pytest.approx(4, rel=0.1)
-        assert 0 <= turned.min() <= turned.max() <= 1
+    for rotated in (up, half, back):
+        assert rotated.sum() == pytest.approx(4, rel=0.1)
+        assert 0 <= rotated.min() <= rotated.max() <= 1
     assert (back - image).abs().mean() < 0.05
 
 
-def test_splits_are_the_same_at_every_start():
+def test_splits_are_deterministic():
     assert bits(sklearn_digits()) == bits(sklearn_digits())
 
 
-def test_voices_of_validation_and_test_are_never_heard_in_training():
-    heard = defaultdict(set)
+def test_splits_have_disjoint_voices_and_speakers():
+    voices_by_split = defaultdict(set)
     for cut in cuts():
-        heard[cut["split"]].add(cut["voice"])
-    assert not heard["train"] & heard["val"]
-    assert not heard["train"] & heard["test"]
-    assert not heard["val"] & heard["test"]
-    assert len(heard["test"]) >= 5
+        voices_by_split[cut["split"]].add(cut["voice"])
+    assert not voices_by_split["train"] & voices_by_split["val"]
+    assert not voices_by_split["train"] & voices_by_split["test"]
+    assert not voices_by_split["val"] & voices_by_split["test"]
+    assert len(voices_by_split["test"]) >= 5
     # espeak's accent+variant: the variant is the speaker
-    speakers = {split: {voice.partition("+")[2] for voice in voices} for split, voices in heard.items()}
+    speakers = {split: {voice.partition("+")[2] for voice in voices} for split, voices in voices_by_split.items()}
     assert not speakers["train"] & (speakers["val"] | speakers["test"])
     assert not speakers["val"] & speakers["test"]
 
 
-def test_enough_spoken_digits_ship():
+def test_shipped_spoken_digits_are_enough_to_train_and_test():
     splits = synthesised()
     assert len(splits["train"].media) >= 1200
     assert len(splits["test"].media) >= 300
 
 
-def test_spoken_digits_are_small_files_one_per_voice():
+def test_shipped_sound_files_are_small_and_hold_one_voice_each():
     files = sorted(SHIPPED.glob("*.flac"))
     sizes = [file.stat().st_size for file in files]
     assert max(sizes) < 2**20
@@ -134,7 +134,7 @@ def test_cuts_lie_within_their_files_and_do_not_overlap():
         assert end <= info.frames
 
 
-def test_spoken_digits_are_audible_and_last_a_word():
+def test_spoken_digits_are_audible_and_of_word_length():
     for part in synthesised().values():
         for sound in part.media:
             assert 0.2 * SAMPLE_RATE < len(sound) < 1.2 * SAMPLE_RATE
@@ -145,7 +145,7 @@ def test_spoken_digits_are_audible_and_last_a_word():
 
 
 @pytest.mark.parametrize("zipped", [False, True])
-def test_mnist_halves_keep_their_roles(tmp_path, zipped):
+def test_mnist_train_and_test_files_keep_their_split(tmp_path, zipped):
     write_half(tmp_path, "train", 300, seed=1, zipped=zipped)
     write_half(tmp_path, "t10k", 50, seed=2, zipped=zipped)
     splits = mnist(tmp_path)
@@ -159,7 +159,7 @@ def test_mnist_halves_keep_their_roles(tmp_path, zipped):
 
 @pytest.mark.parametrize("zipped", [False, True])
 @pytest.mark.parametrize("name", ["train", "t10k"])
-def test_one_half_of_mnist_is_split_with_a_tenth_to_test(tmp_path, name, zipped):
+def test_single_mnist_half_is_split_with_10_percent_for_test(tmp_path, name, zipped):
     write_half(tmp_path, name, 200, seed=1, zipped=zipped)
     splits = mnist(tmp_path)
     assert_disjoint(splits)
@@ -167,7 +167,7 @@ def test_one_half_of_mnist_is_split_with_a_tenth_to_test(tmp_path, name, zipped)
     assert sum(len(part.media) for part in splits.values()) == 200
 
 
-def test_images_keep_their_labels_through_the_split(tmp_path):
+def test_splitting_keeps_image_label_pairs(tmp_path):
     write_half(tmp_path, "t10k", 200, seed=1, zipped=False)
     images, labels = half(200, seed=1)
     digit_of = {image.astype(np.uint8).tobytes(): digit for image, digit in zip(images, labels, strict=True)}
@@ -176,20 +176,20 @@ def test_images_keep_their_labels_through_the_split(tmp_path):
             assert digit_of[(medium * 255).round().byte().numpy().tobytes()] == digit
 
 
-def test_a_half_without_labels_is_left_aside(tmp_path):
+def test_mnist_images_without_labels_are_ignored(tmp_path):
     write_half(tmp_path, "t10k", 200, seed=1, zipped=False)
     (tmp_path / "train-images-idx3-ubyte").write_bytes(idx(half(30, seed=2)[0]))
     assert sum(len(part.media) for part in mnist(tmp_path).values()) == 200
 
 
-def test_mnist_is_found_under_both_spellings(tmp_path):
+def test_both_mnist_file_name_spellings_are_read(tmp_path):
     write_half(tmp_path, "t10k", 200, seed=1, zipped=True)
     for path in tmp_path.iterdir():
         path.rename(path.with_name(path.name.replace("-idx", ".idx")))
     assert len(mnist(tmp_path)["test"].media) == 20
 
 
-def test_a_folder_without_mnist_is_refused(tmp_path):
+def test_folder_without_mnist_raises(tmp_path):
     assert_refused(mnist, tmp_path / "nowhere", tmp_path / "nowhere", "not a folder")
     assert_refused(mnist, tmp_path, tmp_path, "labels-idx1-ubyte")
     (tmp_path / "t10k-labels-idx1-ubyte").write_bytes(idx(half(20, seed=1)[1]))
@@ -199,7 +199,7 @@ def test_a_folder_without_mnist_is_refused(tmp_path):
 @pytest.mark.parametrize("zipped", [False, True])
 @pytest.mark.parametrize("kind", ["images-idx3", "labels-idx1"])
 @pytest.mark.parametrize("kept", [0, 3, 9, 0.5])  # bytes, or the share of them
-def test_an_empty_or_truncated_idx_file_is_refused_by_name(tmp_path, kind, zipped, kept):
+def test_empty_or_truncated_idx_file_raises_with_its_path(tmp_path, kind, zipped, kept):
     write_half(tmp_path, "t10k", 40, seed=1, zipped=zipped)
     path = tmp_path / f"t10k-{kind}-ubyte{'.gz' * zipped}"
     content = path.read_bytes()
@@ -207,7 +207,7 @@ def test_an_empty_or_truncated_idx_file_is_refused_by_name(tmp_path, kind, zippe
     assert_refused(mnist, tmp_path, path)
 
 
-def test_a_gzip_file_that_holds_no_idx_is_refused_by_name(tmp_path):
+def test_gzip_file_without_idx_content_raises_with_its_path(tmp_path):
     write_half(tmp_path, "t10k", 40, seed=1, zipped=True)
     path = tmp_path / "t10k-labels-idx1-ubyte.gz"
     path.write_bytes(gzip.compress(b"not an array at all"))
@@ -216,13 +216,13 @@ def test_a_gzip_file_that_holds_no_idx_is_refused_by_name(tmp_path):
     assert_refused(mnist, tmp_path, path)
 
 
-def test_labels_of_another_number_than_images_are_refused(tmp_path):
+def test_label_count_mismatch_raises(tmp_path):
     write_half(tmp_path, "t10k", 40, seed=1, zipped=False)
     (tmp_path / "t10k-labels-idx1-ubyte").write_bytes(idx(np.arange(39) % 10))
     assert_refused(mnist, tmp_path, tmp_path, "39")
 
 
-def test_real_mnist_test_images_are_split_and_none_is_lost():
+def test_real_mnist_test_images_are_split_without_loss():
     splits = mnist(real_data("mnist"))
     assert_disjoint(splits)
     assert len(splits["test"].media) == 1000
@@ -235,7 +235,7 @@ def test_real_mnist_test_images_are_split_and_none_is_lost():
 # the Free Spoken Digit Dataset
 
 
-def test_two_speakers_are_held_out(tmp_path):
+def test_fsdd_holds_out_two_speakers(tmp_path):
     write_fsdd(tmp_path)
     splits = fsdd(tmp_path)
     assert_disjoint(splits)
@@ -252,20 +252,20 @@ def test_two_speakers_are_held_out(tmp_path):
     assert sum(len(part.media) for part in splits.values()) == len(path_of)
 
 
-def test_sounds_of_another_rate_are_resampled(tmp_path):
+def test_fsdd_sounds_are_resampled(tmp_path):
     write_fsdd(tmp_path, clips=6)
     write_sound(tmp_path / "4_dan_5.wav", 300, samples=4816, rate=16_000)
     assert sorted({len(sound) for part in fsdd(tmp_path).values() for sound in part.media}) == [2400, 2408]
 
 
-def test_a_folder_without_spoken_digits_is_refused(tmp_path):
+def test_folder_without_fsdd_raises(tmp_path):
     assert_refused(fsdd, tmp_path / "nowhere", tmp_path / "nowhere", "not a folder")
     assert_refused(fsdd, tmp_path, tmp_path, "0 speakers")
     write_sound(tmp_path / "hello.wav", 300)
     assert_refused(fsdd, tmp_path, tmp_path, "0 speakers")
 
 
-def test_too_few_speakers_to_hold_two_out_are_refused(tmp_path):
+def test_fewer_than_three_speakers_raise(tmp_path):
     write_fsdd(tmp_path, clips=1, speakers=SPEAKERS[:2])
     assert_refused(fsdd, tmp_path, tmp_path, "2 speakers", "at least 3")
 
@@ -275,7 +275,7 @@ def test_too_few_speakers_to_hold_two_out_are_refused(tmp_path):
     [b"", b"RIFF", b"no sound at all, only words"],
     ids=["empty", "a bare header", "words"],
 )
-def test_an_unreadable_sound_is_refused_by_name(tmp_path, content):
+def test_unreadable_sound_raises_with_its_path(tmp_path, content):
     write_fsdd(tmp_path, clips=1)
     path = tmp_path / "4_bob_0.wav"
     path.write_bytes(content)
@@ -283,14 +283,14 @@ def test_an_unreadable_sound_is_refused_by_name(tmp_path, content):
 
 
 @pytest.mark.parametrize("samples", [np.zeros(0), np.zeros(800), np.full(800, np.nan)], ids=["none", "silent", "nan"])
-def test_a_sound_that_says_nothing_is_refused_by_name(tmp_path, samples):
+def test_empty_silent_or_nan_sound_raises_with_its_path(tmp_path, samples):
     write_fsdd(tmp_path, clips=1)
     path = tmp_path / "4_bob_0.wav"
     soundfile.write(path, samples, SAMPLE_RATE, subtype="FLOAT")
     assert_refused(fsdd, tmp_path, path)
 
 
-def test_real_spoken_digits_are_split_by_speaker():
+def test_real_fsdd_is_split_by_speaker():
     root = real_data("fsdd")
     splits = fsdd(root)
     assert_disjoint(splits)

@@ -1,4 +1,4 @@
-"""The Frechet distance between made and real images, in features of one's own."""
+"""The Frechet distance between generated and real images, with custom features."""
 
 import pytest
 import torch
@@ -23,14 +23,14 @@ def pictures(n, seed=0, channels=1):
 
 
 def distance(metric, images):
-    """Of these images alone, and of their reference."""
+    """Distance of only these images from the reference."""
     metric.reset()
     metric.update(images, [None] * len(images))
     return float(metric.compute())
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_the_frechet_distance_grows_with_the_difference(channels):
+def test_frechet_distance_grows_with_the_shift(channels):
     real = pictures(60, channels=channels)
     metric = FrechetDistance(Means(), real)
     same = distance(metric, real)
@@ -38,12 +38,12 @@ def test_the_frechet_distance_grows_with_the_difference(channels):
     near, far = (distance(metric, [image + shift for image in real]) for shift in (0.1, 0.2))
     assert same == pytest.approx(0, abs=1e-2)
     assert same < alike < near < far
-    # all that differs is four means, each by the same shift of 255
+    # only the four feature means differ, each by shift * 255
     assert far == pytest.approx(4 * (0.2 * 255) ** 2, rel=0.01)
     assert near == pytest.approx(4 * (0.1 * 255) ** 2, rel=0.02)
 
 
-def test_images_may_come_in_parts_and_the_reference_counts_once():
+def test_updates_accumulate_and_the_reference_is_counted_once():
     real, images = pictures(40), pictures(30, seed=1)
     whole, parts = FrechetDistance(Means(), real), FrechetDistance(Means(), real)
     for start in (0, 10, 20):
