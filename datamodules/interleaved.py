@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from datamodules.documents import Documents, DocumentSettings, Media, Medium, Split
-from datamodules.sampler import ResumableSampler, SampleIndex
+from datamodules.sampler import OrderedSampler, RepeatingSampler, ResumableSampler
 from mot_lightning.codecs import Codec
 from mot_lightning.evaluation.tasks import Task
 from mot_lightning.sequence import Grammar
@@ -126,12 +126,18 @@ class InterleavedDataModule(LightningDataModule):
         )
 
     def train_dataloader(self) -> DataLoader[Any]:
-        rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        return self._loader("train", ResumableSampler(self._items("train"), self.seed, self.consumed, rank, world))
+        sampler: Any = ResumableSampler(self._items("train"), self.seed, lambda: self.consumed, *self._rank)
+        if overfit_batches := getattr(self.trainer, "overfit_batches", 0):
+            sampler = RepeatingSampler(sampler, int(overfit_batches) * self.batch_size)
+        return self._loader("train", sampler)
+
+    @property
+    def _rank(self) -> tuple[int, int]:
+        """Number of this process, and of all processes."""
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
     def _in_order(self, split: Split) -> DataLoader[Any]:
-        rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        return self._loader(split, [SampleIndex(i, i) for i in range(rank, self._items(split), world)])
+        return self._loader(split, OrderedSampler(self._items(split), *self._rank))
 
     def val_dataloader(self) -> DataLoader[Any]:
         return self._in_order("val")

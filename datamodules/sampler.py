@@ -3,12 +3,13 @@
 Knows indices and ranks, not documents.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
-from typing import NamedTuple
+from itertools import count
+from typing import Any, NamedTuple
 
 import numpy as np
-from torch.utils.data import Sampler
+from torch.utils.data import Sampler, SequentialSampler
 
 
 class SampleIndex(NamedTuple):
@@ -24,11 +25,13 @@ class ResumableSampler(Sampler[SampleIndex]):
     Args:
         size: items in a pass.
         seed: of the shuffles.
-        consumed: documents sampled so far over all ranks, where the stream continues.
+        consumed: called at the start of an epoch: documents sampled so far over all ranks, where the stream continues.
         rank, world: of this process, and the number of processes.
     """
 
-    def __init__(self, size: int, seed: int, consumed: int = 0, rank: int = 0, world: int = 1) -> None:
+    def __init__(
+        self, size: int, seed: int, consumed: Callable[[], int] = lambda: 0, rank: int = 0, world: int = 1
+    ) -> None:
         if size < 1:
             raise ValueError(f"the training split holds {size} items, wanted at least 1")
         self.size, self.seed, self.consumed, self.rank, self.world = size, seed, consumed, rank, world
@@ -37,9 +40,38 @@ class ResumableSampler(Sampler[SampleIndex]):
     def _shuffled(self, epoch: int) -> np.ndarray:
         return np.random.default_rng((self.seed, epoch)).permutation(self.size)
 
+    def at(self, number: int) -> SampleIndex:
+        """The document that `number` documents come before, over all ranks."""
+        epoch, offset = divmod(number, self.size)
+        return SampleIndex(int(self._pass(epoch)[offset]), number)
+
     def __iter__(self) -> Iterator[SampleIndex]:
-        number = self.consumed + self.rank
-        while True:
-            epoch, offset = divmod(number, self.size)
-            yield SampleIndex(int(self._pass(epoch)[offset]), number)
-            number += self.world
+        return map(self.at, count(self.consumed() + self.rank, self.world))
+
+
+class OrderedSampler(SequentialSampler):
+    """Every item once, in order; each rank takes every `world`-th. Lightning leaves sequential samplers unchanged."""
+
+    def __init__(self, size: int, rank: int = 0, world: int = 1) -> None:
+        self.items = range(rank, size, world)
+
+    def __iter__(self) -> Iterator[Any]:
+        return (SampleIndex(item, item) for item in self.items)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+
+class RepeatingSampler(SequentialSampler):
+    """The first `period` documents of each rank, again and again, for `trainer.overfit_batches`."""
+
+    def __init__(self, sampler: ResumableSampler, period: int) -> None:
+        self.sampler, self.period = sampler, period
+
+    def __iter__(self) -> Iterator[Any]:
+        rank, world = self.sampler.rank, self.sampler.world
+        start = self.sampler.consumed() // world
+        return (self.sampler.at(rank + world * (number % self.period)) for number in count(start))
+
+    def __len__(self) -> int:
+        return self.period

@@ -1,37 +1,38 @@
 """MoTModule, the LightningModule: training steps, the weighted total loss, the optimizer and averaged weights.
 
-Knows batches and steps; logging, samples and checkpoint files are left to callbacks, media to codecs and data.
+Knows batches and steps; samples and checkpoint files are left to callbacks, media to codecs and data.
 """
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
 from mot_lightning.backbone import BackboneSettings
 from mot_lightning.backbone.moe import collect_router_stats, experts_of
-from mot_lightning.codecs import Codec
 from mot_lightning.generation import GenerationLimits
+from mot_lightning.generation.prompts import Document, Prompt
 from mot_lightning.modality import Modality, assemble
 from mot_lightning.model import Losses
 from mot_lightning.pipeline import MoTPipeline
-from mot_lightning.runs.checkpoint import FORMAT
-from mot_lightning.runs.compatibility import check_codecs
 from mot_lightning.seeds import generator_for, mix
 from mot_lightning.sequence import InterleavedBatch
+from mot_lightning.training.divergence import check_losses
 from mot_lightning.training.losses import LossWeights, Reduction, Sums
+from mot_lightning.training.metrics import StageSums, is_logged, log_row, metrics_of, reduced
 from mot_lightning.training.optimizer import OptimizerSettings
+from mot_lightning.training.saved_module import SavedModule, config_of
 from mot_lightning.training.sharding import shard, summon_full_params
 
 VALIDATION = 1 << 40  # offset of the seeds of validation noise, which is the same at every validation
 
 
-class MoTModule(LightningModule):
+class MoTModule(SavedModule):
     """A Mixture-of-Transformers experiment: every modality with its codec, objective and weight.
 
     The averaged weights are a second model, `ema_model`. Weights are never swapped, so a checkpoint from any moment
@@ -49,8 +50,6 @@ class MoTModule(LightningModule):
             that `trainer.accumulate_grad_batches` accumulates count equally, however many targets each has; to divide
             by their targets together, raise `data.batch_size` or the number of ranks instead.
     """
-
-    codecs: Mapping[str, Codec]
 
     def __init__(
         self,
@@ -71,16 +70,27 @@ class MoTModule(LightningModule):
         self.experts = experts_of(self.model)  # empty if no tower has experts
         self.ema_model = copy.deepcopy(self.model).requires_grad_(False).eval()
         self.loss_weights = LossWeights({name: modalities[name].weight for name in self.modalities}, reduction)
-        self.config: dict[str, Any] = {}  # that this was built from; saved in checkpoints
-        self.limits: GenerationLimits | None = None  # known once training starts; saved in checkpoints
+        self.config = config_of(
+            modalities, seed, control=control, backbone=backbone, optimizer=optimizer, reduction=reduction
+        )
         self._present = dict.fromkeys(self.modalities, False)
         self._token_bytes: dict[str, Tensor | None] = {}  # filled in after the codecs are fitted
         self._evaluation = ExitStack()  # open from an evaluation's first batch to its last
+        self._stage_sums = StageSums()
 
     @property
     def data(self) -> Any:
-        """The datamodule; only set while a Trainer runs."""
-        return self.trainer.datamodule  # type: ignore[attr-defined]
+        """The datamodule; None if a Trainer runs on dataloaders."""
+        return getattr(self.trainer, "datamodule", None)
+
+    @property
+    def learning_rate(self) -> float:
+        """At the peak; Lightning's learning rate finder sets it."""
+        return self.optimizer.learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, learning_rate: float) -> None:
+        self.optimizer = replace(self.optimizer, learning_rate=learning_rate)
 
     @property
     def pipeline(self) -> MoTPipeline:
@@ -112,7 +122,10 @@ class MoTModule(LightningModule):
         data.connect(dict(self.codecs), self.model.grammar)
 
     def setup(self, stage: str) -> None:
-        if stage == "fit":  # a checkpoint restores the state of its codecs after this
+        if self.data is None:
+            if stage == "fit" and self.limits is None:
+                raise ValueError("Trainer.fit has no datamodule, wanted one, or module.prepare(data) before")
+        elif stage == "fit":  # a checkpoint restores the state of its codecs after this
             self._fit_codecs(self.data)
         else:
             self._connect(self.data)
@@ -146,7 +159,9 @@ class MoTModule(LightningModule):
         return self._token_bytes[name]
 
     def training_step(self, batch: InterleavedBatch, batch_idx: int) -> dict[str, Any]:
-        step = (self.seed, batch_idx, self.global_rank)  # the data are one endless epoch, so batch_idx never restarts
+        if self.trainer.training:  # batch_idx restarts in each epoch
+            batch_idx = self.trainer.fit_loop.epoch_loop.batch_progress.total.ready - 1
+        step = (self.seed, batch_idx, self.global_rank)
         torch.manual_seed(mix(*step, 1))  # of dropout, separate from the noise
         with collect_router_stats(self.experts) as router_stats:
             losses = self.model(batch, generator_for(*step, device=self.device))
@@ -158,8 +173,18 @@ class MoTModule(LightningModule):
         loss = self.loss_weights.total(sums.loss * self.trainer.world_size, counts)
         # routing and load balancing see the tokens of one rank
         loss = sum((stats.loss for stats in router_stats.values()), start=loss)
+        if self.trainer.training and (batch_idx + 1) % self.trainer.accumulate_grad_batches == 0:
+            self._log_training(Sums(*(x.detach() for x in sums)))  # one row a step, from its last batch
         visits = {name: (*stats.visits, stats.tokens) for name, stats in router_stats.items()}
-        return {"loss": loss, "sums": Sums(*(x.detach() for x in sums)), "expert_visits": visits}
+        return {"loss": loss, "expert_visits": visits}
+
+    def _log_training(self, sums: Sums) -> None:
+        step = self.global_step + 1  # the trainer has not counted this one yet
+        if is_logged(self.trainer, step):
+            row = metrics_of(self, reduced(self.trainer, sums.stack()), "train")
+            self.log("loss", row["train/loss"], prog_bar=True, logger=False)
+            log_row(self, {**row, "train/learning_rate": self.trainer.optimizers[0].param_groups[0]["lr"]}, step)
+            check_losses(row, step)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Weights that no token on any rank used stay unchanged: neither decay nor momentum moves an absent tower."""
@@ -183,26 +208,39 @@ class MoTModule(LightningModule):
 
     def _evaluate(self, batch: InterleavedBatch, batch_idx: int) -> Tensor:
         generator = generator_for(self.seed, VALIDATION + batch_idx, self.global_rank, device=self.device)
-        return self.sums(self.ema_model(batch, generator), batch).stack()  # (m, 5)
+        return self._stage_sums.add(self.sums(self.ema_model(batch, generator), batch))  # (m, 5)
 
     def on_validation_epoch_start(self) -> None:
         """Gather the weights once: ranks with different numbers of batches need not wait for each other."""
+        self._stage_sums.start(len(self.modalities))
         self._evaluation.enter_context(summon_full_params(self.ema_model))
 
     def on_validation_epoch_end(self) -> None:
+        row = self._log_evaluation("val")
+        if self.trainer.state.fn == "fit":
+            check_losses(row, self.global_step)
+
+    def _log_evaluation(self, stage: str) -> dict[str, float]:
         self._evaluation.close()
+        row = metrics_of(self, reduced(self.trainer, self._stage_sums.total), stage)
+        log_row(self, row, self.global_step)
+        return row
 
     def on_test_epoch_start(self) -> None:
         self.on_validation_epoch_start()
 
     def on_test_epoch_end(self) -> None:
-        self.on_validation_epoch_end()
+        self._log_evaluation("test")
 
     def validation_step(self, batch: InterleavedBatch, batch_idx: int) -> Tensor:
         return self._evaluate(batch, batch_idx)
 
     def test_step(self, batch: InterleavedBatch, batch_idx: int) -> Tensor:
         return self._evaluate(batch, batch_idx)
+
+    def predict_step(self, batch: Sequence[Prompt], batch_idx: int) -> list[Document]:
+        """Continue a batch of prompts, as `pipeline` does."""
+        return self.pipeline(batch)
 
     # optimizer
 
@@ -212,19 +250,6 @@ class MoTModule(LightningModule):
         optimizer, schedule = self.optimizer.build(self.model, self.trainer.max_steps, fused)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    # checkpoints
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["format"] = FORMAT
-        checkpoint["config"] = self.config
-        checkpoint["codecs"] = {name: codec.fingerprint(codec.state_dict()) for name, codec in self.codecs.items()}
-        if self.limits is not None:
-            checkpoint["limits"] = self.limits.state_dict()
-
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        if "state_dict" in checkpoint:  # sharded strategies remove it and load it themselves
-            check_codecs(self.codecs, checkpoint)
+        super().on_load_checkpoint(checkpoint)
         self._token_bytes.clear()
-        if state := checkpoint.get("limits"):
-            saved = GenerationLimits.from_state_dict(state)
-            self.limits = saved.union(self.limits) if self.limits else saved  # a resumed run may use other data

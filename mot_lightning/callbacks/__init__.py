@@ -3,7 +3,6 @@
 from mot_lightning.callbacks.checkpoint import Checkpoints
 from mot_lightning.callbacks.experts import ExpertUtilisation
 from mot_lightning.callbacks.gradient_norms import GradientNorms
-from mot_lightning.callbacks.metrics import ModalityMetrics
 from mot_lightning.callbacks.progress import StepProgress
 from mot_lightning.callbacks.reconstructions import CodecReport, Reconstructions
 from mot_lightning.callbacks.report import Report
@@ -17,7 +16,6 @@ __all__ = [
     "ExactResume",
     "ExpertUtilisation",
     "GradientNorms",
-    "ModalityMetrics",
     "Reconstructions",
     "Report",
     "SampleLogger",

@@ -59,5 +59,7 @@ class Checkpoints(ModelCheckpoint):
 
     def _write_last(self, trainer: Any) -> None:
         assert self.dirpath is not None
+        if trainer.fast_dev_run:  # writes no checkpoint
+            return
         with shielded():
             trainer.save_checkpoint(Path(self.dirpath) / "last.ckpt")

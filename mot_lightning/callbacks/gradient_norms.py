@@ -7,6 +7,7 @@ from lightning.pytorch import Callback
 from torch import Tensor
 
 from mot_lightning.model import MixtureOfTransformers
+from mot_lightning.training.metrics import is_logged, log_row
 from mot_lightning.training.sharding import full_norm
 
 
@@ -20,25 +21,16 @@ def gradient_norms(model: MixtureOfTransformers) -> dict[str, Tensor]:
 
 
 class GradientNorms(Callback):
-    """Logs `train/<modality>/grad_norm` every few steps: of the weighted total loss, before clipping.
+    """Logs `train/<modality>/grad_norm` with the losses: of the weighted total loss, before clipping.
 
     Where modalities share weights, the norm of each includes the gradients of the others. A modality without tokens
-    and without shared weights has no row.
-
-    Args:
-        every_n_steps: training steps between two rows.
+    and without shared weights has no value.
     """
-
-    def __init__(self, every_n_steps: int = 10) -> None:
-        if every_n_steps < 1:
-            raise ValueError(f"gradient_norms.every_n_steps is {every_n_steps}, wanted at least 1")
-        self.every_n_steps = every_n_steps
 
     def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
         step = trainer.global_step + 1  # the trainer has not counted this one yet
-        if step == 1 or step % self.every_n_steps == 0 or step == trainer.max_steps:
+        if is_logged(trainer, step):
             norms = gradient_norms(pl_module.model)
             values = torch.stack([full_norm(norm) for norm in norms.values()]).tolist()  # one device sync
-            row = {f"train/{name}/grad_norm": norm for name, norm in zip(norms, values, strict=True) if norm}
-            for logger in trainer.loggers:
-                logger.log_metrics(row, step)
+            named = zip(norms, values, strict=True)
+            log_row(pl_module, {f"train/{name}/grad_norm": norm for name, norm in named if norm}, step)

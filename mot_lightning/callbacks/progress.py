@@ -14,20 +14,20 @@ class StepProgress(TQDMProgressBar):
 
     def __init__(self, refresh_rate: int = 10) -> None:
         super().__init__(refresh_rate=refresh_rate)
-        self.shown: dict[str, Any] = {}
 
     @property
     def total_train_batches(self) -> int | float:
+        if self.trainer.max_steps < 0:
+            return super().total_train_batches
         return self.trainer.max_steps * self.trainer.accumulate_grad_batches
 
-    def show(self, numbers: dict[str, float]) -> None:
-        """Show numbers after the bar."""
-        self.shown = {name: f"{value:.3g}" for name, value in numbers.items()}
-
     def get_metrics(self, trainer: Any, pl_module: Any) -> dict[str, Any]:
-        return self.shown
+        metrics = trainer.progress_bar_metrics.items()
+        return {name: f"{value:.3g}" for name, value in metrics}
 
     def on_train_epoch_start(self, trainer: Any, *_: Any) -> None:
         super().on_train_epoch_start(trainer)
         self.train_progress_bar.set_description("Training")
+        if trainer.max_steps < 0:
+            return
         self.train_progress_bar.initial = trainer.global_step * trainer.accumulate_grad_batches

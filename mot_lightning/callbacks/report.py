@@ -70,9 +70,10 @@ class Report(Callback):
                 self._write(trainer, pl_module)
 
     def _write(self, trainer: Any, pl_module: Any) -> None:
-        tasks = [] if self.prompts == 0 else trainer.datamodule.tasks("test")
-        if self.prompts:
-            tasks = [task.subset(self.prompts) for task in tasks]
+        prompts = 1 if trainer.fast_dev_run and self.prompts is None else self.prompts
+        tasks = [] if prompts == 0 else trainer.datamodule.tasks("test")
+        if prompts:
+            tasks = [task.subset(prompts) for task in tasks]
         if self.temperature is not None:
             tasks = [task.with_temperature(self.temperature) for task in tasks]
         losses = {name: value.item() for name, value in trainer.callback_metrics.items() if name.startswith("test/")}

@@ -28,9 +28,15 @@ class ExactResume(Callback):
         batches = trainer.global_step * trainer.accumulate_grad_batches
         loop = checkpoint["loops"]["fit_loop"]
         loop["epoch_loop.state_dict"]["_batches_that_stepped"] = trainer.global_step
-        for name, number in (("epoch_loop.batch_progress", batches), ("epoch_loop.val_loop.batch_progress", 0)):
-            for span in ("total", "current"):
-                loop[name][span] = dict.fromkeys(loop[name][span], number)
+        progress, validation = loop["epoch_loop.batch_progress"], loop["epoch_loop.val_loop.batch_progress"]
+        before_epoch = progress["total"]["ready"] - progress["current"]["ready"]
+        progress["total"] = dict.fromkeys(progress["total"], batches)
+        progress["current"] = dict.fromkeys(progress["current"], batches - before_epoch)
+        for span in ("total", "current"):
+            validation[span] = dict.fromkeys(validation[span], 0)
+
+    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
+        trainer.fit_loop.epoch_loop._batches_that_stepped = trainer.global_step  # the step of a test's metrics
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Run the validation that was due when the run ended but was not finished."""

@@ -10,13 +10,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mot_lightning.codecs.pretrained import content_hash
+from mot_lightning.config.recorded import Recorded
 from mot_lightning.media import MediaType
 from mot_lightning.sequence import Ids, Latents
 
 NAME_OR_PATH = "name_or_path"  # the argument that locates pretrained weights
 
 
-class Codec(nn.Module, ABC):
+class Codec(Recorded, nn.Module, ABC):
     """Raw media <-> tokens, on the host: ids if `vocab_size` is set, else latents.
 
     What `fit` learns is in buffers of fixed shape or in the extra state, so that checkpoints contain it. Every argument

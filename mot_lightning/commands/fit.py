@@ -75,6 +75,8 @@ def _fit(experiment: "Experiment", checkpoint: dict[str, Any] | None, path: Path
 def _copy_rows(trainer: Any, checkpoint: dict[str, Any], path: Path) -> None:
     """Begin the new metrics.csv with the old run's rows."""
     rows = path.parent.parent / "metrics.csv"
+    if trainer.fast_dev_run:
+        return
     if rows.is_file():
         trainer.loggers[0].begin_with(rows, checkpoint["global_step"])
     else:

@@ -1,9 +1,10 @@
 """Shared by commands with a Trainer: builds and checks the experiment, and creates its run folder."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
@@ -41,11 +42,14 @@ def open_run(command: str, invocation: Invocation) -> Iterator[Run | None]:
     """
     startup.quiet()
     startup.keep_freed_memory()
-    with interruptible():
+    with interruptible(), ExitStack() as stack:
         checkpoint = read_checkpoint(invocation.ckpt_path) if invocation.ckpt_path else None
         config = resolve(invocation.configs, invocation.settings, invocation.allow, checkpoint and checkpoint["config"])
+        # a fast_dev_run leaves nothing behind
+        temporary = config["trainer"].get("fast_dev_run") and stack.enter_context(TemporaryDirectory())
         while True:
-            folder = run_folder.choose(config.get("runs", "runs"), config.get("experiment", "default"))
+            chosen = run_folder.choose(config.get("runs", "runs"), config.get("experiment", "default"))
+            folder = Path(temporary) if temporary else chosen
             experiment = build(config, invocation.allow, folder)
             if invocation.print_config:
                 print(yaml.safe_dump(experiment.config, sort_keys=False), end="")
@@ -55,7 +59,8 @@ def open_run(command: str, invocation: Invocation) -> Iterator[Run | None]:
                 check_weights(experiment.module, checkpoint, invocation.ckpt_path)
             checks.check(experiment, command)
             # if another run took the number in the meantime, take the next
-            if not experiment.trainer.is_global_zero or run_folder.create(folder, experiment.config):
+            rank_zero = experiment.trainer.is_global_zero
+            if temporary or not rank_zero or run_folder.create(folder, experiment.config):
                 break
         with run_folder.announced(folder):
             yield Run(experiment, folder, checkpoint)

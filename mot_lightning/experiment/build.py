@@ -16,9 +16,16 @@ from mot_lightning.config.instantiate import importing_only
 from mot_lightning.config.messages import shorten
 from mot_lightning.errors import ConfigError
 from mot_lightning.experiment.parser import Parser, check_groups
+from mot_lightning.experiment.trainer import (
+    callbacks_of,
+    in_run_folder,
+    intervals,
+    loggers_of,
+    ranks_of_torchrun,
+    sort_callbacks,
+)
 from mot_lightning.module import MoTModule
 from mot_lightning.runs.checkpoint import AtomicCheckpointIO
-from mot_lightning.runs.csv_logger import loggers
 from mot_lightning.training.codec_module import CodecModule
 from mot_lightning.training.sharding import FSDP2
 
@@ -42,9 +49,6 @@ class MoTCLI(LightningCLI):
     """Builds module, data and trainer; a command decides what to do with them."""
 
     callbacks: ClassVar[dict[str, Any]] = {
-        "metrics": callbacks.ModalityMetrics,
-        "experts": callbacks.ExpertUtilisation,
-        "gradient_norms": callbacks.GradientNorms,
         "samples": callbacks.SampleLogger,
         "report": callbacks.Report,
     }
@@ -71,33 +75,19 @@ class MoTCLI(LightningCLI):
             parser.add_lightning_class_args(callback, name)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        folder = Path(self._get(self.config_init, "trainer.default_root_dir"))
-        configured = self._get(self.config_init, "trainer.callbacks") or []
-        # "is False": null means yes in Lightning
-        no_bar = self._get(self.config_init, "trainer.enable_progress_bar") is False
-        integers = self.trainer_integers
-        steps, interval = integers.get("max_steps", -1), integers.get("val_check_interval", 0)
-        if 0 < steps < interval:
-            integers = {**integers, "val_check_interval": steps}  # at least one validation
+        configured = {name: self._get(self.config_init, f"trainer.{name}") for name in ("callbacks", "logger")}
+        # "is not False": null means yes in Lightning
+        bar = self._get(self.config_init, "trainer.enable_progress_bar") is not False
         trainer: Any = super().instantiate_trainer(
-            **integers,
-            logger=loggers(folder),
+            **{**self.trainer_integers, **intervals(self.trainer_integers)},
+            logger=loggers_of(configured["logger"], Path(self._get(self.config_init, "trainer.default_root_dir"))),
             plugins=[AtomicCheckpointIO()],
-            callbacks=[
-                *configured,
-                *([] if no_bar else [callbacks.StepProgress()]),
-                callbacks.ExactResume(),
-                callbacks.StopOnSignal(),
-                callbacks.Checkpoints(),
-            ],
+            callbacks=callbacks_of(configured["callbacks"], bar),
         )
         strategy = trainer.strategy
         if isinstance(strategy, FSDPStrategy | ModelParallelStrategy) and not isinstance(strategy, FSDP2):
             raise ConfigError(f"trainer.strategy is {type(strategy).__name__}, wanted fsdp2 to shard weights")
-        # rows are written before anything may raise; a signal stops the run after the checkpoint of a validation
-        rank = {callbacks.Checkpoints: 2, callbacks.StopOnSignal: 3}
-        ours = (*self.callbacks.values(), callbacks.ExactResume, callbacks.StepProgress)
-        trainer.callbacks.sort(key=lambda c: rank.get(type(c), 0 if isinstance(c, ours) else 1))
+        sort_callbacks(trainer)
         return trainer
 
 
@@ -128,7 +118,10 @@ def build(config: dict[str, Any], allow: list[str], folder: Path = Path("runs"))
         ConfigError: a key or a value does not fit.
     """
     arguments = copy.deepcopy(config)  # jsonargparse modifies its input
-    arguments["trainer"] = {**arguments["trainer"], "default_root_dir": str(folder)}
+    trainer = arguments["trainer"]
+    arguments["trainer"] = {**trainer, **ranks_of_torchrun(trainer), "default_root_dir": str(folder)}
+    if "logger" in trainer:
+        arguments["trainer"]["logger"] = in_run_folder(trainer["logger"], folder)
     trains_codec = "codec" in config["model"]
     try:
         with importing_only(allow):

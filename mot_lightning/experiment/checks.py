@@ -1,28 +1,76 @@
 """Checks before a run begins, of errors that would otherwise show too late."""
 
+from typing import Any
+
+import torch
+from lightning.pytorch.callbacks import StochasticWeightAveraging, WeightAveraging
+
+from mot_lightning.config.classes import LIBRARIES, OURS
+from mot_lightning.config.hints import did_you_mean
 from mot_lightning.errors import ConfigError
 from mot_lightning.experiment.build import Experiment
 from mot_lightning.module import MoTModule
+from mot_lightning.training.codec_module import CodecModule
 
 
 def check(experiment: Experiment, command: str) -> None:
     """Raises ConfigError if a run cannot work; loads the data and checks one medium of each modality."""
     if command == "fit":
         _check_trainer(experiment)
+        _check_callbacks(experiment)
     _check_data(experiment)
 
 
 def _check_trainer(experiment: Experiment) -> None:
-    trainer, module = experiment.trainer, experiment.module
-    if trainer.max_steps < 1:
+    trainer: Any = experiment.trainer
+    module = experiment.module
+    epochs, batches = trainer.max_epochs, trainer.limit_train_batches
+    if trainer.max_steps < 1 and not (trainer.max_steps == -1 and epochs and epochs > 0):
         raise ConfigError(f"trainer.max_steps is {trainer.max_steps}, wanted at least 1")
+    if epochs and epochs > 0 and not isinstance(batches, int) and not trainer.fast_dev_run:
+        raise ConfigError(
+            f"trainer.max_epochs is {epochs}, wanted trainer.limit_train_batches too, the batches of an epoch: "
+            "the training data have no end"
+        )
+    if isinstance(trainer.overfit_batches, float) and trainer.overfit_batches:
+        raise ConfigError(f"trainer.overfit_batches is {trainer.overfit_batches}, wanted a whole number of batches")
     every = trainer.val_check_interval
-    if not (isinstance(every, int) and every >= 1):
+    if not (isinstance(every, int) and every >= 1) and not trainer.fast_dev_run:
         raise ConfigError(f"trainer.val_check_interval is {every}, wanted steps, at least 1")
     # flex attention has no backward pass on the CPU
     flex = isinstance(module, MoTModule) and module.model.backbone.settings.attention == "flex"
     if flex and trainer.strategy.root_device.type == "cpu":
         raise ConfigError("model.backbone.attention is flex, wanted auto, sdpa or blockwise to train on the CPU")
+
+
+def _check_callbacks(experiment: Experiment) -> None:
+    callbacks: list[Any] = experiment.trainer.callbacks  # type: ignore[attr-defined]
+    only_known = all(type(callback).__module__.partition(".")[0] in (*OURS, *LIBRARIES) for callback in callbacks)
+    known = _logged(experiment.module)
+    for callback in callbacks:
+        name, monitor = type(callback).__name__, getattr(callback, "monitor", None)
+        if isinstance(callback, StochasticWeightAveraging | WeightAveraging):
+            raise ConfigError(
+                f"trainer.callbacks has {name}, wanted none that averages weights: see model.optimizer.ema_decay"
+            )
+        if monitor is not None and only_known and monitor not in known:  # callbacks of users may log any metric
+            choices = did_you_mean(monitor, known) or f", wanted one of {', '.join(sorted(known))}"
+            raise ConfigError(f"{name} monitors {monitor!r}, which no step logs{choices}")
+
+
+def _logged(module: MoTModule | CodecModule) -> set[str]:
+    """The metrics that training and validation log."""
+    if isinstance(module, CodecModule):
+        losses = {f"{stage}/{name}loss" for stage in ("train", "val") for name in ("", f"{module.modality}/")}
+        return losses | {
+            f"val/{module.modality}/{name}" for name in module.codec.quality(torch.zeros(2, *module.codec.shape))
+        }
+    names = {"train/learning_rate", "train/loss", "val/loss"}
+    for name, objective in module.model.objectives.items():
+        quantities = {"loss", *(module.codecs[name].metrics(1.0, 1.0, 1.0) if objective.discrete else ())}
+        names |= {f"{stage}/{name}/{quantity}" for stage in ("train", "val") for quantity in quantities}
+        names.add(f"train/{name}/grad_norm")
+    return names
 
 
 def _check_data(experiment: Experiment) -> None:

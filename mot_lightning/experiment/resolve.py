@@ -22,10 +22,8 @@ from mot_lightning.runs.compatibility import MOVED
 Config = dict[str, Any]
 
 # environment variables such as PL_TRAINER__MAX_STEPS, as in any LightningCLI; Lightning has others that begin with PL_
-ENVIRONMENT = re.compile(
-    r"PL_(MODEL|DATA|TRAINER|SEED|EXPERIMENT|RUNS|METRICS|EXPERTS|GRADIENT_NORMS|SAMPLES|REPORT)(__\w+)?"
-)
-RESERVED = ("logger", "plugins", "default_root_dir", "limit_train_batches", "fast_dev_run")
+ENVIRONMENT = re.compile(r"PL_(MODEL|DATA|TRAINER|SEED|EXPERIMENT|RUNS|SAMPLES|REPORT)(__\w+)?")
+RESERVED = ("plugins", "default_root_dir")
 
 
 def resolve(

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
+from mot_lightning.config.recorded import Recorded
 from mot_lightning.sequence import Ids, Latents, ModalityBatch, Tokens
 
 # tokens of r sequences of one length, and their embeddings
@@ -89,7 +90,7 @@ class Request:
         return unconditional + self.guidance * (conditional - unconditional)
 
 
-class Objective(nn.Module, ABC):
+class Objective(Recorded, nn.Module, ABC):
     """Settings in `__init__`, weights in `build`: the model calls it when it knows its width and the tokens."""
 
     causal: ClassVar[bool]  # causal attention within segments, and prediction from the previous token

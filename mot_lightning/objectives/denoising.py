@@ -43,7 +43,8 @@ class TimeEmbedding(nn.Module):
 
     def forward(self, t: Float[Tensor, " k"]) -> Float[Tensor, "k d"]:
         angle = t[:, None].float() * self.frequency  # (k, f)
-        return self.network(torch.cat([angle.cos(), angle.sin()], dim=-1))  # (k, d)
+        sinusoids = torch.cat([angle.cos(), angle.sin()], dim=-1)  # (k, 2 f)
+        return self.network(sinusoids.to(next(self.network.parameters()).dtype))  # (k, d)
 
 
 class DenoisingObjective(Objective):
@@ -105,7 +106,10 @@ class DenoisingObjective(Objective):
 
     def embed(self, part: ModalityBatch, generator: torch.Generator) -> Embedded:
         t = self.sample_times(part.noise_cap, generator) * part.loss  # (k,)
-        noise = torch.randn(part.tokens.shape, generator=generator, device=part.tokens.device)  # (n, latent_dim)
+        # noise and times are float32 whatever the precision of the weights
+        noise = torch.randn(
+            part.tokens.shape, generator=generator, device=part.tokens.device, dtype=torch.float32
+        )  # (n, latent_dim)
         x_t, target = self.corrupt(part.tokens, noise, t[part.segment][:, None])
         x_t = torch.where(part.loss[part.segment][:, None], x_t, part.tokens)
         time, weight = self.time_embedding(t), self.loss_weight(t)  # (k, d), (k,)
@@ -152,7 +156,8 @@ class DenoisingObjective(Objective):
         scheduler.set_timesteps(self.steps)
         shape = (request.length, self.tokens.latent_dim)
         device = context.last.device
-        x_t = torch.stack([torch.randn(shape, generator=g, device=device) for g in request.generators])  # (r, *shape)
+        noise = [torch.randn(shape, generator=g, device=device, dtype=torch.float32) for g in request.generators]
+        x_t = torch.stack(noise)  # (r, n, latent_dim)
         x_t = x_t * scheduler.init_noise_sigma if hasattr(scheduler, "init_noise_sigma") else x_t
         options = {"generator": list(request.generators)} if takes_generator(scheduler) else {}
         times = (scheduler.timesteps / scheduler.config.num_train_timesteps).to(device)  # (steps,)

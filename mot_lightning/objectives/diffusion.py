@@ -71,7 +71,7 @@ class Diffusion(DenoisingObjective):
 
     def sample_times(self, cap: Float[Tensor, " k"], generator: torch.Generator) -> Float[Tensor, " k"]:
         steps = len(self.alphas_cumprod)
-        u = torch.rand(cap.shape, generator=generator, device=cap.device)
+        u = torch.rand(cap.shape, generator=generator, device=cap.device, dtype=torch.float32)
         return (cap * u * steps).floor().clamp(max=steps - 1) / steps  # (k,) multiples of 1 / T
 
     def alpha(self, t: Float[Tensor, "*of"]) -> Float[Tensor, "*of"]:

@@ -57,7 +57,7 @@ class FlowMatching(DenoisingObjective):
 
     def sample_times(self, cap: Float[Tensor, " k"], generator: torch.Generator) -> Float[Tensor, " k"]:
         sample = torch.rand if self.timestep_sampling == "uniform" else torch.randn
-        t = sample(cap.shape, generator=generator, device=cap.device)  # (k,)
+        t = sample(cap.shape, generator=generator, device=cap.device, dtype=torch.float32)  # (k,)
         t = t if self.timestep_sampling == "uniform" else t.sigmoid()
         return cap * self.shift * t / (1 + (self.shift - 1) * t)
 

@@ -43,7 +43,7 @@ class LinearProjection(nn.Module):
         self.output = init_linear(nn.Linear(dim, tokens.latent_dim), std=0.0)
 
     def project_in(self, x: Latents, time: Float[Tensor, "k d"]) -> tuple[Float[Tensor, "n d"], Skip]:
-        return self.input(x), ()  # (n, d)
+        return self.input(x.to(self.input.weight.dtype)), ()  # (n, d)
 
     def project_out(self, hidden: Float[Tensor, "n d"], skip: Skip) -> Latents:
         return self.output(hidden)  # (n, latent_dim)
@@ -83,7 +83,7 @@ class UNetProjection(nn.Module):
         self.output = init_linear(nn.Linear(width, channels), std=0.0)
 
     def project_in(self, x: Latents, time: Float[Tensor, "k d"]) -> tuple[Float[Tensor, "n d"], Skip]:
-        grid = self._grid(x, len(time))  # (k, c p p, rows, columns)
+        grid = self._grid(x.to(self.first.weight.dtype), len(time))  # (k, c p p, rows, columns)
         features = self.down(self.first(F.pixel_shuffle(grid, self.patch_size)), time)  # (k, w, p rows, p columns)
         return self._rows(self.input(features)), (features, time)  # (n, d)
 

@@ -1,32 +1,38 @@
-"""The loggers of a run: metrics.csv, flushed row by row, and TensorBoard events."""
+"""metrics.csv: one row for each step and stage, on disk as soon as it is logged."""
 
 import csv
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch.loggers import Logger, TensorBoardLogger
+from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 
-def loggers(folder: Path) -> list[Logger]:
-    """Loggers of metrics.csv and TensorBoard events in a folder; nothing is written before the first row."""
-    return [CSVMetricsLogger(folder / "metrics.csv"), TensorBoardLogger(folder, name="", version="tensorboard")]
-
-
 class CSVMetricsLogger(Logger):
-    """Writes a CSV file, flushed row by row. A resumed run begins with the old run's rows; no row is written twice.
+    """Writes a CSV file. A resumed run begins with the old run's rows.
 
-    Lightning's CSVLogger deletes existing rows and warns about other files in its folder.
+    Metrics of the same step and stage share a row, whoever logs them. The stage is the first part of a name: `train`,
+    `val` or `test`; other names (`lr-AdamW`) belong to `train`. Lightning's CSVLogger deletes existing rows, keeps all
+    in memory until it saves, and has a row for each call.
     """
 
-    name, version = "rows", 0
+    version = ""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.path = path
         self.columns: list[str] = []
-        self._rows: list[dict[str, Any]] = []
-        self._written: set[tuple[int, frozenset[str]]] = set()
+        self._rows: dict[tuple[int, str], dict[str, Any]] = {}  # by step and stage, in the order of their first metric
+        self._end = 0  # size of the file without its last row
+
+    @property
+    def name(self) -> str:
+        return ""
+
+    @property
+    def save_dir(self) -> str:
+        """The run's folder, where Lightning's ModelCheckpoint puts `checkpoints/`."""
+        return str(self.path.parent)
 
     def begin_with(self, rows: Path, step: int) -> None:
         """Copy the rows of an earlier run up to a step."""
@@ -38,17 +44,38 @@ class CSVMetricsLogger(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:
-        if (row := (step or 0, frozenset(metrics))) in self._written:
-            return
-        self._written.add(row)
-        self._rows.append({"step": step or 0, **metrics})
-        new_columns = [name for name in self._rows[-1] if name not in self.columns]
+        by_stage: dict[str, dict[str, Any]] = {}
+        for name, value in metrics.items():
+            if name != "epoch":  # Lightning adds it to what `self.log` logs
+                stage = name.partition("/")[0]
+                by_stage.setdefault(stage if stage in ("val", "test") else "train", {})[name] = value
+        for stage, row in by_stage.items():
+            self._write(int(step or 0), stage, row)
+
+    def _write(self, step: int, stage: str, metrics: dict[str, Any]) -> None:
+        key = (step, stage)
+        is_last = bool(self._rows) and key == next(reversed(self._rows))
+        is_new = key not in self._rows
+        row = self._rows.setdefault(key, {"step": step})
+        row.update(metrics)
+        new_columns = [name for name in row if name not in self.columns]
         self.columns += new_columns
-        with self.path.open("w" if new_columns else "a", newline="") as file:
+        if new_columns or not (is_new or is_last):
+            self._rewrite()
+        else:
+            with self.path.open("r+", newline="") as file:
+                file.seek(self._end if is_last else 0, 0 if is_last else 2)
+                self._end = file.tell()
+                csv.DictWriter(file, self.columns).writerow(row)
+                file.truncate()
+
+    def _rewrite(self) -> None:
+        with self.path.open("w", newline="") as file:
             writer = csv.DictWriter(file, self.columns)
-            if new_columns:
-                writer.writeheader()
-            writer.writerows(self._rows if new_columns else self._rows[-1:])
+            writer.writeheader()
+            for row in self._rows.values():
+                self._end = file.tell()
+                writer.writerow(row)
 
     def log_hyperparams(self, *_: Any, **__: Any) -> None:
         """Nothing: the config.yaml of the run has them."""

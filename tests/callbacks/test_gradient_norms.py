@@ -28,7 +28,7 @@ def test_gradient_norm_covers_all_weights_used_by_a_modality(towers):
 
 
 def test_gradient_norms_are_logged_every_n_steps(tmp_path):
-    arguments = ["--gradient_norms.every_n_steps=4", "--model.reduction=segment", "--report.prompts=0"]
+    arguments = ["--trainer.log_every_n_steps=4", "--model.reduction=segment", "--report.prompts=0"]
     assert run(tmp_path, "fit", *TINY, *arguments) == 0
     logged = [row for row in rows(tmp_path / "default/0") if row.get("train/image/grad_norm")]
     assert [int(row["step"]) for row in logged] == [1, 4, 6]

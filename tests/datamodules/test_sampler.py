@@ -4,13 +4,13 @@ from itertools import islice
 
 import pytest
 
-from datamodules.sampler import ResumableSampler
+from datamodules.sampler import OrderedSampler, RepeatingSampler, ResumableSampler
 
 SIZE = 11
 
 
-def draws(n, **settings):
-    return list(islice(ResumableSampler(SIZE, **{"seed": 3, **settings}), n))
+def draws(n, consumed=0, **settings):
+    return list(islice(ResumableSampler(SIZE, consumed=lambda: consumed, **{"seed": 3, **settings}), n))
 
 
 def test_each_pass_is_a_permutation():
@@ -55,8 +55,32 @@ def test_changing_the_world_size_keeps_the_order(before, after):
 
 
 def test_iterating_again_restarts_at_consumed():
-    sampler = ResumableSampler(SIZE, seed=3, consumed=7)
+    sampler = ResumableSampler(SIZE, seed=3, consumed=lambda: 7)
     assert list(islice(sampler, 20)) == list(islice(sampler, 20))
+
+
+def test_an_epoch_continues_where_the_one_before_ended():
+    consumed = 0
+    sampler = ResumableSampler(SIZE, seed=3, consumed=lambda: consumed)
+    first = list(islice(sampler, 4))
+    consumed = 4
+    assert first + list(islice(sampler, 4)) == draws(8)
+
+
+@pytest.mark.parametrize("world", [1, 2])
+def test_repeating_sampler_repeats_the_first_documents_of_each_rank(world):
+    for rank in range(world):
+        sampler = ResumableSampler(SIZE, seed=3, rank=rank, world=world)
+        first = draws(3, rank=rank, world=world)
+        assert list(islice(RepeatingSampler(sampler, 3), 8)) == [*first, *first, *first[:2]]
+        resumed = ResumableSampler(SIZE, seed=3, consumed=lambda: 2 * world, rank=rank, world=world)
+        assert list(islice(RepeatingSampler(resumed, 3), 4)) == [first[2], *first]
+
+
+def test_ordered_sampler_gives_every_item_to_one_rank():
+    ranks = [list(OrderedSampler(SIZE, rank, 3)) for rank in range(3)]
+    assert sorted(index.item for rank in ranks for index in rank) == list(range(SIZE))
+    assert [len(OrderedSampler(SIZE, rank, 3)) for rank in range(3)] == [len(rank) for rank in ranks]
 
 
 def test_empty_split_raises():

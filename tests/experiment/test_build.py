@@ -44,7 +44,7 @@ def test_an_explicit_seed_reaches_model_and_data():
 def test_our_callbacks_come_first_and_checkpoints_before_a_signal_is_heard():
     order = [type(callback) for callback in experiment().trainer.callbacks]
     assert order[-2:] == [callbacks.Checkpoints, callbacks.StopOnSignal]
-    assert order.index(callbacks.ModalityMetrics) < order.index(callbacks.Checkpoints)
+    assert order.index(callbacks.GradientNorms) < order.index(callbacks.Checkpoints)
 
 
 def test_one_batch_is_not_all_batches(tmp_path):
@@ -92,4 +92,4 @@ def test_a_users_callback_runs_after_ours_and_before_checkpoints():
     built = experiment(**{"trainer.callbacks": "[LearningRateMonitor]"})
     order = [type(callback).__name__ for callback in built.trainer.callbacks]
     assert order.index("ExactResume") < order.index("LearningRateMonitor") < order.index("Checkpoints")
-    assert order.index("ModalityMetrics") < order.index("LearningRateMonitor")
+    assert order.index("GradientNorms") < order.index("LearningRateMonitor")

@@ -58,11 +58,11 @@ def test_a_mapping_on_a_flag_that_names_no_class_sets_arguments_of_the_class_the
 def test_a_flag_beats_the_environment_which_beats_a_file(tmp_path, monkeypatch):
     (tmp_path / "a.yaml").write_text("trainer: {max_steps: 3}\nseed: 3")
     monkeypatch.setenv("PL_TRAINER__MAX_STEPS", "5")
-    monkeypatch.setenv("PL_GRADIENT_NORMS__EVERY_N_STEPS", "4")
+    monkeypatch.setenv("PL_SAMPLES__PROMPTS", "4")
     monkeypatch.setenv("PL_GLOBAL_SEED", "9")  # Lightning's own, no setting
     config = resolve([tmp_path / "a.yaml"], [])
     assert config["trainer"]["max_steps"] == 5
-    assert config["gradient_norms"]["every_n_steps"] == 4
+    assert config["samples"]["prompts"] == 4
     assert config["seed"] == 3
     assert resolve([tmp_path / "a.yaml"], [("trainer.max_steps", "7")])["trainer"]["max_steps"] == 7
 
@@ -125,7 +125,7 @@ def test_a_modality_may_be_added():
     assert set(resolve([], settings)["model"]["modalities"]) == {"image", "speech", "text", "title"}
 
 
-@pytest.mark.parametrize("name", ["logger", "default_root_dir", "fast_dev_run"])
+@pytest.mark.parametrize("name", ["plugins", "default_root_dir"])
 def test_what_runs_rest_on_is_settled(name):
     with pytest.raises(ConfigError, match=f"trainer.{name} cannot be set"):
         resolve([], [(f"trainer.{name}", "1")])

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TINY = [
     "--model.backbone.dim=16", "--model.backbone.depth=1", "--model.backbone.heads=2", "--model.backbone.ffn_dim=32",
     "--model.backbone.dropout=0.1", "--data.batch_size=4", "--trainer.max_steps=6", "--trainer.val_check_interval=3",
-    "--trainer.limit_val_batches=2", "--trainer.limit_test_batches=1", "--metrics.every_n_steps=1",
+    "--trainer.limit_val_batches=2", "--trainer.limit_test_batches=1", "--trainer.log_every_n_steps=1",
     "--samples.prompts=0", "--report.prompts=0", "--trainer.enable_progress_bar=false",
 ]  # fmt: skip
 

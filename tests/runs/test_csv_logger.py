@@ -16,7 +16,25 @@ def test_each_row_is_there_at_once_and_new_columns_keep_the_old_rows(tmp_path):
     assert rows_of(logger.path) == [{"step": "1", "a": "1.5"}]
     logger.log_metrics({"b": 2}, 1)
     logger.log_metrics({"a": 3}, 2)
-    assert rows_of(logger.path) == [{"step": "1", "a": "1.5"}, {"step": "1", "b": "2"}, {"step": "2", "a": "3"}]
+    assert rows_of(logger.path) == [{"step": "1", "a": "1.5", "b": "2"}, {"step": "2", "a": "3"}]
+
+
+def test_metrics_of_one_step_and_stage_share_a_row_whoever_logs_them(tmp_path):
+    logger = CSVMetricsLogger(tmp_path / "metrics.csv")
+    logger.log_metrics({"train/loss": 1.25, "val/loss": 2, "lr-AdamW": 3}, 1)
+    logger.log_metrics({"train/loss": 7}, 2)
+    logger.log_metrics({"val/image/loss": 4, "epoch": 0}, 1)
+    logger.log_metrics({"train/grad_norm": 5}, 2)
+    logger.log_metrics({"train/grad_norm": 55}, 2)
+    logger.log_metrics({"train/grad_norm": 6}, 1)
+    expected = [
+        {"step": "1", "train/loss": "1.25", "lr-AdamW": "3", "train/grad_norm": "6"},
+        {"step": "1", "val/loss": "2", "val/image/loss": "4"},
+        {"step": "2", "train/loss": "7", "train/grad_norm": "55"},
+    ]
+    assert rows_of(logger.path) == expected
+    logger.log_metrics({"train/loss": 8, "train/grad_norm": 9}, 3)  # after a rewrite, rows are appended again
+    assert rows_of(logger.path) == [*expected, {"step": "3", "train/loss": "8", "train/grad_norm": "9"}]
 
 
 def test_a_row_is_written_once(tmp_path):

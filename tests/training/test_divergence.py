@@ -14,7 +14,7 @@ from runs import TINY, failing, rows, run
     ],
 )
 def test_nan_loss_stops_the_run_and_keeps_the_last_checkpoint(tmp_path, capsys, every, step, message):
-    options = ["--trainer.max_steps=9", f"--metrics.every_n_steps={every}"]
+    options = ["--trainer.max_steps=9", f"--trainer.log_every_n_steps={every}"]
     assert run(tmp_path, "fit", *TINY, *options, *failing(("on_train_batch_start", step, "nan"))) == 1
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert message in line

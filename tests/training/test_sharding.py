@@ -59,7 +59,7 @@ def learned_by_one_process(arguments: list[str]) -> dict[str, torch.Tensor]:
     module, data, trainer = experiment.module, experiment.data, experiment.trainer
     module.prepare(data)
     documents = data.documents("train")
-    indices = [iter(ResumableSampler(len(documents), data.seed, 0, rank, 2)) for rank in range(2)]
+    indices = [iter(ResumableSampler(len(documents), data.seed, rank=rank, world=2)) for rank in range(2)]
     optimizer, schedule = module.optimizer.build(module.model, trainer.max_steps, fused=True)
     for step in range(trainer.max_steps):
         batches = [documents.collate([documents[next(of_rank)] for _ in range(data.batch_size)]) for of_rank in indices]

@@ -13,5 +13,5 @@ def test_total_loss_is_the_weighted_sum_over_modalities(trained):
 
 
 def test_metrics_are_logged_at_the_first_every_nth_and_last_step(tmp_path):
-    assert run(tmp_path, "fit", *TINY, "--metrics.every_n_steps=4") == 0
+    assert run(tmp_path, "fit", *TINY, "--trainer.log_every_n_steps=4") == 0
     assert [row["step"] for row in rows(tmp_path / "default/0") if "train/loss" in row] == ["1", "4", "6"]

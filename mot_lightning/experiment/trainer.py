@@ -1,0 +1,74 @@
+"""What a run adds to Lightning's Trainer: loggers, callbacks, intervals in optimizer steps, and torchrun's ranks."""
+
+import inspect
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
+
+from mot_lightning import callbacks
+from mot_lightning.config.classes import find_class
+from mot_lightning.runs.csv_logger import CSVMetricsLogger
+
+
+def ranks_of_torchrun(trainer: dict[str, Any]) -> dict[str, Any]:
+    """`devices` and `num_nodes` of the processes that torchrun started, unless the config sets `devices`."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ or trainer.get("devices", "auto") != "auto":
+        return {}
+    local = int(os.environ["LOCAL_WORLD_SIZE"])
+    return {"devices": local, "num_nodes": int(os.environ["WORLD_SIZE"]) // local}
+
+
+def in_run_folder(loggers: Any, folder: Path) -> Any:
+    """The config of loggers, with the run's folder as `save_dir` of those that have one and do not set it."""
+    if isinstance(loggers, list):
+        return [in_run_folder(logger, folder) for logger in loggers]
+    if isinstance(loggers, str):
+        loggers = {"class_path": loggers}
+    if not isinstance(loggers, dict) or not isinstance(path := loggers.get("class_path"), str):
+        return loggers
+    path = path if "." in path else f"lightning.pytorch.loggers.{path}"
+    arguments = loggers.get("init_args") or {}
+    if "save_dir" not in arguments and "save_dir" in inspect.signature(find_class(path, ["lightning"])).parameters:
+        arguments = {"save_dir": str(folder), **arguments}
+    return {"class_path": path, "init_args": arguments}
+
+
+def loggers_of(configured: Any, folder: Path) -> list[Logger]:
+    """metrics.csv and the configured loggers; TensorBoard if none is configured, and only metrics.csv for False."""
+    csv = CSVMetricsLogger(folder / "metrics.csv")
+    if configured in (None, True):
+        return [csv, TensorBoardLogger(folder, name="", version="tensorboard")]
+    return [csv, *(configured if isinstance(configured, list) else [configured] if configured else [])]
+
+
+def intervals(trainer: dict[str, Any]) -> dict[str, Any]:
+    """`val_check_interval` in batches, as Lightning counts it, from optimizer steps; at most all steps of the run."""
+    steps, every = trainer.get("max_steps") or -1, trainer.get("val_check_interval")
+    if type(every) is not int:
+        return {}
+    every = min(every, steps) if steps > 0 else every
+    return {"val_check_interval": every * (trainer.get("accumulate_grad_batches") or 1)}
+
+
+def callbacks_of(configured: Sequence[Callback] | None, bar: bool) -> list[Callback]:
+    """All callbacks of a run, apart from those with settings of their own."""
+    return [
+        *(configured or ()),
+        *([callbacks.StepProgress()] if bar else []),
+        callbacks.ExpertUtilisation(),
+        callbacks.GradientNorms(),
+        callbacks.ExactResume(),
+        callbacks.StopOnSignal(),
+        callbacks.Checkpoints(),
+    ]
+
+
+def sort_callbacks(trainer: Any) -> None:
+    """Ours first, so that rows are written before anything may raise; a signal stops the run after a checkpoint."""
+    last = {callbacks.Checkpoints: 2, callbacks.StopOnSignal: 3}
+    ours = tuple(kind for kind in vars(callbacks).values() if isinstance(kind, type) and kind not in last)
+    trainer.callbacks.sort(key=lambda c: last.get(type(c), 0 if isinstance(c, ours) else 1))

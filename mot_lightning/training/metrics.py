@@ -1,0 +1,68 @@
+"""Metrics by modality: from the sums of a stage to named numbers, logged at the number of optimizer steps.
+
+Names are stage/modality/quantity: `train/image/loss`, `val/text/bits_per_byte`.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mot_lightning.training.losses import Sums
+
+
+def is_logged(trainer: Any, step: int) -> bool:
+    """Whether an optimizer step is logged: the first, every `trainer.log_every_n_steps`-th, and the last."""
+    every = trainer.log_every_n_steps
+    return bool(every) and (step == 1 or step % every == 0 or step == trainer.max_steps)
+
+
+def log_row(module: Any, row: Mapping[str, float], step: int) -> None:
+    """Write a row to all loggers, and make its values available to callbacks, as `self.log` does.
+
+    Args:
+        step: optimizer steps taken, the current one included. While training, `self.log` would write one less.
+    """
+    fits = module.trainer.state.fn == "fit"
+    module.log_dict(row, logger=not fits)  # what loggers get, Trainer.validate and Trainer.test return
+    if fits and not module.trainer.sanity_checking:
+        for logger in module.trainer.loggers:
+            logger.log_metrics(dict(row), step)
+
+
+def reduced(trainer: Any, sums: Tensor) -> Sums:
+    """Stacked sums (m, 5), added up over ranks."""
+    total = trainer.strategy.reduce(sums.clone().to(trainer.strategy.root_device), reduce_op="sum")
+    return Sums.unstack(total.cpu())
+
+
+def metrics_of(module: Any, sums: Sums, stage: str) -> dict[str, float]:
+    """Named metrics from the sums of a stage; a modality without targets has none."""
+    named: dict[str, float] = {}
+    if (sums.targets > 0).any():
+        named[f"{stage}/loss"] = float(module.loss_weights.total(sums.loss, sums.targets))
+    for name, sums_of_modality in zip(module.modalities, sums.stack().tolist(), strict=True):
+        loss, targets, content_loss, content_targets, content_bytes = sums_of_modality
+        if targets:
+            named[f"{stage}/{name}/loss"] = loss / targets
+        if content_targets and module.model.objectives[name].discrete:
+            for quantity, value in module.codecs[name].metrics(content_loss, content_targets, content_bytes).items():
+                named[f"{stage}/{name}/{quantity}"] = value
+    return {name: torch.tensor(value, dtype=torch.float32).item() for name, value in named.items()}  # as `self.log`
+
+
+class StageSums:
+    """The sums of a validation or test, added over its batches in float64."""
+
+    def __init__(self) -> None:
+        self.total = torch.zeros(())
+
+    def start(self, modalities: int) -> None:
+        self.total = torch.zeros(modalities, 5, dtype=torch.float64)
+
+    def add(self, sums: Sums) -> Tensor:
+        """Add a batch; returns its sums (m, 5)."""
+        stacked = sums.stack()
+        self.total = self.total + stacked.cpu().double()
+        return stacked

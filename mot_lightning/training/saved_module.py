@@ -1,0 +1,100 @@
+"""What a module saves: all that is needed to build it again, and to know what it was trained on."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from lightning.pytorch import LightningModule
+
+from mot_lightning.codecs import Codec
+from mot_lightning.config.instantiate import instantiate
+from mot_lightning.config.recorded import class_spec, plain
+from mot_lightning.errors import ConfigError
+from mot_lightning.generation import GenerationLimits
+from mot_lightning.modality import Modality
+from mot_lightning.runs.checkpoint import FORMAT, read_checkpoint
+from mot_lightning.runs.compatibility import check_codecs
+
+
+def config_of(modalities: Mapping[str, Modality], seed: int, **settings: Any) -> dict[str, Any]:
+    """The config of a module that was built from objects, as plain values."""
+    specs = {
+        name: {
+            "codec": class_spec(modality.codec),
+            "objective": class_spec(modality.objective),
+            "weight": modality.weight,
+        }
+        for name, modality in modalities.items()
+    }
+    return {"seed": seed, "model": {"modalities": specs, **plain(settings)}}
+
+
+class SavedModule(LightningModule):
+    """A LightningModule whose checkpoints can build it again, codecs included.
+
+    Attributes:
+        codecs: of each modality.
+        limits: what it was trained on; None before training.
+    """
+
+    codecs: Mapping[str, Codec]
+    limits: GenerationLimits | None = None
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """All settings as plain values; also in `hparams`."""
+        return self._config
+
+    @config.setter
+    def config(self, config: dict[str, Any]) -> None:
+        self._config = config
+        self.save_hyperparameters(config)
+
+    @classmethod
+    def load_from_checkpoint(  # type: ignore[override]
+        cls,
+        checkpoint_path: str | Path,
+        map_location: torch.device | str = "cpu",
+        strict: bool = True,
+        allow: Sequence[str] = (),
+        **arguments: Any,
+    ) -> Self:
+        """The module of a checkpoint, with its weights and codecs.
+
+        Args:
+            checkpoint_path: a file that a Trainer saved.
+            map_location: device of the module.
+            strict: whether the checkpoint must have exactly the module's weights.
+            allow: packages whose classes its config may name, besides those of this framework.
+            arguments: of `__init__`, in place of the checkpoint's.
+
+        Raises:
+            ConfigError: the file is missing, damaged, of another format, or not a checkpoint of a model.
+            ValueError: a codec is not the one of the checkpoint.
+        """
+        checkpoint = read_checkpoint(Path(checkpoint_path), "checkpoint")
+        config = checkpoint["config"]
+        if "modalities" not in config["model"]:
+            raise ConfigError(f"checkpoint {checkpoint_path} is a codec's, wanted a model's")
+        settings = {name: value for name, value in config["model"].items() if name not in arguments}
+        module = cls(**{**instantiate(cls, {"seed": config["seed"], **settings}, allow), **arguments})
+        if not arguments:
+            module.config = config
+        module.load_state_dict(checkpoint["state_dict"], strict=strict)
+        module.on_load_checkpoint(checkpoint)
+        return module.to(map_location)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["format"] = FORMAT
+        checkpoint["config"] = self.config
+        checkpoint["codecs"] = {name: codec.fingerprint(codec.state_dict()) for name, codec in self.codecs.items()}
+        if self.limits is not None:
+            checkpoint["limits"] = self.limits.state_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if "state_dict" in checkpoint:  # sharded strategies remove it and load it themselves
+            check_codecs(self.codecs, checkpoint)
+        if state := checkpoint.get("limits"):
+            saved = GenerationLimits.from_state_dict(state)
+            self.limits = saved.union(self.limits) if self.limits else saved  # a resumed run may use other data
