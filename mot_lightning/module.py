@@ -110,7 +110,8 @@ class MoTModule(SavedModule):
 
     def _fit_codecs(self, data: Any) -> None:
         for name, codec in self.codecs.items():
-            codec.fit(data.media(name, "train"))
+            if name not in self.fitted_codecs:
+                codec.fit(data.media(name, "train"))
         for model in (self.model, self.ema_model):
             for name, objective in model.objectives.items():
                 objective.set_codebook(self.codecs[name].codebook)
@@ -247,7 +248,8 @@ class MoTModule(SavedModule):
     def configure_optimizers(self) -> Any:
         # Lightning cannot clip gradients that a fused optimizer unscales
         fused = "mixed" not in str(self.trainer.precision)
-        optimizer, schedule = self.optimizer.build(self.model, self.trainer.max_steps, fused)
+        steps = self.trainer.max_steps if self.trainer.max_steps > 0 else int(self.trainer.estimated_stepping_batches)
+        optimizer, schedule = self.optimizer.build(self.model, steps, fused)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

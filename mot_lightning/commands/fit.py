@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mot_lightning.commands.base import Command, Invocation
+from mot_lightning.commands.base import Command, Invocation, Option
 
 if TYPE_CHECKING:
     from mot_lightning.experiment.build import Experiment
@@ -15,6 +15,10 @@ class Fit(Command):
     summary = "train, then test and print a table"
     needs_checkpoint = False
     checkpoint_help = "resume from a checkpoint, in a new run folder"
+    options = (
+        Option("init_from", "FILE", "fine-tune: start from a checkpoint's weights, codecs and settings, any of\n"
+               "                           which may change"),
+    )  # fmt: skip
     examples = (
         ("--model.modalities.image.objective=Diffusion", "of latents; also FlowMatching, Regression"),
         (
@@ -48,6 +52,7 @@ def _fit(experiment: "Experiment", checkpoint: dict[str, Any] | None, path: Path
     module, data, trainer = experiment.module, experiment.data, experiment.trainer
     if checkpoint is not None and path is not None:
         _copy_rows(trainer, checkpoint, path)
+        _report_learning_rate(experiment, checkpoint)
     last = folder / "checkpoints" / "last.ckpt"
     finished = checkpoint is not None and checkpoint["global_step"] >= trainer.max_steps
     if checkpoint is not None and finished:
@@ -81,3 +86,19 @@ def _copy_rows(trainer: Any, checkpoint: dict[str, Any], path: Path) -> None:
         trainer.loggers[0].begin_with(rows, checkpoint["global_step"])
     else:
         print(f"{rows} is missing: the new metrics.csv begins at step {checkpoint['global_step']}", file=sys.stderr)
+
+
+def _report_learning_rate(experiment: "Experiment", checkpoint: dict[str, Any]) -> None:
+    """Print how the learning rate changes at the start, if the schedule now has another number of steps."""
+    from mot_lightning.module import MoTModule
+
+    module, step = experiment.module, checkpoint["global_step"]
+    old, new = checkpoint["config"]["trainer"].get("max_steps", -1), experiment.trainer.max_steps
+    if isinstance(module, MoTModule) and isinstance(module.optimizer.schedule, str) and min(old, new) > 0:
+        settings = module.optimizer
+        before, after = (settings.learning_rate * settings.lr_factor(step, steps) for steps in (old, new))
+        if before != after:
+            print(
+                f"learning rate: the {settings.schedule} schedule ends at step {new} instead of {old}, so at step {step} "
+                f"the rate is {after:.3g} instead of {before:.3g}"
+            )

@@ -10,13 +10,16 @@ from typing import Any
 import yaml
 
 from mot_lightning.commands.base import Invocation
+from mot_lightning.errors import ConfigError
 from mot_lightning.experiment import checks, startup
 from mot_lightning.experiment.build import Experiment, build
 from mot_lightning.experiment.resolve import resolve
+from mot_lightning.module import MoTModule
 from mot_lightning.runs import folder as run_folder
 from mot_lightning.runs.checkpoint import read_checkpoint
 from mot_lightning.runs.compatibility import check_weights
 from mot_lightning.signals import interruptible
+from mot_lightning.training.initial_weights import initialise_from
 
 
 @dataclass
@@ -44,7 +47,18 @@ def open_run(command: str, invocation: Invocation) -> Iterator[Run | None]:
     startup.keep_freed_memory()
     with interruptible(), ExitStack() as stack:
         checkpoint = read_checkpoint(invocation.ckpt_path) if invocation.ckpt_path else None
-        config = resolve(invocation.configs, invocation.settings, invocation.allow, checkpoint and checkpoint["config"])
+        init_from = invocation.options.get("init_from")
+        start = read_checkpoint(Path(init_from), "--init_from") if init_from else None
+        if checkpoint and start:
+            raise ConfigError("--ckpt_path and --init_from are both given, wanted one of them")
+        base = checkpoint or start
+        config = resolve(
+            invocation.configs,
+            invocation.settings,
+            invocation.allow,
+            base and base["config"],
+            may_change=not checkpoint,
+        )
         # a fast_dev_run leaves nothing behind
         temporary = config["trainer"].get("fast_dev_run") and stack.enter_context(TemporaryDirectory())
         while True:
@@ -57,6 +71,8 @@ def open_run(command: str, invocation: Invocation) -> Iterator[Run | None]:
                 return
             if checkpoint is not None and invocation.ckpt_path is not None:
                 check_weights(experiment.module, checkpoint, invocation.ckpt_path)
+            if start is not None:
+                _initialise(experiment, start, init_from)
             checks.check(experiment, command)
             # if another run took the number in the meantime, take the next
             rank_zero = experiment.trainer.is_global_zero
@@ -64,3 +80,12 @@ def open_run(command: str, invocation: Invocation) -> Iterator[Run | None]:
                 break
         with run_folder.announced(folder):
             yield Run(experiment, folder, checkpoint)
+
+
+def _initialise(experiment: Experiment, start: dict[str, Any], path: str) -> None:
+    """Start the module from a checkpoint's weights, and say which weights it does not have."""
+    if not isinstance(experiment.module, MoTModule) or "codecs" not in start:
+        raise ConfigError("--init_from starts a model from a model's checkpoint, wanted no codec")
+    new = initialise_from(experiment.module, start)
+    others = f" and {len(new) - 1} more" if len(new) > 1 else ""
+    print(f"weights from {path}" + (f", but a random start for {new[0]}{others}" if new else ""))

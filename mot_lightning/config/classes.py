@@ -2,10 +2,11 @@
 
 import importlib.util
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from mot_lightning.config.hints import did_you_mean
 from mot_lightning.errors import ConfigError
@@ -62,3 +63,17 @@ def _imported(module: str) -> ModuleType:
             sys.modules["datamodules"] = package = importlib.util.module_from_spec(spec)
             spec.loader.exec_module(package)
     return import_module(module)
+
+
+def check_classes(config: Any, allow: Iterable[str] = ()) -> None:
+    """Raises ConfigError if a class that a config names anywhere cannot be imported or is not allowed."""
+    if isinstance(config, Mapping):
+        path = config.get("class_path")
+        trusted = ("torch.optim.", *(f"{library}." for library in LIBRARIES))
+        if isinstance(path, str) and "." in path and not path.startswith(trusted):
+            find_class(path, allow)
+        for item in config.values():
+            check_classes(item, allow)
+    elif isinstance(config, list):
+        for item in config:
+            check_classes(item, allow)

@@ -12,7 +12,7 @@ from typing import Any
 import jsonargparse
 from jsonargparse import _common
 
-from mot_lightning.config.classes import LIBRARIES, OURS
+from mot_lightning.config.classes import LIBRARIES, OURS, check_classes
 from mot_lightning.config.messages import shorten
 from mot_lightning.errors import ConfigError
 
@@ -40,6 +40,7 @@ def instantiate(function: Callable[..., Any], settings: Mapping[str, Any], allow
     Raises:
         ConfigError: a setting does not exist, or its value has another type.
     """
+    check_classes(settings, allow)
     with importing_only(allow):
         parser = jsonargparse.ArgumentParser(exit_on_error=False)
         parser.add_function_arguments(function, as_group=False)

@@ -35,7 +35,7 @@ def merge(old: Any, new: Any) -> Any:
     for key, value in new.items():
         if key.endswith("+"):
             name = key.removesuffix("+")
-            merged[name] = [*_as_list(merged.get(name)), *_as_list(merge(None, value))]
+            merged[name] = [*as_list(merged.get(name)), *as_list(merge(None, value))]
         elif value is None and isinstance(merged.get(key), Mapping) and not _is_class(merged[key]):
             merged.pop(key)
         else:
@@ -56,7 +56,8 @@ def _class_spec(value: str | Mapping[str, Any]) -> dict[str, Any]:
     return {**spec, "init_args": {**spec.get("init_args", {}), **beside}} if beside else spec
 
 
-def _as_list(value: Any) -> list[Any]:
+def as_list(value: Any) -> list[Any]:
+    """A list as it is, None as an empty one, and any other value in a list of its own."""
     if value is None:
         return []
     return list(value) if isinstance(value, list) else [value]

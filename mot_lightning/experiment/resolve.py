@@ -8,13 +8,14 @@ import inspect
 import os
 import re
 from collections.abc import Sequence
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from mot_lightning.config.classes import LIBRARIES, class_names, find_class
+from mot_lightning.config.classes import LIBRARIES, check_classes, class_names, find_class
 from mot_lightning.config.files import parse_value, read_default, read_layers
 from mot_lightning.config.hints import did_you_mean
-from mot_lightning.config.merge import Override, diff, flatten_keys, merge, unflatten
+from mot_lightning.config.merge import Override, as_list, diff, flatten_keys, merge, unflatten
 from mot_lightning.config.messages import in_words
 from mot_lightning.errors import ConfigError
 from mot_lightning.runs.compatibility import MOVED
@@ -31,6 +32,7 @@ def resolve(
     settings: Sequence[tuple[str, str]],
     allow: Sequence[str] = (),
     checkpoint_config: Config | None = None,
+    may_change: bool = False,
 ) -> Config:
     """The config of a command line.
 
@@ -38,7 +40,8 @@ def resolve(
         configs: files, each merged over those before it; the first over its base.
         settings: (dotted name, text of the value), merged over the files.
         allow: packages whose classes may be named, besides ours.
-        checkpoint_config: of a checkpoint, merged under all of these; its model may not be changed.
+        checkpoint_config: of a checkpoint, merged under all of these.
+        may_change: whether they may change the model of the checkpoint: its weights are only a start.
 
     Raises:
         ConfigError: a file, a name or a value that does not fit.
@@ -48,7 +51,8 @@ def resolve(
         config = read_default()
     else:
         config = {name: value for name, value in checkpoint_config.items() if name != "base"}
-        _check_unchanged(layers)
+        if not may_change:
+            _check_unchanged(layers)
     base, named = config, {*_modalities(config)}
     for layer in layers:
         if layer is None:  # a config that builds on nothing
@@ -149,6 +153,11 @@ def _spell_out(config: Config, allow: Sequence[str]) -> Config:
     for key in ("seed_everything", "model.seed", "data.init_args.seed"):
         if key in flatten_keys(config):
             raise ConfigError(f"{key.replace('.init_args', '')} is set, wanted seed: one for weights, data and noise")
+    optimizer = model.get("optimizer")
+    for name in ("algorithm", "schedule") if isinstance(optimizer, dict) else ():
+        if isinstance(optimizer.get(name), str) and "." in optimizer[name]:
+            optimizer[name] = {"class_path": optimizer[name]}
+    trainer["callbacks"] = [_without_enums(spec, allow) for spec in as_list(trainer.get("callbacks"))] or None
     for name, modality in _modalities(config).items():
         path = f"model.modalities.{name}"
         if modality is not None:
@@ -158,7 +167,7 @@ def _spell_out(config: Config, allow: Sequence[str]) -> Config:
             raise ConfigError(f"there is no modality {name!r} (a new one needs a codec and an objective){hint}")
         for role, known in (("codec", from_data.get(name)), ("objective", None)):
             _, modality[role] = _class_spec(f"model.modalities.{name}.{role}", modality[role], allow, known)
-    _check_classes(config, allow)
+    check_classes(config, allow)
     return config
 
 
@@ -183,22 +192,21 @@ def _class_spec(name: str, spec: Any, allow: Sequence[str], from_data: Config | 
     return kind, {"class_path": f"{kind.__module__}.{kind.__qualname__}", "init_args": arguments}
 
 
+def _without_enums(spec: Any, allow: Sequence[str]) -> Any:
+    """A callback with its default arguments that are Enums as plain values, which a config can hold."""
+    spec = {"class_path": spec} if isinstance(spec, str) else spec
+    if not isinstance(spec, dict) or not isinstance(path := spec.get("class_path"), str):
+        return spec
+    path = path if "." in path or path in class_names() else f"lightning.pytorch.callbacks.{path}"
+    kind = find_class(path, [*LIBRARIES, *allow])
+    defaults = {name: parameter.default for name, parameter in inspect.signature(kind).parameters.items()}
+    enums = {name: default.value for name, default in defaults.items() if isinstance(default, Enum)}
+    return {"class_path": path, "init_args": {**enums, **(spec.get("init_args") or {})}}
+
+
 def _takes_path(annotation: Any) -> bool:
     return annotation is Path or Path in getattr(annotation, "__args__", ())
 
 
 def _is_bare(name: Any) -> bool:
     return isinstance(name, str) and "." not in name and name not in class_names()
-
-
-def _check_classes(value: Any, allow: Sequence[str]) -> None:
-    """Raises ConfigError if a class that is named anywhere is not from an allowed package."""
-    if isinstance(value, dict):
-        path = value.get("class_path")
-        if isinstance(path, str) and "." in path and path.partition(".")[0] not in LIBRARIES:
-            find_class(path, allow)
-        for item in value.values():
-            _check_classes(item, allow)
-    elif isinstance(value, list):
-        for item in value:
-            _check_classes(item, allow)

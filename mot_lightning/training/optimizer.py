@@ -1,27 +1,43 @@
-"""AdamW, its learning rate schedule, and weight averaging. Knows parameters, not losses."""
+"""The optimizer, its learning rate schedule, and weight averaging. Knows parameters, not losses."""
 
+import inspect
 import math
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import nn
-from torch.optim import AdamW
-from torch.optim.lr_scheduler import LambdaLR
+from torch import Tensor, nn
+from torch.optim import AdamW, Muon, Optimizer
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from mot_lightning.training.combined_optimizer import CombinedOptimizer
+
+ClassSpec = dict[str, Any]  # class_path and init_args
+SCHEDULES = ("cosine", "linear", "constant", "wsd")
+SCHEDULERS = "torch.optim.lr_scheduler"
+COOLDOWN = 0.2  # fraction of the steps in which "wsd" decays (arXiv 2405.18392)
 
 
 @dataclass(frozen=True)
 class OptimizerSettings:
-    """AdamW with linear warm-up, then a cosine to `min_lr_ratio` of the peak at the last step.
+    """The optimizer with linear warm-up, then a schedule to `min_lr_ratio` of the peak at the last step.
 
     Attributes:
-        learning_rate: peak learning rate.
-        betas: of AdamW.
-        weight_decay: weight decay of matrices; vectors, such as gains of norms, have none.
+        learning_rate: at the peak.
+        betas: of optimizers that have them.
+        weight_decay: of matrices; vectors, norms included, do not decay.
         warmup_steps: steps of linear warm-up.
         min_lr_ratio: learning rate at the last step, as a fraction of the peak.
-        ema_decay: decay of the averaged weights, which are used in validation, test and sampling; after n steps it is
-            at most (1 + n) / (10 + n).
+        ema_decay: of the averaged weights, which are used in validation, test and sampling; warms up as
+            (1 + n) / (10 + n).
+        algorithm: class of the optimizer; a bare name is one of torch.optim. Muon updates the matrices of the
+            backbone, and AdamW all other weights.
+        schedule: after the warm-up: "cosine", "linear", "constant", "wsd" (constant, and linear in the last fifth of
+            the steps), or a class of torch.optim.lr_scheduler, which is stepped after each optimizer step and brings
+            its own warm-up.
     """
 
     learning_rate: float = 3e-3
@@ -30,8 +46,11 @@ class OptimizerSettings:
     warmup_steps: int = 50
     min_lr_ratio: float = 0.05
     ema_decay: float = 0.99
+    algorithm: str | ClassSpec = "AdamW"
+    schedule: str | ClassSpec = "cosine"
 
     def __post_init__(self) -> None:
+        named = isinstance(self.schedule, str) and "." not in self.schedule
         for name, requirement, fits in (  # NaN fails every check
             ("learning_rate", "a number above 0", 0 < self.learning_rate < math.inf),
             ("betas", "two numbers from 0 to below 1", all(0 <= beta < 1 for beta in self.betas)),
@@ -39,31 +58,94 @@ class OptimizerSettings:
             ("warmup_steps", "0 or more", self.warmup_steps >= 0),
             ("min_lr_ratio", "a number from 0 to 1", 0 <= self.min_lr_ratio <= 1),
             ("ema_decay", "a number from 0 to below 1", 0 <= self.ema_decay < 1),
+            ("schedule", f"{', '.join(SCHEDULES)} or a class", not named or self.schedule in SCHEDULES),
         ):
             if not fits:
                 raise ValueError(f"optimizer.{name} is {getattr(self, name)}, wanted {requirement}")
+        for setting, home, base in (("algorithm", "torch.optim", Optimizer), ("schedule", SCHEDULERS, LRScheduler)):
+            if (spec := getattr(self, setting)) not in SCHEDULES:
+                kind, arguments = _class_of(spec, setting, home, base)
+                for name in {*arguments} - {*inspect.signature(kind).parameters}:
+                    raise ValueError(f"model.optimizer.{setting} has no setting {name!r} in {kind.__name__}")
 
     def lr_factor(self, step: int, steps: int) -> float:
-        """The learning rate of a step, as a fraction of the peak."""
+        """The learning rate of a step, as a fraction of the peak; of the schedules that have a name."""
         if step < self.warmup_steps:
             return (step + 1) / self.warmup_steps
-        progress = min(1.0, (step - self.warmup_steps) / max(1, steps - self.warmup_steps))
-        return self.min_lr_ratio + (1 - self.min_lr_ratio) * 0.5 * (1 + math.cos(math.pi * progress))
+        if self.schedule == "constant":
+            return 1.0
+        start = max(self.warmup_steps, round((1 - COOLDOWN) * steps)) if self.schedule == "wsd" else self.warmup_steps
+        progress = min(1.0, max(0, step - start) / max(1, steps - start))
+        decay = 0.5 * (1 + math.cos(math.pi * progress)) if self.schedule == "cosine" else 1 - progress
+        return self.min_lr_ratio + (1 - self.min_lr_ratio) * decay
 
-    def build(self, model: nn.Module, steps: int, fused: bool) -> tuple[AdamW, LambdaLR]:
-        """The optimizer of a model's trainable weights, and its schedule; `fused` selects the fused kernel."""
+    def build(self, model: nn.Module, steps: int, fused: bool) -> tuple[Optimizer, LRScheduler]:
+        """The optimizer of a model's trained weights, and its schedule over `steps`.
+
+        Raises:
+            ValueError: a class is not an optimizer or a schedule, or does not take its arguments.
+        """
+        kind, arguments = _class_of(self.algorithm, "algorithm", "torch.optim", Optimizer)
         trained = [p for p in model.parameters() if p.requires_grad]
-        matrices, vectors = [p for p in trained if p.dim() >= 2], [p for p in trained if p.dim() < 2]
-        groups = [{"params": matrices, "weight_decay": self.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-        # None lets PyTorch update many weights in one kernel on CUDA (foreach); False would turn that off
-        optimizer = AdamW(groups, lr=self.learning_rate, betas=self.betas, fused=fused or None)
-        for weight in trained:  # AdamW creates state at a first gradient; a sharded checkpoint needs all of it to load
-            step = torch.zeros((), device=weight.device if fused else "cpu")
-            moments = {name: torch.zeros_like(weight) for name in ("exp_avg", "exp_avg_sq")}
-            optimizer.state[weight] = {"step": step, **moments}
-        return optimizer, LambdaLR(optimizer, lambda step: self.lr_factor(step, steps))
+        if kind is Muon:
+            inside = {id(p) for name, p in model.named_parameters() if ".layers." in name and p.dim() == 2}
+            hidden, others = ([p for p in trained if (id(p) in inside) is is_in] for is_in in (True, False))
+            # by default, steps as long as AdamW's, so that learning rate and decay carry over (arXiv 2502.16982)
+            arguments = {"adjust_lr_fn": "match_rms_adamw", **arguments}
+            optimizer: Optimizer = CombinedOptimizer(
+                [self._optimizer(Muon, hidden, arguments), self._optimizer(AdamW, others, {"fused": fused or None})]
+            )
+        else:
+            arguments = {"fused": fused or None, **arguments} if kind is AdamW else arguments
+            optimizer = self._optimizer(kind, trained, arguments)
+            if kind is AdamW:
+                _create_state(optimizer, trained, fused)
+        if isinstance(self.schedule, str) and self.schedule in SCHEDULES:
+            return optimizer, LambdaLR(optimizer, lambda step: self.lr_factor(step, steps))
+        schedule, arguments = _class_of(self.schedule, "schedule", SCHEDULERS, LRScheduler)
+        return optimizer, _built("schedule", schedule, optimizer, **arguments)
+
+    def _optimizer(self, kind: type, weights: Sequence[Tensor], arguments: dict[str, Any]) -> Optimizer:
+        """An optimizer of some weights; matrices decay, vectors do not."""
+        # with fused=None, PyTorch updates many weights in one kernel on CUDA; False would turn that off
+        matrices, vectors = [p for p in weights if p.dim() >= 2], [p for p in weights if p.dim() < 2]
+        takes = inspect.signature(kind).parameters
+        ours = {"lr": self.learning_rate, "betas": self.betas, "weight_decay": self.weight_decay}
+        groups = [{"params": matrices, "weight_decay": arguments.get("weight_decay", self.weight_decay)}]
+        groups += [{"params": vectors, "weight_decay": 0.0}] if vectors else []
+        if "weight_decay" not in takes:
+            groups = [{"params": group["params"]} for group in groups]
+        known = {name: value for name, value in ours.items() if name in takes}
+        return _built("algorithm", kind, groups, **{**known, **arguments})
 
     def update_ema(self, ema_model: nn.Module, model: nn.Module, n: int) -> None:
         """Update averaged weights from a model after n steps."""
         decay = min(self.ema_decay, (1 + n) / (10 + n))
         get_ema_multi_avg_fn(decay)(list(ema_model.parameters()), list(model.parameters()), n)
+
+
+def _class_of(spec: str | ClassSpec, setting: str, home: str, base: type) -> tuple[type, dict[str, Any]]:
+    """The class that a setting names, and its arguments."""
+    spec = {"class_path": spec} if isinstance(spec, str) else spec
+    path = spec["class_path"] if "." in spec["class_path"] else f"{home}.{spec['class_path']}"
+    module, _, name = path.rpartition(".")
+    # a checkpoint may name any module: whoever allows one imports it
+    kind = getattr(sys.modules.get(module), name, None)
+    if not (isinstance(kind, type) and issubclass(kind, base)):
+        raise ValueError(f"model.optimizer.{setting} is {path}, wanted a class of {home}, or one that is imported")
+    return kind, dict(spec.get("init_args") or {})
+
+
+def _built(setting: str, kind: type, *arguments: Any, **settings: Any) -> Any:
+    try:
+        return kind(*arguments, **settings)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"model.optimizer.{setting} is {kind.__name__}: {error}") from error
+
+
+def _create_state(optimizer: Optimizer, weights: Sequence[Tensor], fused: bool) -> None:
+    """Create AdamW's state, which else comes with a first gradient; a sharded checkpoint needs all of it to load."""
+    for weight in weights:
+        step = torch.zeros((), device=weight.device if fused else "cpu")
+        moments = {name: torch.zeros_like(weight) for name in ("exp_avg", "exp_avg_sq")}
+        optimizer.state[weight] = {"step": step, **moments}

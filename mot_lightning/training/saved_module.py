@@ -36,10 +36,15 @@ class SavedModule(LightningModule):
     Attributes:
         codecs: of each modality.
         limits: what it was trained on; None before training.
+        fitted_codecs: names of codecs that are from a checkpoint and not fitted again.
     """
 
     codecs: Mapping[str, Codec]
-    limits: GenerationLimits | None = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.limits: GenerationLimits | None = None
+        self.fitted_codecs: set[str] = set()
 
     @property
     def config(self) -> dict[str, Any]:
@@ -83,6 +88,7 @@ class SavedModule(LightningModule):
             module.config = config
         module.load_state_dict(checkpoint["state_dict"], strict=strict)
         module.on_load_checkpoint(checkpoint)
+        module.fitted_codecs = {*module.codecs}
         return module.to(map_location)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
