@@ -73,7 +73,9 @@ def _write_example(types: Any, task: Task, i: int, medium: Any, folder: Path) ->
         once(types[name], media, given.with_name(f"{given.name}_{k}_{name}"))
         for k, (name, media) in enumerate(task.prompts[i])
     ]
-    real = once(target, task.references[i], given.with_name(f"{given.name}_real")) if task.references else None
+    real = None
+    if task.references is not None:
+        real = once(target, task.references[i], given.with_name(f"{given.name}_real"))
     return Example(task.caption(i), prompt, target.write(medium, folder / f"{task.slug}_{i:02}"), real)
 
 
