@@ -40,7 +40,8 @@ img{display:block;image-rendering:pixelated;max-width:100%;border-radius:.25rem}
 .prompt{border-left:3px solid var(--one);padding-left:.6rem;margin-bottom:.6rem}
 svg{width:100%;height:auto}
 pre{background:var(--panel);padding:.75rem;border-radius:.5rem;overflow-x:auto;font-size:.8rem}
-summary{cursor:pointer;font-weight:600;margin-top:1rem}.note{color:var(--soft);font-size:.9rem}"""
+summary{cursor:pointer;font-weight:600;margin-top:1rem}.note{color:var(--soft);font-size:.9rem}
+@media(max-width:36rem){th,td{padding:.25rem .4rem;font-size:.8rem;white-space:normal;overflow-wrap:break-word}}"""
 
 
 class Piece(NamedTuple):
