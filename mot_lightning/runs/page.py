@@ -6,6 +6,7 @@ out.
 
 import html
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ def write_page(folder: Path) -> Path:
         section("Costs", _costs(metrics)),
         section("Config", _config(folder / "config.yaml")),
     ]
-    path, temporary = folder / "index.html", folder / ".index.html"
+    path, temporary = folder / "index.html", folder / f".index.html.{os.getpid()}"
     temporary.write_text(page(f"{folder.resolve().parent.name}/{folder.name}", "\n".join(parts)), encoding="utf-8")
     temporary.replace(path)  # who looks at it while it is written sees the old one
     return path
