@@ -4,6 +4,7 @@ Knows the media of a document and the tasks that measure a model; loading is lef
 `judges.py`.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property, partial
 from pathlib import Path
@@ -165,6 +166,7 @@ class Digits(InterleavedDataModule):
                 real=(images.media, images.labels),
                 temperature=1.0,
                 guided=True,
+                references=_alike(images, digits),
             ),
             Task(
                 "speech -> image",
@@ -174,9 +176,24 @@ class Digits(InterleavedDataModule):
                 {"speech_to_image_accuracy": image_accuracy},
                 temperature=1.0,
                 guided=True,
+                references=_alike(images, sounds.labels),
             ),
-            Task("image -> text", image_prompts, "text", images.labels, {"image_to_text_accuracy": text_accuracy}),
-            Task("speech -> text", sound_prompts, "text", sounds.labels, {"speech_to_text_accuracy": text_accuracy}),
+            Task(
+                "image -> text",
+                image_prompts,
+                "text",
+                images.labels,
+                {"image_to_text_accuracy": text_accuracy},
+                references=[WRITTEN[i % len(WRITTEN)].format(WORDS[d]) for i, d in enumerate(images.labels)],
+            ),
+            Task(
+                "speech -> text",
+                sound_prompts,
+                "text",
+                sounds.labels,
+                {"speech_to_text_accuracy": text_accuracy},
+                references=[SPOKEN[i % len(SPOKEN)].format(WORDS[d]) for i, d in enumerate(sounds.labels)],
+            ),
             Task(
                 "text -> speech",
                 sound_captions,
@@ -184,5 +201,17 @@ class Digits(InterleavedDataModule):
                 digits,
                 {"text_to_speech_accuracy": JudgedAccuracy(sound_judge)},
                 real=(sounds.media, sounds.labels),
+                references=_alike(sounds, digits),
             ),
         ]
+
+
+def _alike(source: Labelled, digits: Sequence[int]) -> list[Any]:
+    """A real medium of each digit; all media of a digit in turns."""
+    turns: Counter[int] = Counter()
+    media = []
+    for digit in digits:
+        of_digit = source.of(digit)
+        media.append(source.media[of_digit[turns[digit] % len(of_digit)]])
+        turns[digit] += 1
+    return media

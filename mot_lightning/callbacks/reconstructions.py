@@ -9,6 +9,9 @@ from lightning.pytorch import Callback
 from torch import Tensor
 
 from mot_lightning.callbacks.report import Report, where
+from mot_lightning.media.board import board
+from mot_lightning.runs.examples import Example, Examples, write_examples
+from mot_lightning.runs.page import write_page
 from mot_lightning.training.codec_module import CodecModule
 
 
@@ -19,7 +22,7 @@ def images_of(module: CodecModule, split: str, limit: int | None = None) -> Tens
 
 
 class Reconstructions(Callback):
-    """At each validation, logs the quality and writes `samples/<step>/...`: originals above, reconstructions below.
+    """At each validation, logs the quality and writes `samples/<step>/...`: originals beside their reconstructions.
 
     Args:
         prompts: images to show; 0 writes no file.
@@ -41,13 +44,23 @@ class Reconstructions(Callback):
         codec, images = pl_module.codec, images_of(pl_module, "val", self.prompts)
         with torch.no_grad():
             reconstructed = codec.images(codec.latents(images))
-        line = images.new_full((*images.shape[:2], 1, images.shape[3]), 0.5)
-        pairs = list(torch.cat([images, line, reconstructed], 2).cpu())  # (c, 2 h + 1, w) each
         errors = [(a - b).square().mean() for a, b in zip(images, reconstructed, strict=True)]
         captions = [f"{10 * (1 / error).log10():.1f} dB" for error in errors]
         folder = Path(trainer.default_root_dir) / "samples" / f"step_{trainer.global_step:06d}"
         folder.mkdir(parents=True, exist_ok=True)
-        codec.media_type.write_many(pairs, captions, folder / "reconstructions")
+        media_type, pairs = codec.media_type, zip(images.cpu(), reconstructed.cpu(), strict=True)
+        examples, cells = [], []
+        for i, (caption, (image, reconstruction)) in enumerate(zip(captions, pairs, strict=True)):
+            original, stem = folder.parent / f"original_{i:02}", folder / f"reconstruction_{i:02}"
+            files = media_type.write(image, original), media_type.write(reconstruction, stem)
+            examples.append(Example(caption, (), files[1], files[0]))
+            cells.append(
+                [("reconstruction", media_type.picture(reconstruction)), ("original", media_type.picture(image))]
+            )
+        board(captions, cells).savefig(folder / "reconstructions.png")
+        shown = Examples("reconstructions", trainer.global_step, examples, ("reconstruction", "original"))
+        write_examples(folder, [shown])
+        write_page(folder.parents[1])
 
 
 class CodecReport(Report):
@@ -74,6 +87,7 @@ class CodecReport(Report):
         metrics = {**losses, **measured, "model/parameters": parameters, **self.fit}
         folder = Path(trainer.default_root_dir)
         (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
+        page = write_page(folder)
         width = max(map(len, metrics))
         print("\n" + "\n".join(f"{name:<{width}}  {value:,.4g}" for name, value in metrics.items()))
-        print(where(codec=folder / "codec", figures=folder / "metrics.json", samples=folder / "samples"))
+        print(where(page=page, codec=folder / "codec", figures=folder / "metrics.json", samples=folder / "samples"))

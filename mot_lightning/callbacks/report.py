@@ -1,4 +1,4 @@
-"""The report after a test: measures every task, writes metrics.json and prints the table."""
+"""The report after a test: measures every task, writes metrics.json and the page, and prints the table."""
 
 import json
 import math
@@ -11,12 +11,13 @@ from lightning.pytorch import Callback
 
 from mot_lightning.analysis.cost import ledger
 from mot_lightning.evaluation.evaluate import evaluate_tasks
-from mot_lightning.evaluation.table import table
+from mot_lightning.evaluation.table import table, tables
+from mot_lightning.runs.page import TABLES, write_page
 from mot_lightning.training.sharding import summon_full_params
 
 
 class Report(Callback):
-    """Writes `metrics.json`, flat as `stage/modality/quantity: number`, and prints the table.
+    """Writes `metrics.json`, flat as `stage/modality/quantity: number`, and the page, and prints the table.
 
     Args:
         guidance: classifier-free guidance scale of the guided metrics.
@@ -87,8 +88,12 @@ class Report(Callback):
         }
         folder = Path(trainer.default_root_dir)
         (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
+        (folder / TABLES).write_text(json.dumps(tables(metrics, pl_module.modalities, tasks), indent=1) + "\n")
+        page = write_page(folder)
         print("\n" + table(metrics, pl_module.modalities, tasks))
-        print(where(figures=folder / "metrics.json", samples=folder / "samples", losses=folder / "metrics.csv"))
+        print(
+            where(page=page, figures=folder / "metrics.json", samples=folder / "samples", losses=folder / "metrics.csv")
+        )
 
 
 def where(**paths: Path) -> str:

@@ -3,6 +3,7 @@
 Knows the tasks of the data and the codecs of the model; how a kind of media is written is left to `media/`.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,15 @@ from lightning.pytorch import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from mot_lightning.evaluation.run import run_task
+from mot_lightning.evaluation.tasks import Task
+from mot_lightning.media.board import board
+from mot_lightning.runs.examples import Example, Examples, write_examples
+from mot_lightning.runs.page import write_page
 from mot_lightning.training.sharding import summon_full_params
 
 
 class SampleLogger(Callback):
-    """Writes `samples/<step>/<task>...` in the run's folder, and images and text to TensorBoard.
+    """Writes `samples/<step>/<task>...` in the run's folder and its page anew; TensorBoard gets the same.
 
     Args:
         prompts: how many of each task; 0 makes no samples.
@@ -25,7 +30,7 @@ class SampleLogger(Callback):
         if prompts < 0:
             raise ValueError(f"samples.prompts is {prompts}, wanted 0 or more")
         self.prompts, self.guidance = prompts, guidance
-        self.tasks: list[Any] | None = None
+        self.tasks: list[Task] | None = None
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
         if trainer.sanity_checking or not self.prompts or trainer.state.fn != "fit":
@@ -36,17 +41,67 @@ class SampleLogger(Callback):
 
     def _write(self, trainer: Any, pl_module: Any) -> None:
         if self.tasks is None:
-            self.tasks = [task.subset(self.prompts) for task in trainer.datamodule.tasks("val")]
-        folder = Path(trainer.default_root_dir) / "samples" / f"step_{trainer.global_step:06d}"
-        folder.mkdir(parents=True, exist_ok=True)
+            tasks = [task.subset(self.prompts) for task in trainer.datamodule.tasks("val")]
+            self.tasks = [task for task in tasks if task.modalities() <= set(pl_module.modalities)]
+        samples = Path(trainer.default_root_dir) / "samples"
+        step = trainer.global_step
+        folder = samples / f"step_{step:06d}"
+        for path in (folder, samples / "prompts"):
+            path.mkdir(parents=True, exist_ok=True)
         writers = [logger.experiment for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
+        types = {name: codec.media_type for name, codec in pl_module.codecs.items()}
+        written = []
         for task in self.tasks:
-            if not task.modalities() <= set(pl_module.modalities):
-                continue
             guided = task.guided and pl_module.pipeline.supports_guidance(task.target)
             media = run_task(pl_module.pipeline, task, self.guidance if guided else 1.0, seed=0)
-            captions = [task.caption(i) for i in range(len(media))]
-            media_type = pl_module.codecs[task.target].media_type
-            media_type.write_many(media, captions, folder / task.slug)
-            for writer in writers:
-                media_type.log(writer, task.slug, media, captions, trainer.global_step)
+            examples = [_write_example(types, task, i, medium, folder) for i, medium in enumerate(media)]
+            written.append(Examples(task.title, step, examples))
+            _write_together(types, task, media, folder, writers, step)
+        write_examples(folder, written)
+        write_page(Path(trainer.default_root_dir))
+
+
+def _write_example(types: Any, task: Task, i: int, medium: Any, folder: Path) -> Example:
+    """Write one sample; its prompt and the real medium are written at the first validation."""
+    given, target = folder.parent / "prompts" / f"{task.slug}_{i:02}", types[task.target]
+
+    def once(media_type: Any, fixed: Any, stem: Path) -> Path:
+        path = stem.with_name(f"{stem.name}{media_type.suffixes[0]}")
+        return path if path.exists() else media_type.write(fixed, stem)
+
+    prompt = [
+        once(types[name], media, given.with_name(f"{given.name}_{k}_{name}"))
+        for k, (name, media) in enumerate(task.prompts[i])
+    ]
+    real = None
+    if task.references is not None:
+        real = once(target, task.references[i], given.with_name(f"{given.name}_real"))
+    return Example(task.caption(i), prompt, target.write(medium, folder / f"{task.slug}_{i:02}"), real)
+
+
+def _write_together(
+    types: Any, task: Task, media: Sequence[Any], folder: Path, writers: Sequence[Any], step: int
+) -> None:
+    """Write and log all samples of a task: pictures on one board, texts as lines, sounds one by one."""
+    target, captions = types[task.target], [task.caption(i) for i in range(len(media))]
+    titles, texts, cells = list(captions), list(media), []
+    for i, medium in enumerate(media):
+        real = [] if task.references is None else [("real", task.target, task.references[i])]
+        if isinstance(medium, str):
+            texts[i] = medium + "".join(f" (real: {text})" for _, _, text in real)
+            titles[i] = f"{captions[i]} -> {texts[i]}"
+        prompt = [("prompt", name, content) for name, content in task.prompts[i]]
+        shown = [*prompt, ("generated", task.target, medium), *real]
+        pictures = [(role, types[name].picture(content)) for role, name, content in shown]
+        cells.append([(role, picture) for role, picture in pictures if picture is not None])
+    if any(cells):
+        figure = board(titles, cells)
+        figure.savefig(folder / f"{task.slug}.png")
+        for writer in writers:
+            writer.add_figure(task.slug, figure, step)
+    if any(role == "generated" for cell in cells for role, _ in cell):
+        return
+    if titles != captions:
+        target.write_many(texts, captions, folder / task.slug)
+    for writer in writers:
+        target.log(writer, task.slug, texts, captions, step)

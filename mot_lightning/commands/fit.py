@@ -99,6 +99,6 @@ def _report_learning_rate(experiment: "Experiment", checkpoint: dict[str, Any]) 
         before, after = (settings.learning_rate * settings.lr_factor(step, steps) for steps in (old, new))
         if before != after:
             print(
-                f"learning rate: the {settings.schedule} schedule ends at step {new} instead of {old}, so at step {step} "
-                f"the rate is {after:.3g} instead of {before:.3g}"
+                f"learning rate: the {settings.schedule} schedule ends at step {new} instead of {old}, "
+                f"so at step {step} the rate is {after:.3g} instead of {before:.3g}"
             )

@@ -80,6 +80,7 @@ class Generate(Command):
             except ValueError as error:
                 raise ConfigError(str(error)) from error
             request = {
+                "experiment": checkpoint["config"].get("experiment"),
                 "prompts": words,
                 "checkpoint": str(invocation.ckpt_path),
                 "step": checkpoint["global_step"],
@@ -159,6 +160,4 @@ def _write_samples(
             print()
         if continued:
             with shielded():
-                title = f"{checkpoint.parent.parent.name}/{checkpoint.name}, seed {settings.seed}"
-                repeated_prompts = [prompt for prompt in prompts for _ in range(samples)]
-                output.write_documents(folder, title, pipeline.codecs, repeated_prompts, continued)
+                output.write_documents(folder, request, settings, pipeline.codecs, prompts, continued)

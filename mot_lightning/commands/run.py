@@ -72,7 +72,7 @@ def open_run(command: str, invocation: Invocation) -> Iterator[Run | None]:
             if checkpoint is not None and invocation.ckpt_path is not None:
                 check_weights(experiment.module, checkpoint, invocation.ckpt_path)
             if start is not None:
-                _initialise(experiment, start, init_from)
+                _initialise(experiment, start, str(init_from))
             checks.check(experiment, command)
             # if another run took the number in the meantime, take the next
             rank_zero = experiment.trainer.is_global_zero

@@ -19,8 +19,8 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     return [lines[0], "-" * len(lines[0]), *lines[1:], ""]
 
 
-def table(metrics: Mapping[str, float], modalities: Sequence[str], tasks: Sequence[Task]) -> str:
-    """Two tables as text: modalities with losses and costs, tasks with metrics."""
+def tables(metrics: Mapping[str, float], modalities: Sequence[str], tasks: Sequence[Task]) -> list[list[list[str]]]:
+    """The rows of each table, the first its head: modalities with losses and costs, then tasks with metrics if any."""
     rows = [["modality", "test loss", "", "active parameters", "forward MFLOP/token"]]
     for name in modalities:
         quantities = [
@@ -37,7 +37,7 @@ def table(metrics: Mapping[str, float], modalities: Sequence[str], tasks: Sequen
                 f"{metrics.get(f'model/{name}/forward_flops_per_token', 0) / 1e6:.2f}",
             ]
         )
-    lines = _aligned(rows)
+    by_modality = rows
     rows = [["task", "metric", "value", "guided", "on real media", "samples"]]
     for task in tasks:
         for name, metric in task.metrics.items():
@@ -51,8 +51,12 @@ def table(metrics: Mapping[str, float], modalities: Sequence[str], tasks: Sequen
                 f"{metrics[key + suffix]:.3f}" if key + suffix in metrics else "" for suffix in ("_guided", "_real")
             ]
             rows.append([task.title, name, f"{value:.3f}{error}", *variants, str(samples)])
-    if len(rows) > 1:
-        lines += _aligned(rows)
+    return [by_modality, *([rows] if len(rows) > 1 else [])]
+
+
+def table(metrics: Mapping[str, float], modalities: Sequence[str], tasks: Sequence[Task]) -> str:
+    """The tables as text, and below them what the whole model and its training took."""
+    lines = [line for rows in tables(metrics, modalities, tasks) for line in _aligned(rows)]
     lines.append(f"parameters in all: {metrics.get('model/parameters', 0):,}")
     if "fit/seconds" in metrics:
         lines.append(f"training: {metrics['fit/seconds']:.0f} s, peak memory {metrics['fit/peak_rss_mb']:.0f} MB")

@@ -20,6 +20,7 @@ class Task:
         labels: what each generated segment should show or say; metrics get them as targets.
         metrics: metrics by name, updated with (media, labels) and logged as `test/<target>/<name>`.
         real: (media, labels), real media of the target modality, measured as an upper bound for the model.
+        references: a real medium of the target modality for each prompt, to look at beside the generated one.
         temperature: sampling temperature of ids; 0 takes the likeliest.
         max_length: maximum tokens of a segment with a stop id.
         guided: whether to sample the task also with classifier-free guidance.
@@ -34,6 +35,11 @@ class Task:
     temperature: float = 0.0
     max_length: int = 64
     guided: bool = False
+    references: Sequence[Any] | None = None
+
+    def __post_init__(self) -> None:
+        if self.references is not None and len(self.references) != len(self.prompts):
+            raise ValueError(f"references has {len(self.references)} media, wanted {len(self.prompts)}, one per prompt")
 
     @property
     def slug(self) -> str:
@@ -52,7 +58,9 @@ class Task:
             ranked.append((seen[label], label, i))
             seen[label] += 1
         indices = [i for _, _, i in sorted(ranked)[:n]]
-        return replace(self, prompts=[self.prompts[i] for i in indices], labels=[self.labels[i] for i in indices])
+        prompts, labels = [self.prompts[i] for i in indices], [self.labels[i] for i in indices]
+        references = None if self.references is None else [self.references[i] for i in indices]
+        return replace(self, prompts=prompts, labels=labels, references=references)
 
     def with_temperature(self, temperature: float) -> "Task":
         """The same task at another temperature; a task of temperature 0 stays unchanged."""

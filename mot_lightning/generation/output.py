@@ -12,7 +12,8 @@ from mot_lightning.codecs import Codec
 from mot_lightning.errors import ConfigError
 from mot_lightning.generation.prompts import Document, decode
 from mot_lightning.generation.settings import GenerationSettings
-from mot_lightning.media.page import Piece, as_html, as_markdown
+from mot_lightning.media.html import Piece
+from mot_lightning.media.page import Continued, as_html, as_markdown
 from mot_lightning.sequence import Segment
 
 
@@ -48,22 +49,51 @@ def write_request(folder: Path, request: Mapping[str, Any], settings: Generation
 
 def write_documents(
     folder: Path,
-    title: str,
+    request: Mapping[str, Any],
+    settings: GenerationSettings,
     codecs: Mapping[str, Codec],
     prompts: Sequence[Document],
     continued: Sequence[Sequence[Segment]],
 ) -> None:
-    """Write all media as files and on a page; printing comes last, as the terminal may be closed."""
-    documents, lines = [], []
-    for number, (prompt, segments) in enumerate(zip(prompts, continued, strict=False)):
+    """Write all media as files and on a page; printing comes last, as the terminal may be closed.
+
+    Args:
+        request: `experiment`, `checkpoint`, `step` and `num_samples`, which the page shows.
+        continued: `num_samples` continuations of each prompt in turn; the last may be missing.
+    """
+    documents: list[Continued] = []
+    lines, samples = [], request["num_samples"]
+    for number, segments in enumerate(continued):
+        prompt = prompts[number // samples]
         pieces, described = _write(folder, codecs, number, prompt, decode(codecs, segments))
-        documents.append(pieces)
+        if number % samples == 0:
+            documents.append(Continued([piece for piece in pieces if piece.prompt], []))
+        documents[-1] = Continued(
+            documents[-1].prompt, [*documents[-1].samples, [piece for piece in pieces if not piece.prompt]]
+        )
         lines += described
-    (folder / "index.html").write_text(as_html(documents, title), encoding="utf-8")
-    (folder / "page.md").write_text(as_markdown(documents, title), encoding="utf-8")
-    if len(continued) < len(prompts):
-        lines.append(f"{len(continued)} of {len(prompts)} samples were finished")
+    shown = _shown(request, settings)
+    title = f"{request.get('experiment') or 'samples'}, step {request['step']}"
+    (folder / "index.html").write_text(as_html(documents, title, shown), encoding="utf-8")
+    (folder / "page.md").write_text(as_markdown(documents, title, shown), encoding="utf-8")
+    if len(continued) < samples * len(prompts):
+        lines.append(f"{len(continued)} of {samples * len(prompts)} samples were finished")
     print(*lines, f"page: {folder / 'index.html'}", sep="\n")
+
+
+def _shown(request: Mapping[str, Any], settings: GenerationSettings) -> dict[str, Any]:
+    """What was asked for, as a page shows it: the model, then all settings that say something."""
+    shown = {name: request.get(name) for name in ("experiment", "step", "checkpoint", "num_samples")}
+    for name, value in asdict(settings).items():
+        if isinstance(value, Mapping):
+            value = ", ".join(f"{key} {scale:g}" for key, scale in value.items())
+        elif isinstance(value, tuple):
+            value = ", ".join(value) or "the model chooses"
+        shown[name] = value
+    known = {name: value for name, value in shown.items() if value not in (None, "")}
+    return {
+        "samples of each prompt" if name == "num_samples" else name.replace("_", " "): known[name] for name in known
+    }
 
 
 def _write(

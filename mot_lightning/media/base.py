@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+import PIL.Image
+
 
 class MediaType(ABC):
     """Files, checks and previews of one kind of media."""
@@ -37,3 +39,7 @@ class MediaType(ABC):
     @abstractmethod
     def log(self, writer: Any, tag: str, media: Sequence[Any], captions: Sequence[str], step: int) -> None:
         """Log several media to a TensorBoard `SummaryWriter`."""
+
+    def picture(self, media: Any) -> PIL.Image.Image | None:
+        """A medium as a picture; None if it is nothing to look at."""
+        return None

@@ -1,18 +1,17 @@
-"""Images of one shape, their files, and grids of them."""
+"""Images of one shape, their files, and boards of them."""
 
-import textwrap
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import PIL.Image
-from matplotlib.figure import Figure
 from PIL import UnidentifiedImageError
 from torch import Tensor
 from torchvision.transforms.v2.functional import pil_to_tensor, to_pil_image
 
 from mot_lightning.media.base import MediaType
+from mot_lightning.media.board import board
 
 
 class Image(MediaType):
@@ -85,26 +84,17 @@ class Image(MediaType):
         return path
 
     def write_many(self, media: Sequence[Tensor], captions: Sequence[str], stem: Path) -> list[Path]:
-        """Write one PNG: a grid of all images, each under its caption."""
+        """Write one PNG: a board of all images, each under its caption."""
         path = stem.with_name(f"{stem.name}{self.suffixes[0]}")
-        _grid(media, captions).savefig(path)
+        board(captions, [[("", self.picture(image))] for image in media]).savefig(path)
         return [path]
 
     def log(self, writer: Any, tag: str, media: Sequence[Tensor], captions: Sequence[str], step: int) -> None:
-        writer.add_figure(tag, _grid(media, captions), step)
+        writer.add_figure(tag, board(captions, [[("", self.picture(image))] for image in media]), step)
+
+    def picture(self, media: Tensor) -> PIL.Image.Image:
+        return _pil(media)
 
 
 def _pil(image: Tensor) -> PIL.Image.Image:
     return to_pil_image((image * 255).round().byte())
-
-
-def _grid(images: Sequence[Tensor], captions: Sequence[str], columns: int = 10) -> Figure:
-    columns = min(columns, len(images))
-    rows = -(-len(images) // columns)
-    figure = Figure(figsize=(1.5 * columns, 1.8 * rows), dpi=100, layout="constrained")
-    for i, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
-        axes.axis("off")
-        if i < len(images):
-            axes.imshow(_pil(images[i]), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-            axes.set_title(textwrap.fill(captions[i], 16), fontsize=8)
-    return figure

@@ -1,77 +1,62 @@
-"""Documents as a page: HTML with all media embedded, or Markdown that links to the files.
+"""Generated documents as a page to look at: HTML with all media embedded, and Markdown that links to the files.
 
-Knows files by their MIME type (text, image, audio), not by modality.
+Each prompt stands there once, above a grid of its samples.
 """
 
-import base64
-import html
-import mimetypes
-from collections.abc import Sequence
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
-STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:2rem auto;padding:0 1rem;color:#222}
-article{border-top:1px solid #ccc;padding:1rem 0}h2{font-size:1rem;color:#666}figure{margin:.5rem 0}
-figcaption{font-size:.8rem;color:#888}img{image-rendering:pixelated;max-width:100%}p{white-space:pre-wrap;margin:0}
-.prompt{background:#f4f4f4;padding:.25rem .75rem;border-radius:.25rem}"""
+from mot_lightning.media.html import Piece, facts, figures, grid, kind, page, section
 
 
-class Piece(NamedTuple):
-    """One segment, written to a file."""
+class Continued(NamedTuple):
+    """One prompt and its samples."""
 
-    modality: str
-    file: Path
-    prompt: bool  # whether it is part of the prompt, not generated
-
-
-def kind(file: Path) -> str:
-    """The main MIME type of a file by its suffix: "text", "image", "audio" or another."""
-    return (mimetypes.guess_type(file.name)[0] or "application/octet-stream").partition("/")[0]
+    prompt: Sequence[Piece]
+    samples: Sequence[Sequence[Piece]]
 
 
-def as_html(documents: Sequence[Sequence[Piece]], title: str) -> str:
-    """The documents as one HTML page that needs no other file."""
-    articles = []
-    for number, document in enumerate(documents):
-        pieces = "\n".join(_figure(piece) for piece in document) or "<p><em>nothing was generated</em></p>"
-        articles.append(f"<article>\n<h2>{number}</h2>\n{pieces}\n</article>")
-    return (
-        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{html.escape(title)}</title>\n'
-        f"<style>{STYLE}</style>\n</head>\n<body>\n<h1>{html.escape(title)}</h1>\n"
-        + "\n".join(articles)
-        + "\n</body>\n</html>\n"
-    )
+def as_html(documents: Sequence[Continued], title: str, settings: Mapping[str, Any]) -> str:
+    """One page that needs no other file.
+
+    Args:
+        settings: what all samples share, shown as a table.
+    """
+    blocks = [facts(settings.items())]
+    for number, (prompt, samples) in enumerate(documents):
+        given = f'<div class="prompt">{figures(prompt)}</div>' if prompt else '<p class="note">no prompt</p>'
+        cells = [f'<div class="card">{_sample(number, pieces)}</div>' for number, pieces in enumerate(samples)]
+        blocks.append(section(f"Prompt {number}", given + "\n" + grid(cells, _width(samples))))
+    return page(title, "\n".join(blocks))
 
 
-def _figure(piece: Piece) -> str:
-    media_kind = kind(piece.file)
-    if media_kind == "text":
-        shown = f"<p>{html.escape(piece.file.read_text(encoding='utf-8').removesuffix(chr(10)))}</p>"
-    else:
-        mime = mimetypes.guess_type(piece.file.name)[0] or "application/octet-stream"
-        source = f"data:{mime};base64,{base64.b64encode(piece.file.read_bytes()).decode()}"
-        name = html.escape(piece.file.name, quote=True)
-        shown = {
-            "image": f'<img src="{source}" alt="{name}">',
-            "audio": f'<audio controls src="{source}"></audio>',
-        }.get(media_kind, f'<a download="{name}" href="{source}">{name}</a>')
-    role = "prompt" if piece.prompt else "generated"
-    caption = html.escape(f"{piece.modality}, {role}" if piece.prompt else piece.modality)
-    return f'<figure class="{role}">{shown}<figcaption>{caption}</figcaption></figure>'
+def _sample(number: int, pieces: Sequence[Piece]) -> str:
+    shown = figures(pieces) if pieces else "<p><em>nothing was generated</em></p>"
+    return f'<div class="note">sample {number}</div>{shown}'
 
 
-def as_markdown(documents: Sequence[Sequence[Piece]], title: str) -> str:
+def _width(samples: Sequence[Sequence[Piece]]) -> float:
+    """The width of a cell in rem: narrow for a single image each."""
+    alone = all(len(pieces) == 1 and kind(pieces[0].file) == "image" for pieces in samples)
+    return 8.25 if alone else 16
+
+
+def as_markdown(documents: Sequence[Continued], title: str, settings: Mapping[str, Any]) -> str:
     """The documents as Markdown, to be saved beside the files that it links to."""
-    lines = [f"# {title}"]
-    for number, document in enumerate(documents):
-        lines += ["", f"## {number}"]
-        for piece in document:
-            role = " (prompt)" if piece.prompt else ""
-            lines += ["", f"{piece.modality}{role}:", ""]
-            if kind(piece.file) == "text":
-                text = piece.file.read_text(encoding="utf-8").removesuffix("\n")
-                lines += [f"    {line}" for line in text.split("\n")]  # a code block: the text may look like Markdown
-            else:
-                prefix = "!" if kind(piece.file) == "image" else ""
-                lines.append(f"{prefix}[{piece.file.name}]({piece.file.name})")
+    lines = [f"# {title}", "", *(f"    {name}: {value}" for name, value in settings.items())]
+    for number, (prompt, samples) in enumerate(documents):
+        lines += ["", f"## Prompt {number}"]
+        lines += [line for piece in prompt for line in _lines(piece)]
+        for k, pieces in enumerate(samples):
+            lines += ["", f"### Sample {k}"]
+            lines += [line for piece in pieces for line in _lines(piece)]
     return "\n".join(lines) + "\n"
+
+
+def _lines(piece: Piece) -> list[str]:
+    lines = ["", f"{piece.modality}{' (prompt)' if piece.prompt else ''}:", ""]
+    if kind(piece.file) == "text":
+        text = piece.file.read_text(encoding="utf-8").removesuffix("\n")
+        return lines + [f"    {line}" for line in text.split("\n")]  # a code block: the text may look like Markdown
+    prefix = "!" if kind(piece.file) == "image" else ""
+    return [*lines, f"{prefix}[{piece.file.name}]({piece.file.name})"]

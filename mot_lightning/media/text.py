@@ -33,4 +33,6 @@ class Text(MediaType):
         return [self.write("\n".join(lines), stem)]
 
     def log(self, writer: Any, tag: str, media: Sequence[str], captions: Sequence[str], step: int) -> None:
-        writer.add_text(tag, "\n\n".join(f"{c} -> {text}" for c, text in zip(captions, media, strict=True)), step)
+        """Log the lines `caption -> text` as a code block, as captions and texts may look like Markdown."""
+        lines = "\n".join(f"{caption} -> {text}" for caption, text in zip(captions, media, strict=True)).split("\n")
+        writer.add_text(tag, "\n".join(f"    {line}" for line in lines), step)

@@ -1,7 +1,9 @@
 """The report of a test: metrics.json and the table."""
 
+import html
 import json
 
+from browser import measure, needs_browser
 from runs import run
 
 
@@ -26,7 +28,8 @@ def test_unguided_test_reports_no_guided_metrics(tmp_path, capsys, trained):
     arguments = ["--report.guidance=1", "--report.prompts=1"]
     assert run(tmp_path, "test", f"--ckpt_path={trained / 'checkpoints/last.ckpt'}", *arguments) == 0
     folder = tmp_path / "default/0"
-    assert capsys.readouterr().out.splitlines()[-1].startswith(f"figures: {folder / 'metrics.json'}")
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith(f"page: {folder / 'index.html'}   figures: {folder / 'metrics.json'}")
     assert not [name for name in json.loads((folder / "metrics.json").read_text()) if "guid" in name]
 
 
@@ -56,3 +59,23 @@ def test_report_settings_control_its_samples(tmp_path, trained):
 def test_test_loss_is_reproducible_across_runs(tmp_path, trained):
     one, two = (metrics_of(tmp_path, trained, "--report.prompts=0") for _ in range(2))
     assert one["test/image/loss"] == two["test/image/loss"]
+
+
+def test_the_page_shows_the_printed_table(tmp_path, capsys, trained):
+    assert run(tmp_path, "test", f"--ckpt_path={trained / 'checkpoints/last.ckpt'}", "--report.prompts=2") == 0
+    printed = capsys.readouterr().out
+    page = (tmp_path / "default/0/index.html").read_text()
+    rows = [row for rows in json.loads((tmp_path / "default/0/tables.json").read_text()) for row in rows]
+    assert len(rows) == 4 + 7
+    for row in rows:
+        assert any(all(cell in line for cell in row) for line in printed.splitlines())
+        assert all(f">{html.escape(cell)}</t" in page for cell in row)
+
+
+@needs_browser
+def test_a_browser_shows_every_image_of_a_run(trained):
+    measured = measure(trained / "index.html", 500)
+    assert len(measured["images"]) == 2 * (2 + 2 + 1)  # generated and real, twice; and the prompts of image -> text
+    assert min(measured["images"]) == 128
+    assert not measured["loaded"]
+    assert measured["needed"] <= measured["width"]

@@ -1,11 +1,21 @@
 """Samples written at each validation, for each task whose modalities the model has."""
 
-from runs import TINY, run
+import io
+
+import numpy as np
+import PIL.Image
+from runs import TINY, failing, run
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from mot_lightning.runs.examples import last_examples
+
+SUFFIXES = {"text": ".txt", "image": ".png", "speech": ".wav"}
 
 
-def test_each_validation_writes_samples_of_every_modality(trained):
-    assert {path.name for path in (trained / "samples").iterdir()} == {"step_000003", "step_000006"}
-    for step in (trained / "samples").iterdir():
+def test_each_validation_leaves_files_of_every_modality(trained):
+    steps = {"step_000003", "step_000006"}
+    assert {path.name for path in (trained / "samples").iterdir()} == {"prompts", *steps}
+    for step in (trained / "samples" / name for name in steps):
         assert {".png", ".wav", ".txt"} <= {path.suffix for path in step.rglob("*")}
 
 
@@ -26,4 +36,42 @@ def test_samples_follow_the_prompts_and_guidance_settings(tmp_path, trained):
         folder = tmp_path / f"default/{number}/samples/step_000007"
         assert len(list(folder.glob("text_to_speech*.wav"))) == 2
         pictures.append((folder / "text_to_image.png").read_bytes())
-    assert pictures[0] != pictures[1]  # the default guidance is 2
+    assert pictures[0] != pictures[1]  # 2 is the default
+
+
+def test_every_sample_lies_beside_its_prompt_and_a_real_medium_of_its_kind(trained):
+    tasks = last_examples(trained / "samples")
+    assert [task.title for task in tasks] == [
+        "text -> image", "speech -> image", "image -> text", "speech -> text", "text -> speech"]  # fmt: skip
+    for task in tasks:
+        source, target = task.title.split(" -> ")
+        assert (task.step, len(task.examples)) == (6, 2)
+        for example in task.examples:
+            (prompt,) = example.prompt
+            assert prompt.stem.endswith(source)
+            assert example.generated.suffix == example.real.suffix == SUFFIXES[target]
+            assert all(path.is_file() for path in (prompt, example.generated, example.real))
+    named = [example.real.read_text() for example in tasks[2].examples]
+    assert all(word in text for word, text in zip(("zero", "one"), named, strict=True))
+
+
+def test_tensorboard_shows_each_board_and_each_text(trained):
+    events = EventAccumulator(str(trained / "tensorboard"), {"images": 0, "tensors": 0})
+    events.Reload()
+    tags = events.Tags()
+    assert {"text_to_image", "speech_to_image", "image_to_text"} == set(tags["images"])
+    assert {"image_to_text/text_summary", "speech_to_text/text_summary"} <= set(tags["tensors"])
+    shown = PIL.Image.open(io.BytesIO(events.Images("text_to_image")[-1].encoded_image_string))
+    written = PIL.Image.open(trained / "samples/step_000006/text_to_image.png")
+    assert (np.asarray(shown.convert("L")) == np.asarray(written.convert("L"))).all()
+    (text,) = events.Tensors("image_to_text/text_summary")[-1].tensor_proto.string_val
+    assert b" (real: " in text
+
+
+def test_a_page_is_there_from_the_first_validation_on(tmp_path):
+    arguments = ["--samples.prompts=1", *failing(("on_train_batch_start", 3, "SIGTERM"))]
+    assert run(tmp_path, "fit", *TINY, *arguments) == 143
+    page = (tmp_path / "default/0/index.html").read_text()
+    assert "text -&gt; image, step 3" in page
+    assert "not tested yet" in page
+    assert ">val<" in page  # the losses of this validation, too

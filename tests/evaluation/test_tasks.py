@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import pytest
 import torch
 
 from mot_lightning.evaluation.metrics import JudgedAccuracy
@@ -52,3 +53,10 @@ def test_caption_is_the_prompt_text_or_else_the_label():
     assert seen.caption(0) == "image of a 7"
     both = Task("", [[("image", torch.zeros(1, 8, 8)), ("text", "name it")]], "text", [7], {})
     assert both.caption(0) == "name it"
+
+
+def test_a_part_of_a_task_keeps_the_real_medium_of_each_prompt():
+    whole = task(n=4, references=["r0", "r1", "r2", "r3"])
+    assert replace(whole, labels=[0, 0, 1, 1]).subset(2).references == ["r0", "r2"]
+    with pytest.raises(ValueError, match="references has 3 media, wanted 4"):
+        task(n=4, references=["r0", "r1", "r2"])
