@@ -74,7 +74,9 @@ def token_walk() -> None:
         for i, line in enumerate(lines):
             axes.text(0.25, y - 0.33 * (i + 1), line, size=8.6, color=GREY, va="center")
 
-    said(8.85, 1, "One sequence", "codecs turn media into tokens;", "control tokens (outlined)", "begin and end segments")
+    said(
+        8.85, 1, "One sequence", "codecs turn media into tokens;", "control tokens (outlined)", "begin and end segments"
+    )
     squares(axes, document, start, 8.45)
     for name, first, last in (("text: bytes", 1, 5), ("image: patches", 7, 12), ("speech: units", 14, 18)):
         middle = start + (first + last + 1) / 2 * step - 0.03
@@ -86,7 +88,9 @@ def token_walk() -> None:
         axes.text(x + 0.12, 7.42, name, size=8.6, color=COLOURS[name], weight="bold")
     arrows(axes, middles, 7.4, 8.3)
 
-    said(5.2, 3, "One attention", "over the whole sequence:", "text and speech look back,", "an image sees all of itself")
+    said(
+        5.2, 3, "One attention", "over the whole sequence:", "text and speech look back,", "an image sees all of itself"
+    )
     boxed(axes, left, 4.3, width, 1.25, "", GREY, fill="14")
     axes.text(left + width / 2, 5.27, "global self-attention", ha="center", va="center", size=9.5, color=INK)
     squares(axes, document, start, 4.58)
