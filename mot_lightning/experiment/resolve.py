@@ -157,7 +157,8 @@ def _spell_out(config: Config, allow: Sequence[str]) -> Config:
     for name in ("algorithm", "schedule") if isinstance(optimizer, dict) else ():
         if isinstance(optimizer.get(name), str) and "." in optimizer[name]:
             optimizer[name] = {"class_path": optimizer[name]}
-    trainer["callbacks"] = [_without_enums(spec, allow) for spec in as_list(trainer.get("callbacks"))] or None
+    if trainer.get("callbacks"):
+        trainer["callbacks"] = [_without_enums(spec, allow) for spec in as_list(trainer["callbacks"])]
     for name, modality in _modalities(config).items():
         path = f"model.modalities.{name}"
         if modality is not None:
