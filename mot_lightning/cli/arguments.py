@@ -45,7 +45,9 @@ def parse(command: Command, argv: Sequence[str]) -> Invocation:
         if ".NAME" in option.name:  # one for each modality: it stays among the settings
             continue
         convert = _converter(option)
-        if option.repeated:
+        if option.type is bool:
+            parser.add_argument(f"--{option.name}", action="store_true")
+        elif option.repeated:
             parser.add_argument(f"--{option.name}", type=convert, action="append", default=[])
         else:
             parser.add_argument(f"--{option.name}", type=convert, default=option.default)
