@@ -126,7 +126,7 @@ class MoTPipeline:
         continued = self.continue_segments(documents, resolved, negative_prompt=negative)
         return [decode(self.codecs, segments) for segments in continued]
 
-    def start(self, prompt: Prompt = (), negative_prompt: Prompt | None = None, **settings: Any) -> Session:
+    def start(self, prompt: Prompt | None = None, negative_prompt: Prompt | None = None, **settings: Any) -> Session:
         """A document that prompts and continuations extend by turns; arguments are those of `__call__`."""
         resolved, negative = self.with_guidance(GenerationSettings(**settings)), self.encode(negative_prompt)
         resolved.check(self.model.grammar)
@@ -137,8 +137,6 @@ class MoTPipeline:
 
     def encode(self, prompt: Prompt | None) -> list[Segment]:
         """The segments of a prompt; none of None. Raises ValueError if it does not fit the model."""
-        if prompt is None:
-            return []
         return encode(self.codecs, read_prompt(self.codecs, self.model.grammar.control, prompt))
 
     def with_guidance(

@@ -19,8 +19,8 @@ Prompt = Piece | Sequence[Piece]
 Document = list[tuple[str, Any]]  # (modality, media) of each segment
 
 
-def read_prompt(codecs: Mapping[str, Codec], control: str, prompt: Prompt) -> Document:
-    """The media of a prompt.
+def read_prompt(codecs: Mapping[str, Codec], control: str, prompt: Prompt | None) -> Document:
+    """The media of a prompt; none of None.
 
     Args:
         control: the modality that a `str` belongs to.
@@ -28,6 +28,8 @@ def read_prompt(codecs: Mapping[str, Codec], control: str, prompt: Prompt) -> Do
     Raises:
         ValueError: a modality is unknown, no codec can read a file, or media are not of their modality's type or range.
     """
+    if prompt is None:
+        return []
     several = isinstance(prompt, Sequence) and not isinstance(prompt, str | tuple)
     pieces: Any = prompt if several else [prompt]
     return [_read_piece(codecs, control, piece) for piece in pieces]

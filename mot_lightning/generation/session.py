@@ -40,7 +40,7 @@ class Session:
         if self.unread:
             check(self.unread)
 
-    def __call__(self, more: Prompt = ()) -> Document:
+    def __call__(self, more: Prompt | None = None) -> Document:
         """Read more of a prompt, then continue the document; returns the new segments as (modality, media).
 
         A round that fails changes nothing.
