@@ -117,7 +117,7 @@ class MoTPipeline:
         Raises:
             ValueError: a setting or a prompt does not fit the model or its limits.
         """
-        if not isinstance(prompts, list | tuple):
+        if isinstance(prompts, str) or not isinstance(prompts, Sequence):
             described = f"the text {prompts!r}" if isinstance(prompts, str) else f"of type {type(prompts).__name__}"
             raise ValueError(f"prompts is {described}, wanted a list of prompts")
         documents, negative = [self.encode(prompt) for prompt in prompts], self.encode(negative_prompt)

@@ -18,6 +18,8 @@ class OptionParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         argument, _, reason = message.removeprefix("argument ").partition(": ")
+        if "ignored explicit argument" in reason:  # a flag
+            raise ConfigError(f"{argument} is {reason.split(maxsplit=3)[-1]}, wanted no value")
         raise ConfigError(f"{argument} has no value" if "expected one argument" in reason else reason or message)
 
 

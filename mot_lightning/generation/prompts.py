@@ -62,7 +62,7 @@ def _only_modality(codecs: Mapping[str, Codec], media: Any) -> str:
 def _read_as(codec: Codec, path: Path) -> Any:
     """The medium of a file whose modality is known."""
     if not path.is_file():
-        raise ValueError(f"{path} does not exist")
+        raise ValueError(f"{path} {'is a folder, wanted a file' if path.is_dir() else 'does not exist'}")
     return codec.media_type.read(path)
 
 

@@ -1,6 +1,7 @@
 """Sound files as waveforms: every format that libsndfile reads (WAV, FLAC, OGG, MP3), whatever the file's suffix."""
 
 import io
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from torchaudio import functional as F
 
 # sizes in the header of a WAV file that was written to a pipe: 0 or, by program, one of the largest numbers
 UNKNOWN = 0x7FFF0000
+MAX_FILTER = 2**26  # numbers in a resampling filter: with damaged rates it would fill the memory
 
 
 def read_audio(path: Path, sample_rate: int, report: Callable[[str], None] | None = None) -> Tensor:
@@ -35,6 +37,9 @@ def read_audio(path: Path, sample_rate: int, report: Callable[[str], None] | Non
         raise ValueError(f"{path}: has no samples")
     if not wave.isfinite().all():
         raise ValueError(f"{path}: has samples that are NaN or infinite")
+    divisor = math.gcd(rate, sample_rate)
+    if (rate // divisor) * (sample_rate // divisor) > MAX_FILTER:
+        raise ValueError(f"{path}: rate is {rate} Hz, wanted one with a larger common divisor with {sample_rate} Hz")
     if wave.abs().max() < 2**-15:
         raise ValueError(f"{path}: entirely silent")
     changes = ["no size in the header, read to the end"] * bool(streamed)

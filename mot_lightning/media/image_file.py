@@ -31,7 +31,9 @@ def read_image(path: Path, shape: Shape, report: Callable[[str], None]) -> Tenso
     Raises:
         ValueError: the file is not a readable image, is too large, or has pixels of 32 bits.
     """
-    with _readable(str(path)), PIL.Image.open(path) as image:
+    with _readable(str(path)):
+        opened = PIL.Image.open(path)
+    with opened as image:
         return from_pillow(image, shape, str(path), report)
 
 
@@ -45,13 +47,15 @@ def from_pillow(image: PIL.Image.Image, shape: Shape, name: str, report: Callabl
     Raises:
         ValueError: it cannot be decoded, is too large, or has pixels of 32 bits.
     """
+    if image.size[0] * image.size[1] > MAX_PIXELS:
+        raise ValueError(f"{name} has {image.size[0]}x{image.size[1]} pixels, wanted at most 2^26")
     with _readable(name):
-        if image.size[0] * image.size[1] > MAX_PIXELS:
-            raise ValueError(f"{name} has {image.size[0]}x{image.size[1]} pixels, wanted at most 2^26")
         image.load()
         frames, mode = getattr(image, "n_frames", 1), image.mode
         turn = TURNS.get(image.getexif().get(ORIENTATION, 1))
-        image, flattened = _on_white(_eight_bits(image, name))
+    image = _eight_bits(image, name)
+    with _readable(name):
+        image, flattened = _on_white(image)
         converted = image.convert("L" if shape[0] == 1 else "RGB")
     changes = [f"the first of {frames} frames"] * (frames > 1)
     changes += ["flattened onto white"] * flattened
@@ -91,9 +95,9 @@ def _on_white(image: PIL.Image.Image) -> tuple[PIL.Image.Image, bool]:
 
 @contextmanager
 def _readable(name: str) -> Iterator[None]:
-    """Turns what Pillow raises on bad files into a ValueError of one line."""
+    """Turns what Pillow raises on damaged files, which may be anything, into a ValueError of one line."""
     try:
         with warnings.catch_warnings(action="error", category=PIL.Image.DecompressionBombWarning):
             yield
-    except (OSError, SyntaxError, PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning) as error:
-        raise ValueError(f"{name} is not a readable image: {error}") from None
+    except Exception as error:
+        raise ValueError(f"{name} is not a readable image: {' '.join(str(error).split())}") from None

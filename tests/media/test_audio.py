@@ -127,6 +127,14 @@ def test_sizes_stated_in_a_header_are_used(tmp_path: Path, capsys: pytest.Captur
         AUDIO.read(path)
 
 
+def test_damaged_sample_rate_raises_instead_of_filling_the_memory(tmp_path: Path) -> None:
+    content = bytearray(wav(np.arange(-2_000, 2_000), None, None))
+    content[24:28] = struct.pack("<I", 767_999)
+    (tmp_path / "clip.wav").write_bytes(content)
+    with pytest.raises(ValueError, match="rate is 767999 Hz, wanted one with a larger common divisor with 8000 Hz"):
+        AUDIO.read(tmp_path / "clip.wav")
+
+
 def test_waveform_in_memory_equals_its_file(tmp_path: Path) -> None:
     samples = np.random.default_rng(0).integers(-9_000, 9_000, 4_000).astype(np.int16)
     soundfile.write(tmp_path / "clip.wav", samples, RATE)

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import warnings
 import zlib
 
 import numpy as np
@@ -249,6 +250,26 @@ def test_16_bit_tiff_of_either_byte_order_is_scaled(tmp_path, order):
     (tmp_path / "deep.tif").write_bytes(header + pixels.astype(f"{end}u2").tobytes() + directory)
     image = Image((1, 8, 8)).read(tmp_path / "deep.tif")
     assert np.abs(image[0].numpy() - pixels / 65535).max() < 1 / 255
+
+
+def test_damaged_files_of_every_format_are_read_or_raise_one_line(tmp_path):
+    """Bytes changed at random; Pillow raises many kinds of errors on them."""
+    rng, path, messages = np.random.default_rng(0), tmp_path / "damaged", []
+    for _ in range(40):
+        for suffix in ("tiff", "png", "jpeg", "gif", "webp", "bmp"):
+            buffer = io.BytesIO()
+            PIL.Image.new("RGB", (9, 9), COLOUR).save(buffer, suffix)
+            content = bytearray(buffer.getvalue())
+            for place in rng.integers(0, min(len(content), 200), 4):
+                content[place] = rng.integers(256)
+            path.write_bytes(content)
+            try:
+                with warnings.catch_warnings(action="ignore"):
+                    Image((1, 8, 8)).read(path)
+            except ValueError as error:
+                messages.append(str(error))
+    assert len(messages) > 40
+    assert all(str(path) in message and "\n" not in message for message in messages)
 
 
 def test_image_in_memory_equals_its_file(tmp_path):
