@@ -127,12 +127,18 @@ class MoTPipeline:
         return [decode(self.codecs, segments) for segments in continued]
 
     def start(self, prompt: Prompt | None = None, negative_prompt: Prompt | None = None, **settings: Any) -> Session:
-        """A document that prompts and continuations extend by turns; arguments are those of `__call__`."""
+        """A document that prompts and continuations extend by turns; arguments are those of `__call__`.
+
+        Its first round, `session()` or `session(more)`, reads the prompt. Each round returns its new segments.
+        """
         resolved, negative = self.with_guidance(GenerationSettings(**settings)), self.encode(negative_prompt)
-        resolved.check(self.model.grammar)
+        self.check([], resolved, negative)
+
+        def check(document: Sequence[Segment]) -> None:
+            self.check([document], resolved, negative)
+
         generator = generator_for(resolved.seed, 0, device=next(self.model.parameters()).device)
         sampler = Sampler(self.model, resolved, [generator], negative_prompt=negative)
-        check = lambda document: self.check([document], resolved, negative)  # noqa: E731
         return Session(self.codecs, sampler, check, self.encode(prompt))
 
     def encode(self, prompt: Prompt | None) -> list[Segment]:
