@@ -171,7 +171,7 @@ def test_negative_prompts_and_continued_segments_equal_those_of_the_pipeline(tmp
     ((text,),) = pipeline(["a handwr"], continue_final_segment=True, modalities=("text",), max_length=5, seed=2)
     assert (tmp_path / "text/00_0_text.txt").read_text() == text[1] + "\n"
     page = (tmp_path / "text/index.html").read_text()
-    assert page.index("a handwr") < page.index('<figure class="generated">')
+    assert page.index('<div class="prompt">') < page.index("a handwr") < page.index("sample 0")
     for arguments, message in (
         (["--prompt=a", "--negative_prompt=b", "--guidance=1"], "wanted another scale for one of them"),
         (["--continue_final_segment=yes"], "--continue_final_segment is 'yes', wanted no value"),
