@@ -63,7 +63,7 @@ def create(folder: Path, config: dict[str, Any]) -> bool:
 
 def _store() -> Any:
     """The key-value store that torchrun shares among all ranks."""
-    from torch.distributed import rendezvous
+    from torch.distributed.rendezvous import rendezvous
 
     store, _, _ = next(rendezvous("env://"))
     return store
