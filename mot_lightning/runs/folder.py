@@ -28,7 +28,7 @@ def choose(root: Any, experiment: Any) -> Path:
         raise ConfigError(f"runs is {root!r}, wanted the name of a folder")
     if not isinstance(experiment, str) or Path(experiment).name != experiment or experiment in ("", "."):
         raise ConfigError(f"experiment is {experiment!r}, wanted a plain folder name")
-    folder = Path(root) / experiment
+    folder = Path(root).expanduser() / experiment  # as Trainer expands default_root_dir
     numbers = [int(p.name) for p in folder.iterdir() if p.name.isdigit()] if folder.is_dir() else []
     return folder / str(max(numbers, default=-1) + 1)
 

@@ -1,7 +1,5 @@
 """Lightning's options in a run of the command line: loggers, epochs, precision, callbacks, ranks."""
 
-import sys
-
 import pytest
 import torch
 from runs import ROOT, TINY, failing, rows, run, run_in_subprocess, weights
@@ -130,7 +128,6 @@ def test_torchrun_starts_one_run_of_all_its_ranks(tmp_path):
         for folder in (tmp_path / "default/0", two / "default/0")
     ]
     assert losses[0][0] == pytest.approx(losses[1][0], rel=0.05)  # as many documents, other noise
-    assert sys.executable
 
 
 @pytest.mark.parametrize("algorithm", ["Muon", "SGD", "torch.optim.RMSprop"])
@@ -142,3 +139,21 @@ def test_a_resumed_run_with_another_optimizer_is_bitwise_equal(tmp_path, algorit
     assert run(tmp_path, "fit", f"--ckpt_path={last}", "--trainer.callbacks=null") == 0
     one, two = weights(tmp_path / "default/1"), weights(tmp_path / "whole/default/0")
     assert all(torch.equal(one[name], two[name]) for name in two)
+
+
+def test_an_extended_run_says_how_its_learning_rate_changes(tmp_path, trained, capsys):
+    short = ["--model.optimizer.warmup_steps=0", "--trainer.max_steps=4", "--trainer.val_check_interval=4"]
+    assert run(tmp_path, "fit", *TINY, *short) == 0
+    last = f"--ckpt_path={tmp_path / 'default/0/checkpoints/last.ckpt'}"
+    capsys.readouterr()
+    assert run(tmp_path, "fit", last, "--trainer.max_steps=8") == 0
+    said = "learning rate: the cosine schedule ends at step 8 instead of 4, so at step 4 the rate is 0.00158 instead of"
+    assert said in capsys.readouterr().out
+    assert run(tmp_path, "fit", last, "--trainer.max_steps=4") == 0
+    assert "learning rate" not in capsys.readouterr().out
+
+
+def test_a_document_longer_than_a_row_ends_the_run_in_one_line(tmp_path, capsys):
+    assert run(tmp_path, "fit", *TINY, "--data.row_length=30") == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith("error: data.row_length is 30, wanted at least ")
