@@ -15,13 +15,17 @@ from mot_lightning.codecs import Codec
 from mot_lightning.config.instantiate import instantiate
 from mot_lightning.errors import ConfigError
 from mot_lightning.generation import GenerationLimits, GenerationSettings, generate
-from mot_lightning.generation.generate import Progress
+from mot_lightning.generation.checks import check_prompts
 from mot_lightning.generation.prompts import Document, Prompt, decode, encode, read_prompt
+from mot_lightning.generation.sampler import Progress, Sampler
+from mot_lightning.generation.session import Session
 from mot_lightning.generation.settings import DEFAULT_GUIDANCE
 from mot_lightning.modality import assemble
 from mot_lightning.model import MixtureOfTransformers
 from mot_lightning.runs.checkpoint import read_checkpoint
 from mot_lightning.runs.compatibility import check_codecs
+from mot_lightning.runs.find import find_checkpoint
+from mot_lightning.seeds import generator_for
 from mot_lightning.sequence import Segment
 
 
@@ -46,7 +50,7 @@ class MoTPipeline:
         """The pipeline of a checkpoint.
 
         Args:
-            path: a checkpoint of `fit`.
+            path: a checkpoint of `fit`, a run folder or its folder of checkpoints: last.ckpt, or else best.ckpt.
             allow: packages whose classes its config may name, besides those of this framework.
             name_or_path: by modality, the new folder of a pretrained codec that was moved.
 
@@ -54,7 +58,9 @@ class MoTPipeline:
             ConfigError: the file is missing, damaged, of another format, or not a checkpoint.
             ValueError: a codec is not the one of the checkpoint.
         """
-        return cls.from_checkpoint(read_checkpoint(Path(path), "checkpoint"), allow, name_or_path)
+        return cls.from_checkpoint(
+            read_checkpoint(find_checkpoint(Path(path), "checkpoint"), "checkpoint"), allow, name_or_path
+        )
 
     @classmethod
     def from_checkpoint(
@@ -93,26 +99,51 @@ class MoTPipeline:
         """Whether a modality was also trained unconditionally, as classifier-free guidance requires."""
         return self.limits is None or name in self.limits.unconditional
 
-    def __call__(self, prompts: Sequence[Prompt], **settings: Any) -> list[Document]:
+    def __call__(
+        self, prompts: Sequence[Prompt], negative_prompt: Prompt | None = None, **settings: Any
+    ) -> list[Document]:
         """Continue prompts.
 
         Args:
-            prompts: each a text, a `Path`, a pair of (modality, media), or a list of these.
+            prompts: each a text, a `Path`, an image of Pillow, a pair of (modality, media), or a list of these. Media
+                are what `MediaType.coerce` takes, such as arrays and tensors of uint8, or of floats from 0 to 1.
+            negative_prompt: what guidance leads away from, for all prompts, in place of an empty document.
             settings: of `GenerationSettings`.
 
         Returns:
-            The new segments of each prompt, as (modality, media).
+            The new segments of each prompt, as (modality, media). With `continue_final_segment`, the first one
+            continues the prompt's last segment, and holds only what is new.
 
         Raises:
             ValueError: a setting or a prompt does not fit the model or its limits.
         """
-        if isinstance(prompts, str):
-            raise ValueError(f"prompts is the text {prompts!r}, wanted a list of prompts")
-        control = self.model.grammar.control
-        documents = [encode(self.codecs, read_prompt(self.codecs, control, prompt)) for prompt in prompts]
+        if isinstance(prompts, str) or not isinstance(prompts, Sequence):
+            described = f"the text {prompts!r}" if isinstance(prompts, str) else f"of type {type(prompts).__name__}"
+            raise ValueError(f"prompts is {described}, wanted a list of prompts")
+        documents, negative = [self.encode(prompt) for prompt in prompts], self.encode(negative_prompt)
         resolved = self.with_guidance(GenerationSettings(**settings))
-        self.check(documents, resolved)
-        return [decode(self.codecs, segments) for segments in self.continue_segments(documents, resolved)]
+        self.check(documents, resolved, negative)
+        continued = self.continue_segments(documents, resolved, negative_prompt=negative)
+        return [decode(self.codecs, segments) for segments in continued]
+
+    def start(self, prompt: Prompt | None = None, negative_prompt: Prompt | None = None, **settings: Any) -> Session:
+        """A document that prompts and continuations extend by turns; arguments are those of `__call__`.
+
+        Its first round, `session()` or `session(more)`, reads the prompt. Each round returns its new segments.
+        """
+        resolved, negative = self.with_guidance(GenerationSettings(**settings)), self.encode(negative_prompt)
+        self.check([], resolved, negative)
+
+        def check(document: Sequence[Segment]) -> None:
+            self.check([document], resolved, negative)
+
+        generator = generator_for(resolved.seed, 0, device=next(self.model.parameters()).device)
+        sampler = Sampler(self.model, resolved, [generator], negative_prompt=negative)
+        return Session(self.codecs, sampler, check, self.encode(prompt))
+
+    def encode(self, prompt: Prompt | None) -> list[Segment]:
+        """The segments of a prompt; none of None. Raises ValueError if it does not fit the model."""
+        return encode(self.codecs, read_prompt(self.codecs, self.model.grammar.control, prompt))
 
     def with_guidance(
         self, settings: GenerationSettings, by_modality: Mapping[str, float] | None = None
@@ -127,11 +158,17 @@ class MoTPipeline:
         scales = {name: settings.scale(name, grammar.causal[name]) for name in grammar.names}
         return replace(settings, guidance={**scales, **(by_modality or {})})
 
-    def check(self, documents: Sequence[Sequence[Segment]], settings: GenerationSettings) -> None:
+    def check(
+        self,
+        documents: Sequence[Sequence[Segment]],
+        settings: GenerationSettings,
+        negative_prompt: Sequence[Segment] = (),
+    ) -> None:
         """Raises ValueError if settings or encoded prompts do not fit the model or its limits."""
-        settings.check(self.model.grammar)
+        check_prompts(self.model.grammar, documents, settings, negative_prompt)
         if self.limits is not None:
             self.limits.check(self.model.grammar, documents, settings)
+            self.limits.check_length("negative_prompt", self.model.grammar.length(negative_prompt))
 
     def continue_segments(
         self,
@@ -139,9 +176,10 @@ class MoTPipeline:
         settings: GenerationSettings,
         samples: Sequence[int] | None = None,
         progress: Progress | None = None,
+        negative_prompt: Sequence[Segment] = (),
     ) -> list[list[Segment]]:
         """Continue encoded prompts by encoded segments, as `generation.generate` does."""
-        return generate(self.model, documents, settings, samples, progress)
+        return generate(self.model, documents, settings, samples, progress, negative_prompt)
 
 
 def _strip_prefix(weights: Mapping[str, Any], prefix: str) -> dict[str, Any]:

@@ -1,6 +1,12 @@
 """MoTPipeline: generation from a checkpoint, without side effects on the process."""
 
+import shutil
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
 import pytest
+import soundfile
 import torch
 from runs import run, run_in_subprocess
 
@@ -72,3 +78,92 @@ assert state() == before, "generating"
 def test_name_or_path_of_an_unknown_modality_raises(trained):
     with pytest.raises(ConfigError, match="name_or_path names 'smell', wanted some of"):
         MoTPipeline.from_pretrained(trained / "checkpoints/last.ckpt", name_or_path={"smell": "anywhere"})
+
+
+def test_run_folder_and_checkpoints_folder_load_the_last_checkpoint(tmp_path, trained, pipeline):
+    weights = pipeline.model.state_dict()
+    for path in (trained, str(trained / "checkpoints")):
+        loaded = MoTPipeline.from_pretrained(path).model.state_dict()
+        assert all(torch.equal(weight, loaded[name]) for name, weight in weights.items())
+    run_folder = tmp_path / "run"
+    (run_folder / "checkpoints").mkdir(parents=True)
+    message = "run is a folder without last.ckpt or best.ckpt, wanted a checkpoint, a run folder or a folder of"
+    with pytest.raises(ConfigError, match=message) as refusal:
+        MoTPipeline.from_pretrained(run_folder)
+    assert "\n" not in str(refusal.value)
+    shutil.copy(trained / "checkpoints/last.ckpt", run_folder / "checkpoints/best.ckpt")
+    assert MoTPipeline.from_pretrained(run_folder).limits == pipeline.limits
+
+
+def test_images_and_sounds_may_be_any_object_or_file(tmp_path, pipeline):
+    rng = np.random.default_rng(0)
+    pixels, wave = rng.integers(0, 256, (8, 8), np.uint8), rng.integers(-9_000, 9_000, 4_000).astype(np.int16)
+    picture = PIL.Image.fromarray(pixels)
+    picture.save(tmp_path / "a.png")
+    soundfile.write(tmp_path / "a.wav", wave, 8_000)
+    images = [tmp_path / "a.png", picture, ("image", picture), ("image", pixels), ("image", torch.tensor(pixels / 255))]
+    images += [("image", tmp_path / "a.png"), [picture]]
+    sounds = [tmp_path / "a.wav", ("speech", wave), ("speech", torch.tensor(wave / 2**15)[None])]
+    for forms in (images, sounds):
+        first, *others = map(pipeline.encode, forms)
+        for other in others:
+            assert [segment.modality for segment in other] == [first[0].modality]
+            torch.testing.assert_close(other[0].tokens, first[0].tokens)
+    ((image,),) = pipeline([["two", picture]], modalities=("image",))
+    assert pipeline([[image, "and"]], modalities=("text",), max_length=2)  # what it makes is what it takes
+
+
+@pytest.mark.parametrize(
+    ("prompt", "message"),
+    [
+        (("image", torch.tensor([[-1.0, 1.0]])), "image has values from -1 to 1, wanted 0 to 1"),
+        (("speech", np.full(800, 5.0)), "audio has values from 5 to 5, wanted -1 to 1"),
+        (("text", 7), "text is of type int, wanted str"),
+        (("image", "photo.png"), "image is of type str, wanted a PIL image, an array or a tensor"),
+        (("image", Path("gone.png")), "gone.png does not exist"),
+        (Path("gone.png"), "gone.png does not exist"),
+        (("video", "a"), "a prompt names 'video', wanted some of"),
+        (np.zeros((8, 8)), r"a prompt holds ndarray, wanted a text, a Path or \(modality, media\)"),
+        (7, "a prompt holds int, wanted a text"),
+        (("image", "text", "a"), "a prompt holds tuple, wanted a text"),
+    ],
+)
+def test_invalid_prompt_raises_one_line(pipeline, prompt, message):
+    for prompts in ([prompt], ["two", ["two", prompt]]):
+        with pytest.raises(ValueError, match=message) as refusal:
+            pipeline(prompts)
+        assert "\n" not in str(refusal.value)
+
+
+def test_image_that_may_be_of_two_modalities_raises(pipeline):
+    depth = MoTPipeline({**pipeline.codecs, "depth": pipeline.codecs["image"]}, pipeline.model)
+    message = r"a prompt holds Image, wanted \(modality, media\): it may be image or depth"
+    with pytest.raises(ValueError, match=message):
+        depth([PIL.Image.new("L", (8, 8))])
+
+
+def test_prompts_that_are_no_list_raise(pipeline):
+    for prompts, described in ((PIL.Image.new("L", (8, 8)), "of type Image"), (torch.zeros(1, 8, 8), "of type Tensor")):
+        with pytest.raises(ValueError, match=f"prompts is {described}, wanted a list of prompts"):
+            pipeline(prompts)
+
+
+def test_negative_prompt_changes_the_image_and_needs_guidance(pipeline):
+    def image(**settings):
+        return pipeline(["two"], modalities=("image",), **settings)[0][0][1]
+
+    assert not torch.equal(image(negative_prompt="seven"), image())
+    torch.testing.assert_close(image(negative_prompt="two"), image(guidance=1.0), rtol=1e-3, atol=1e-3)
+    with pytest.raises(ValueError, match="guidance is 1 for image, wanted another scale"):
+        image(negative_prompt="seven", guidance=1.0)
+    with pytest.raises(ValueError, match="negative_prompt has 303 tokens, wanted at most 128"):
+        image(negative_prompt="x" * 300)
+
+
+def test_continuation_holds_only_the_new_text(pipeline):
+    settings = {"modalities": ("text",), "max_length": 9, "temperature": 1.0}
+    ((name, continued),) = pipeline(["a handwritten"], continue_final_segment=True, **settings)[0]
+    assert name == "text"
+    assert not continued.startswith("a handwritten")
+    session = pipeline.start(continue_final_segment=True, **settings)
+    assert session("a handwritten") == [(name, continued)]

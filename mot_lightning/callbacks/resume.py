@@ -32,6 +32,9 @@ class ExactResume(Callback):
         before_epoch = progress["total"]["ready"] - progress["current"]["ready"]
         progress["total"] = dict.fromkeys(progress["total"], batches)
         progress["current"] = dict.fromkeys(progress["current"], batches - before_epoch)
+        if batches - before_epoch == trainer.num_training_batches:  # the epoch is over, though not its hooks
+            for span in ("total", "current"):
+                loop["epoch_progress"][span]["processed"] = loop["epoch_progress"][span]["ready"]
         for span in ("total", "current"):
             validation[span] = dict.fromkeys(validation[span], 0)
 

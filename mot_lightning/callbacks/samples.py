@@ -10,6 +10,7 @@ from typing import Any
 from lightning.pytorch import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 
+from mot_lightning.callbacks.sample_files import log_files
 from mot_lightning.evaluation.run import run_task
 from mot_lightning.evaluation.tasks import Task
 from mot_lightning.media.board import board
@@ -19,7 +20,7 @@ from mot_lightning.training.sharding import summon_full_params
 
 
 class SampleLogger(Callback):
-    """Writes `samples/<step>/<task>...` in the run's folder and its page anew; TensorBoard gets the same.
+    """Writes `samples/<step>/<task>...` in the run's folder and its page anew; loggers that can show them get the same.
 
     Args:
         prompts: how many of each task; 0 makes no samples.
@@ -57,6 +58,8 @@ class SampleLogger(Callback):
             examples = [_write_example(types, task, i, medium, folder) for i, medium in enumerate(media)]
             written.append(Examples(task.title, step, examples))
             _write_together(types, task, media, folder, writers, step)
+            for logger in trainer.loggers:
+                log_files(logger, folder, task.slug, step)
         write_examples(folder, written)
         write_page(Path(trainer.default_root_dir))
 

@@ -18,6 +18,8 @@ class OptionParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         argument, _, reason = message.removeprefix("argument ").partition(": ")
+        if "ignored explicit argument" in reason:  # a flag
+            raise ConfigError(f"{argument} is {reason.split(maxsplit=3)[-1]}, wanted no value")
         raise ConfigError(f"{argument} has no value" if "expected one argument" in reason else reason or message)
 
 
@@ -45,7 +47,9 @@ def parse(command: Command, argv: Sequence[str]) -> Invocation:
         if ".NAME" in option.name:  # one for each modality: it stays among the settings
             continue
         convert = _converter(option)
-        if option.repeated:
+        if option.type is bool:
+            parser.add_argument(f"--{option.name}", action="store_true")
+        elif option.repeated:
             parser.add_argument(f"--{option.name}", type=convert, action="append", default=[])
         else:
             parser.add_argument(f"--{option.name}", type=convert, default=option.default)

@@ -15,7 +15,7 @@ class Option:
         name: without dashes.
         metavar: placeholder of its value in the help.
         help: one line.
-        type: type of its value.
+        type: type of its value; bool is a flag without a value.
         default: value without the option.
         repeated: whether it may be repeated; its value is then a list.
     """

@@ -20,13 +20,17 @@ BY_MODALITY = re.compile(r"(guidance|lengths)\.(\w+)")
 class Generate(Command):
     name = "generate"
     summary = "continue a prompt of text, images and audio"
+    checkpoint_help = "the checkpoint, or the folder of a run (required)"
     takes_settings = False
     options = (
-        Option("prompt", "TEXT_OR_FILE", "text, or the path of an image or a sound; repeat it for more\n"
-               "                           segments of one document; without it, the prompt is empty",
+        Option("prompt", "TEXT_OR_FILE", "text, or the path of an image or a sound; image:photo.png also\n"
+               "                           names the modality; repeat it for more segments of one document",
                repeated=True),
         Option("prompts", "FILE", "one prompt per line; in a .jsonl file, a list of texts and paths per\n"
                "                           line, with paths relative to the file's folder"),
+        Option("negative_prompt", "TEXT_OR_FILE",
+               "\n                           what guidance leads away from; repeat it as --prompt", repeated=True),
+        Option("continue_final_segment", "", "continues the prompt's last segment, not with a new one", bool, False),
         Option("num_samples", "N", "continuations of each prompt (1)", int, 1),
         Option("batch_size", "N", "samples per batch (64); changes samples only by rounding", int, 64),
         Option("modalities", "a,b", "segments to generate, in order; by default the model chooses"),
@@ -38,12 +42,12 @@ class Generate(Command):
         Option("min_p", "P", "minimum probability, relative to the likeliest id (0)", float),
         Option("repetition_penalty", "R", "of ids already in the segment (1)", float),
         Option("max_segments", "N", "maximum number of segments, if the model chooses (4)", int),
-        Option("max_length", "N", "maximum tokens of a segment with a stop id (256)", int),
+        Option("max_length", "N", "maximum new tokens of a segment with a stop id (256)", int),
         Option("seed", "N", "of all sampling (0); samples do not depend on each other", int, 0),
         Option("model.modalities.NAME.codec.name_or_path", "DIR",
                "\n                           the folder of a pretrained codec, if it moved"),
         Option("out", "FOLDER", "new folder for index.html, page.md, request.json, text, PNG and WAV\n"
-               "                           (generated/N in the checkpoint's run folder)"),
+               "                           (generated/N in the checkpoint's run folder, if it has one)"),
     )  # fmt: skip
 
     def run(self, invocation: Invocation) -> None:
@@ -51,6 +55,7 @@ class Generate(Command):
         from mot_lightning.generation.prompts import encode, read_prompts, read_words
         from mot_lightning.pipeline import MoTPipeline
         from mot_lightning.runs.checkpoint import read_checkpoint
+        from mot_lightning.runs.find import find_checkpoint
         from mot_lightning.signals import interruptible
 
         options = dict(invocation.options)
@@ -67,14 +72,17 @@ class Generate(Command):
         keep_freed_memory()
         assert invocation.ckpt_path is not None
         with interruptible():
-            checkpoint = read_checkpoint(invocation.ckpt_path)
+            path = find_checkpoint(invocation.ckpt_path)
+            checkpoint = read_checkpoint(path)
             try:
                 pipeline = MoTPipeline.from_checkpoint(checkpoint, invocation.allow, name_or_path)
                 control, folder = pipeline.model.grammar.control, file.parent if file else Path()
                 prompts = [[read_words(pipeline.codecs, control, word, folder) for word in line] for line in words]
                 documents = [encode(pipeline.codecs, prompt) for prompt in prompts]
+                negative = [read_words(pipeline.codecs, control, word, Path()) for word in options["negative_prompt"]]
+                negative_prompt = encode(pipeline.codecs, negative)
                 settings = _settings(pipeline, options, by_modality)
-                pipeline.check(documents, settings)
+                pipeline.check(documents, settings, negative_prompt)
             except ConfigError:
                 raise
             except ValueError as error:
@@ -82,11 +90,12 @@ class Generate(Command):
             request = {
                 "experiment": checkpoint["config"].get("experiment"),
                 "prompts": words,
-                "checkpoint": str(invocation.ckpt_path),
+                "negative_prompt": options["negative_prompt"],
+                "checkpoint": str(path),
                 "step": checkpoint["global_step"],
                 "num_samples": options["num_samples"],
             }
-            _write_samples(pipeline, prompts, documents, settings, options, request, invocation.ckpt_path)
+            _write_samples(pipeline, prompts, documents, negative_prompt, settings, options, request, path)
 
 
 def _by_modality(settings: Sequence[tuple[str, str]]) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
@@ -130,6 +139,7 @@ def _write_samples(
     pipeline: "MoTPipeline",
     prompts: Sequence[Any],
     documents: Sequence[Sequence["Segment"]],
+    negative_prompt: Sequence["Segment"],
     settings: "GenerationSettings",
     options: Mapping[str, Any],
     request: Mapping[str, Any],
@@ -142,7 +152,8 @@ def _write_samples(
     from mot_lightning.generation.stream import Stream
     from mot_lightning.signals import shielded
 
-    folder = output.new_folder(options["out"], checkpoint.parent.parent / "generated")
+    run_folder = checkpoint.parent.parent if checkpoint.parent.name == "checkpoints" else Path()
+    folder = output.new_folder(options["out"], run_folder / "generated")
     output.write_request(folder, request, settings, checkpoint)
     samples, size = options["num_samples"], options["batch_size"]
     numbers = [k for _ in prompts for k in range(samples)]  # so that sample k does not depend on the other prompts
@@ -153,7 +164,9 @@ def _write_samples(
         with tqdm(total=len(repeated), desc="Generating", unit="sample", disable=stream is not None) as bar:
             for start in range(0, len(repeated), size):
                 batch = slice(start, start + size)
-                continued += pipeline.continue_segments(repeated[batch], settings, numbers[batch], stream)
+                continued += pipeline.continue_segments(
+                    repeated[batch], settings, numbers[batch], stream, negative_prompt
+                )
                 bar.update(len(continued) - start)
     finally:
         if stream is not None and stream.printed:

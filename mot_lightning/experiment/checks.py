@@ -3,7 +3,6 @@
 from typing import Any
 
 import torch
-from lightning.pytorch.callbacks import StochasticWeightAveraging, WeightAveraging
 
 from mot_lightning.config.classes import LIBRARIES, OURS
 from mot_lightning.config.hints import did_you_mean
@@ -49,10 +48,6 @@ def _check_callbacks(experiment: Experiment) -> None:
     known = _logged(experiment.module)
     for callback in callbacks:
         name, monitor = type(callback).__name__, getattr(callback, "monitor", None)
-        if isinstance(callback, StochasticWeightAveraging | WeightAveraging):
-            raise ConfigError(
-                f"trainer.callbacks has {name}, wanted none that averages weights: see model.optimizer.ema_decay"
-            )
         if monitor is not None and only_known and monitor not in known:  # callbacks of users may log any metric
             choices = did_you_mean(monitor, known) or f", wanted one of {', '.join(sorted(known))}"
             raise ConfigError(f"{name} monitors {monitor!r}, which no step logs{choices}")

@@ -24,6 +24,7 @@ Config = dict[str, Any]
 
 # environment variables such as PL_TRAINER__MAX_STEPS, as in any LightningCLI; Lightning has others that begin with PL_
 ENVIRONMENT = re.compile(r"PL_(MODEL|DATA|TRAINER|SEED|EXPERIMENT|RUNS|SAMPLES|REPORT)(__\w+)?")
+AVERAGING = {"StochasticWeightAveraging", "WeightAveraging"}  # callbacks of Lightning
 RESERVED = ("plugins", "default_root_dir")
 
 
@@ -157,7 +158,8 @@ def _spell_out(config: Config, allow: Sequence[str]) -> Config:
     for name in ("algorithm", "schedule") if isinstance(optimizer, dict) else ():
         if isinstance(optimizer.get(name), str) and "." in optimizer[name]:
             optimizer[name] = {"class_path": optimizer[name]}
-    trainer["callbacks"] = [_without_enums(spec, allow) for spec in as_list(trainer.get("callbacks"))] or None
+    if trainer.get("callbacks"):
+        trainer["callbacks"] = [_callback_spec(spec, allow) for spec in as_list(trainer["callbacks"])]
     for name, modality in _modalities(config).items():
         path = f"model.modalities.{name}"
         if modality is not None:
@@ -192,13 +194,21 @@ def _class_spec(name: str, spec: Any, allow: Sequence[str], from_data: Config | 
     return kind, {"class_path": f"{kind.__module__}.{kind.__qualname__}", "init_args": arguments}
 
 
-def _without_enums(spec: Any, allow: Sequence[str]) -> Any:
-    """A callback with its default arguments that are Enums as plain values, which a config can hold."""
+def _callback_spec(spec: Any, allow: Sequence[str]) -> Any:
+    """A callback with its default arguments that are Enums as plain values, which a config can hold.
+
+    Raises:
+        ConfigError: it averages weights, which are averaged already.
+    """
     spec = {"class_path": spec} if isinstance(spec, str) else spec
     if not isinstance(spec, dict) or not isinstance(path := spec.get("class_path"), str):
         return spec
     path = path if "." in path or path in class_names() else f"lightning.pytorch.callbacks.{path}"
     kind = find_class(path, [*LIBRARIES, *allow])
+    if AVERAGING & {base.__name__ for base in kind.__mro__}:
+        raise ConfigError(
+            f"trainer.callbacks has {kind.__name__}, wanted none that averages weights: see model.optimizer.ema_decay"
+        )
     defaults = {name: parameter.default for name, parameter in inspect.signature(kind).parameters.items()}
     enums = {name: default.value for name, default in defaults.items() if isinstance(default, Enum)}
     return {"class_path": path, "init_args": {**enums, **(spec.get("init_args") or {})}}

@@ -11,7 +11,12 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 def quiet() -> None:
     """Silence Lightning's start-up messages, and warnings about intended behaviour."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    for message in (".*does not have many workers.*", ".*treespec, LeafSpec.*", ".*in eval mode at the start.*"):
+    for message in (
+        ".*does not have many workers.*",
+        ".*treespec, LeafSpec.*",
+        ".*in eval mode at the start.*",
+        ".*ended before the epoch ended and your dataloader is not resumable.*",  # the sampler makes it so
+    ):
         warnings.filterwarnings("ignore", message=message)
 
 

@@ -35,9 +35,7 @@ class GenerationLimits(NamedTuple):
     def check(self, grammar: Grammar, prompts: Sequence[Sequence[Segment]], settings: GenerationSettings) -> None:
         """Raises ValueError if a prompt is too long, or a guided modality was not trained unconditionally."""
         for number, prompt in enumerate(prompts):
-            if (length := grammar.length(prompt)) > self.row_length:
-                limit = f"at most {self.row_length}, the data.row_length of the run"
-                raise ValueError(f"prompt {number} has {length} tokens, wanted {limit}")
+            self.check_length(f"prompt {number}", grammar.length(prompt))
         for name in settings.modalities or grammar.names:
             scale = settings.scale(name, grammar.causal[name])
             if scale != 1 and name not in self.unconditional:
@@ -46,3 +44,9 @@ class GenerationLimits(NamedTuple):
                 raise ValueError(
                     f"guidance of {name} is {scale:g}, wanted 1: {trained} was trained unconditionally ({setting})"
                 )
+
+    def check_length(self, name: str, length: int) -> None:
+        """Raises ValueError if a prompt has more tokens than any training document."""
+        if length > self.row_length:
+            limit = f"at most {self.row_length}, the data.row_length of the run"
+            raise ValueError(f"{name} has {length} tokens, wanted {limit}")

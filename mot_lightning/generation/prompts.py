@@ -8,25 +8,30 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import PIL.Image
+
 from mot_lightning.codecs import Codec
 from mot_lightning.errors import ConfigError
 from mot_lightning.sequence import Segment
 
-# a text, a file, (modality, media), or a sequence of these
-Prompt = str | Path | tuple[str, Any] | Sequence[str | Path | tuple[str, Any]]
+Piece = str | Path | PIL.Image.Image | tuple[str, Any]  # a text, a file, an image, or (modality, media)
+Prompt = Piece | Sequence[Piece]
 Document = list[tuple[str, Any]]  # (modality, media) of each segment
 
 
-def read_prompt(codecs: Mapping[str, Codec], control: str, prompt: Prompt) -> Document:
-    """The media of a prompt.
+def read_prompt(codecs: Mapping[str, Codec], control: str, prompt: Prompt | None) -> Document:
+    """The media of a prompt; none of None.
 
     Args:
         control: the modality that a `str` belongs to.
 
     Raises:
-        ValueError: a modality is unknown, or no codec can read a file.
+        ValueError: a modality is unknown, no codec can read a file, or media are not of their modality's type or range.
     """
-    pieces = [prompt] if isinstance(prompt, str | Path | tuple) else prompt
+    if prompt is None:
+        return []
+    several = isinstance(prompt, Sequence) and not isinstance(prompt, str | tuple)
+    pieces: Any = prompt if several else [prompt]
     return [_read_piece(codecs, control, piece) for piece in pieces]
 
 
@@ -36,11 +41,29 @@ def _read_piece(codecs: Mapping[str, Codec], control: str, piece: Any) -> tuple[
     if isinstance(piece, Path):
         return read_file(codecs, piece)
     if not isinstance(piece, tuple) or len(piece) != 2:
-        raise ValueError(f"a prompt holds {type(piece).__name__}, wanted a text, a Path or (modality, media)")
+        piece = _only_modality(codecs, piece), piece
     name, media = piece
     if name not in codecs:
         raise ValueError(f"a prompt names {name!r}, wanted some of {', '.join(codecs)}")
-    return name, codecs[name].media_type.read(media) if isinstance(media, Path) else media
+    return name, _read_as(codecs[name], media) if isinstance(media, Path) else codecs[name].media_type.coerce(media)
+
+
+def _only_modality(codecs: Mapping[str, Codec], media: Any) -> str:
+    """The modality of media without a name: the only one whose media have this Python type."""
+    kind = type(media).__name__
+    names = [name for name, codec in codecs.items() if isinstance(media, codec.media_type.types)]
+    if not names:
+        raise ValueError(f"a prompt holds {kind}, wanted a text, a Path or (modality, media)")
+    if len(names) > 1:
+        raise ValueError(f"a prompt holds {kind}, wanted (modality, media): it may be {' or '.join(names)}")
+    return names[0]
+
+
+def _read_as(codec: Codec, path: Path) -> Any:
+    """The medium of a file whose modality is known."""
+    if not path.is_file():
+        raise ValueError(f"{path} {'is a folder, wanted a file' if path.is_dir() else 'does not exist'}")
+    return codec.media_type.read(path)
 
 
 def read_file(codecs: Mapping[str, Codec], path: Path) -> tuple[str, Any]:
@@ -63,7 +86,10 @@ def read_file(codecs: Mapping[str, Codec], path: Path) -> tuple[str, Any]:
 
 
 def read_words(codecs: Mapping[str, Codec], control: str, words: str, folder: Path) -> tuple[str, Any]:
-    """One prompt argument of a command line as (modality, media): the path of a file is read, anything else is text.
+    """One prompt argument of a command line as (modality, media).
+
+    After the name of a modality and a colon comes a path or, if its media are texts, the text itself. Without a name,
+    the path of a file is read, and anything else is text.
 
     Args:
         control: the modality that plain text belongs to.
@@ -72,6 +98,10 @@ def read_words(codecs: Mapping[str, Codec], control: str, words: str, folder: Pa
     Raises:
         ValueError: no codec can read a file, or a path does not exist.
     """
+    name, colon, rest = words.partition(":")
+    if colon and name in codecs:
+        literal = str in codecs[name].media_type.types
+        return name, rest if literal else _read_as(codecs[name], folder / rest)
     path = folder / words
     others = {name: codec for name, codec in codecs.items() if name != control}
     suffixes = {suffix for codec in others.values() for suffix in codec.media_type.suffixes}

@@ -18,7 +18,7 @@ class GenerationSettings:
         modalities: modalities of the segments to generate, in order; empty lets the model choose until it ends the
             document.
         max_segments: maximum number of segments, if the model chooses.
-        max_length: maximum tokens of a segment with a stop id.
+        max_length: maximum new tokens of a segment with a stop id.
         temperature: of ids and of the choice of modality; 0 takes the likeliest.
         top_p: probability mass of nucleus sampling (arXiv 1904.09751); 1 is all.
         guidance: classifier-free guidance scale; 1 is no guidance. A number applies to all bidirectional modalities, a
@@ -27,8 +27,11 @@ class GenerationSettings:
         seed: seed of all sampling; a sample does not depend on the others of its batch.
         top_k: number of likeliest ids to sample from; 0 is all.
         min_p: minimum probability of an id, relative to the likeliest (arXiv 2407.01082).
-        repetition_penalty: penalty of ids already in the segment (CTRL, arXiv 1909.05858); 1 is no penalty.
+        repetition_penalty: penalty of ids already in the segment, also in the prompt that it continues (CTRL, arXiv
+            1909.05858); 1 is no penalty.
         lengths: tokens of a segment, by modality, in place of the length that its begin token gives.
+        continue_final_segment: whether the first new segment goes on in the prompt's last one, as in transformers'
+            `continue_final_message`. It holds the new tokens only, and counts in `modalities` and `max_segments`.
     """
 
     modalities: tuple[str, ...] = ()
@@ -42,6 +45,7 @@ class GenerationSettings:
     min_p: float = 0.0
     repetition_penalty: float = 1.0
     lengths: Mapping[str, int] = field(default_factory=dict)
+    continue_final_segment: bool = False
 
     def __post_init__(self) -> None:
         if isinstance(self.modalities, str):

@@ -4,9 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import soundfile
+import torch
 from torch import Tensor
 
+from mot_lightning.media.arrays import as_array, check_range
 from mot_lightning.media.audio_file import read_audio
 from mot_lightning.media.base import MediaType
 
@@ -38,6 +41,29 @@ class Audio(MediaType):
             ValueError: the file is not audio, is silent, or has samples that are NaN or infinite.
         """
         return read_audio(path, self.sample_rate, print)
+
+    def coerce(self, media: Any) -> Tensor:
+        """A waveform in memory, float32 `(n,)` from -1 to 1, at `sample_rate`: nothing is resampled.
+
+        Args:
+            media: an array or tensor (n,) or (1, n): floats from -1 to 1, or int16.
+
+        Raises:
+            ValueError: it is none of these, or has other values.
+        """
+        if not isinstance(media, np.ndarray | Tensor):
+            raise ValueError(f"audio is of type {type(media).__name__}, wanted an array or a tensor (n,)")
+        array = as_array(media)
+        if array.ndim == 2 and len(array) == 1:
+            array = array[0]
+        if array.ndim != 1:
+            raise ValueError(f"audio is {array.shape}, wanted one channel (n,) or (1, n)")
+        if array.dtype == np.int16:
+            array = array.astype(np.float32) / 2**15
+        elif array.dtype != np.float32:
+            raise ValueError(f"audio is of dtype {array.dtype}, wanted int16, or floats from -1 to 1")
+        check_range("audio", array, -1, 1)
+        return torch.from_numpy(array.copy())
 
     def write(self, media: Tensor, stem: Path) -> Path:
         """Write a waveform `(n,)` as 16-bit WAV to `stem.wav`; returns the path."""

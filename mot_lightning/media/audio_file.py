@@ -1,5 +1,7 @@
 """Sound files as waveforms: every format that libsndfile reads (WAV, FLAC, OGG, MP3), whatever the file's suffix."""
 
+import io
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,6 +9,10 @@ import soundfile
 import torch
 from torch import Tensor
 from torchaudio import functional as F
+
+# sizes in the header of a WAV file that was written to a pipe: 0 or, by program, one of the largest numbers
+UNKNOWN = 0x7FFF0000
+MAX_FILTER = 2**26  # numbers in a resampling filter: with damaged rates it would fill the memory
 
 
 def read_audio(path: Path, sample_rate: int, report: Callable[[str], None] | None = None) -> Tensor:
@@ -16,22 +22,57 @@ def read_audio(path: Path, sample_rate: int, report: Callable[[str], None] | Non
         ValueError: the file is not audio, is empty or silent, or has samples that are NaN or infinite.
     """
     try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        streamed = _with_sizes(path)
+        samples, rate = soundfile.read(streamed or path, dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
         raise ValueError(f"{path}: not a readable sound file ({error.error_string})") from error
+    except OSError as error:
+        raise ValueError(f"{path}: not a readable sound file ({error.strerror})") from error
     wave = torch.from_numpy(samples).mean(1)
     with path.open("rb") as file:
         start = file.read(8)
-    if start[:4] == b"RIFF" and int.from_bytes(start[4:], "little") + 8 > path.stat().st_size + 1:
+    if not streamed and start[:4] == b"RIFF" and _size(start[4:]) + 8 > path.stat().st_size + 1:
         raise ValueError(f"{path}: truncated, its header announces more bytes than the file has")
     if not len(wave):
         raise ValueError(f"{path}: has no samples")
     if not wave.isfinite().all():
         raise ValueError(f"{path}: has samples that are NaN or infinite")
+    divisor = math.gcd(rate, sample_rate)
+    if (rate // divisor) * (sample_rate // divisor) > MAX_FILTER:
+        raise ValueError(f"{path}: rate is {rate} Hz, wanted one with a larger common divisor with {sample_rate} Hz")
     if wave.abs().max() < 2**-15:
         raise ValueError(f"{path}: entirely silent")
-    changes = [f"{samples.shape[1]} channels averaged"] * (samples.shape[1] > 1)
+    changes = ["no size in the header, read to the end"] * bool(streamed)
+    changes += [f"{samples.shape[1]} channels averaged"] * (samples.shape[1] > 1)
     changes += [f"{rate} Hz to {sample_rate} Hz"] * (rate != sample_rate)
     if changes and report:
         report(f"{path}: {', '.join(changes)}")
     return F.resample(wave, rate, sample_rate)
+
+
+def _size(field: bytes) -> int:
+    return int.from_bytes(field, "little")
+
+
+def _with_sizes(path: Path) -> io.BytesIO | None:
+    """A copy of a WAV file with the sizes that its header lacks, up to the end of the file; None if it lacks none."""
+    end = path.stat().st_size
+    with path.open("rb") as file:
+        start = file.read(12)
+        if start[:4] != b"RIFF" or start[8:] != b"WAVE":
+            return None
+        while len(chunk := file.read(8)) == 8 and chunk[:4] != b"data":
+            file.seek(_size(chunk[4:]) + _size(chunk[4:]) % 2, io.SEEK_CUR)
+        data, whole, samples = file.tell(), _size(start[4:8]) + 8, _size(chunk[4:])
+        if chunk[:4] != b"data" or data == end:
+            return None
+        # without samples, but with other chunks after them, a file is complete
+        unknown = data + samples > end if samples >= UNKNOWN else not samples and not data < whole <= end
+        if not unknown and not (whole == 8 or (whole > UNKNOWN and whole > end)):
+            return None
+        file.seek(0)
+        content = bytearray(file.read())
+    content[4:8] = (end - 8).to_bytes(4, "little")
+    if unknown:
+        content[data - 4 : data] = (end - data).to_bytes(4, "little")
+    return io.BytesIO(content)

@@ -15,10 +15,20 @@ class MediaType(ABC):
     """Files, checks and previews of one kind of media."""
 
     suffixes: ClassVar[tuple[str, ...]]  # file suffixes that it reads; it writes the first
+    types: ClassVar[tuple[type, ...]] = ()  # of Python objects that are media of this type and of no other
 
     @abstractmethod
     def check(self, media: Any) -> None:
         """Raises ValueError if `media` is not a valid medium of this type."""
+
+    def coerce(self, media: Any) -> Any:
+        """A valid medium from what a user may have in memory, such as arrays or images of other libraries.
+
+        Raises:
+            ValueError: it is none, or has values out of range.
+        """
+        self.check(media)
+        return media
 
     @abstractmethod
     def read(self, path: Path) -> Any:

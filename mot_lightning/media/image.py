@@ -1,17 +1,19 @@
-"""Images of one shape, their files, and boards of them."""
+"""Images of one shape, and boards of them; how files are decoded and converted is left to `image_file.py`."""
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import PIL.Image
-from PIL import UnidentifiedImageError
+import torch
 from torch import Tensor
-from torchvision.transforms.v2.functional import pil_to_tensor, to_pil_image
+from torchvision.transforms.v2.functional import to_pil_image
 
+from mot_lightning.media.arrays import as_array, check_range
 from mot_lightning.media.base import MediaType
 from mot_lightning.media.board import board
+from mot_lightning.media.image_file import from_pillow, read_image
 
 
 class Image(MediaType):
@@ -24,10 +26,11 @@ class Image(MediaType):
         ValueError: images are neither grey nor RGB.
     """
 
-    suffixes: ClassVar[tuple[str, ...]] = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
+    suffixes: ClassVar[tuple[str, ...]] = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+    types: ClassVar[tuple[type, ...]] = (PIL.Image.Image,)
 
     def __init__(self, shape: tuple[int, int, int]) -> None:
-        self.shape = tuple(shape)
+        self.shape: tuple[int, int, int] = (shape[0], shape[1], shape[2])
         if self.shape[0] not in (1, 3):
             raise ValueError(f"shape has {self.shape[0]} channels, wanted 1 (grey) or 3 (RGB)")
 
@@ -40,40 +43,40 @@ class Image(MediaType):
             raise ValueError("image has pixels that are NaN or infinite, wanted 0 to 1")
 
     def read(self, path: Path) -> Tensor:
-        """An image file, converted to `shape`; prints what was converted, if anything."""
-        try:
-            with (
-                warnings.catch_warnings(action="error", category=PIL.Image.DecompressionBombWarning),
-                PIL.Image.open(path) as opened,
-            ):
-                image: PIL.Image.Image = opened
-                if image.size[0] * image.size[1] > 2**26:
-                    raise ValueError(f"{path} has {image.size[0]}x{image.size[1]} pixels, wanted at most 2^26")
-                frames, mode = getattr(image, "n_frames", 1), image.mode
-                brightest = image.getextrema()[1] if mode in ("I", "F") else 0
-                if mode == "F" or (isinstance(brightest, int | float) and brightest > 65535):
-                    raise ValueError(f"{path} has pixels of 32 bits, wanted 8 or 16")
-                if mode.startswith("I"):  # convert() would clip 16 bits instead of scaling them
-                    image = image.point(lambda level: level / 257, "L")
-                converted = image.convert("L" if self.shape[0] == 1 else "RGB")
-        except (
-            UnidentifiedImageError,
-            OSError,
-            SyntaxError,
-            PIL.Image.DecompressionBombError,
-            PIL.Image.DecompressionBombWarning,
-        ) as error:
-            raise ValueError(f"{path} is not a readable image: {error}") from None
-        size = (self.shape[2], self.shape[1])
-        changes = [f"the first of {frames} frames"] * (frames > 1)
-        changes += [f"{mode} to {converted.mode}"] * (mode != converted.mode)
-        if converted.size != size:
-            changes.append(f"{converted.size[0]}x{converted.size[1]} to {size[0]}x{size[1]} pixels")
-            divides = converted.size[0] % size[0] == 0 and converted.size[1] % size[1] == 0
-            converted = converted.resize(size, PIL.Image.Resampling.BOX if divides else PIL.Image.Resampling.BICUBIC)
-        if changes:
-            print(f"{path}: {', '.join(changes)}")
-        return pil_to_tensor(converted).float() / 255  # (c, h, w)
+        """An image file, converted to `shape`: upright, on white, resized; prints one line that says what was done."""
+        return read_image(path, self.shape, print)
+
+    def coerce(self, media: Any) -> Tensor:
+        """An image in memory, converted to `shape` as a file is; prints one line that says what was done.
+
+        Args:
+            media: an image of Pillow, or an array or tensor (h, w), (h, w, c) or (c, h, w): uint8, or floats from 0 to
+                1, which keep their precision if they have the shape already. Where both orders are possible, an
+                array is (h, w, c) and a tensor (c, h, w).
+
+        Raises:
+            ValueError: it is none of these, or has other values.
+        """
+        if isinstance(media, PIL.Image.Image):
+            return from_pillow(media, self.shape, "image", print)
+        if not isinstance(media, np.ndarray | Tensor):
+            raise ValueError(f"image is of type {type(media).__name__}, wanted a PIL image, an array or a tensor")
+        array = as_array(media)
+        if not array.size or array.ndim not in (2, 3) or (array.ndim == 3 and not {*array.shape[::2]} & {1, 3, 4}):
+            raise ValueError(f"image is {array.shape}, wanted (h, w), (h, w, c) or (c, h, w) of 1, 3 or 4 channels")
+        if array.dtype == np.float32:
+            check_range("image", array, 0, 1)
+            if array.shape == self.shape:
+                return torch.from_numpy(array.copy())
+            array = (array * 255).round().astype(np.uint8)
+        elif array.dtype != np.uint8:
+            raise ValueError(f"image is of dtype {array.dtype}, wanted uint8, or floats from 0 to 1")
+        if array.ndim == 3:
+            last = array.shape[2] in (1, 3, 4)
+            if array.shape[0] in (1, 3, 4) and (not last or array.shape == self.shape or isinstance(media, Tensor)):
+                array = array.transpose(1, 2, 0)
+            array = array[..., 0] if array.shape[2] == 1 else array
+        return from_pillow(PIL.Image.fromarray(np.ascontiguousarray(array)), self.shape, "image", print)
 
     def write(self, media: Tensor, stem: Path) -> Path:
         """Write a PNG, enlarged by an integer factor to at least 128 pixels a side, as small images are hard to see."""

@@ -11,6 +11,7 @@ class Text(MediaType):
     """UTF-8 texts, `str`."""
 
     suffixes: ClassVar[tuple[str, ...]] = (".txt",)
+    types: ClassVar[tuple[type, ...]] = (str,)
 
     def check(self, media: Any) -> None:
         if not isinstance(media, str):

@@ -4,7 +4,7 @@ Knows one modality's tokens and hidden states; not the other modalities, media o
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
@@ -75,6 +75,7 @@ class Request:
     top_p: float = 1.0  # probability mass of the likeliest ids to sample from
     min_p: float = 0.0  # minimum probability of an id, relative to the likeliest
     repetition_penalty: float = 1.0  # of ids already in the segment; 1 is no penalty
+    prefixes: Sequence[Ids] = ()  # ids that each segment has already, if it is continued; they are in the context
     guidance: float = 1.0  # classifier-free guidance scale; 1 is no guidance
     progress: Callable[[list[int | None]], Any] | None = None  # called at each step with the new id of each sequence
 

@@ -47,6 +47,8 @@ class NextToken(DiscreteObjective):
         r, device = len(request.generators), context.last.device
         sampled: list[list[int]] = [[] for _ in range(r)]
         seen = torch.zeros(r, stop + 1, dtype=torch.bool, device=device)
+        for row, ids in enumerate(request.prefixes):
+            seen[row, ids] = True
         rows, active_request = list(range(r)), request  # sequences that have not ended, and their generators
         for _ in range(request.max_length):
             logits = request.guide(self.head(context.last)[:, : stop + 1].float())  # (r, stop + 1)

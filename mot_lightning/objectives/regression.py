@@ -25,10 +25,13 @@ class Regression(Objective):
         self.output = init_linear(nn.Linear(dim, tokens.latent_dim), std=0.0)
 
     def embed(self, part: ModalityBatch, generator: torch.Generator) -> Embedded:
-        return Embedded(self.embed_clean(part.tokens)[0], part.target)  # (n, d), (t, latent_dim)
+        return Embedded(self._embed(part.tokens), part.target)  # (n, d), (t, latent_dim)
 
     def embed_clean(self, tokens: RowsOfLatents) -> tuple[Embeddings, None]:
-        return self.input(tokens.to(self.input.weight.dtype)), None  # (r, n, d)
+        return self._embed(tokens), None  # (r, n, d)
+
+    def _embed(self, latents: Tensor) -> Tensor:
+        return self.input(latents.to(self.input.weight.dtype))  # (..., d)
 
     def loss(self, hidden: Float[Tensor, "t d"], embedded: Embedded) -> Float[Tensor, " t"]:
         return (self.output(hidden).float() - embedded.target).square().mean(-1)  # (t,)
@@ -38,5 +41,5 @@ class Regression(Objective):
         latents: list[Tensor] = []
         for _ in range(request.length):
             latents.append(request.guide(self.output(context.last).float()))  # (r, latent_dim)
-            context.append(request.both(self.embed_clean(latents[-1])[0][:, None]))
+            context.append(request.both(self._embed(latents[-1])[:, None]))
         return list(torch.stack(latents, 1))  # (r, n, latent_dim)

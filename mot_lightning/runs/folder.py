@@ -10,6 +10,7 @@ import yaml
 
 from mot_lightning.errors import ConfigError
 
+TORCHRUN = "TORCHELASTIC_RUN_ID"  # set in each process that torchrun starts
 CHOSEN = "MOT_LIGHTNING_RUN"  # the folder that rank 0 chose, for the ranks that it launches
 
 
@@ -21,11 +22,13 @@ def choose(root: Any, experiment: Any) -> Path:
     """
     if CHOSEN in os.environ and os.environ.get("LOCAL_RANK", "0") != "0":
         return Path(os.environ[CHOSEN])
+    if TORCHRUN in os.environ and os.environ["RANK"] != "0":
+        return Path(_store().get(CHOSEN).decode())  # waits until rank 0 has chosen
     if not isinstance(root, str) or not root:
         raise ConfigError(f"runs is {root!r}, wanted the name of a folder")
     if not isinstance(experiment, str) or Path(experiment).name != experiment or experiment in ("", "."):
         raise ConfigError(f"experiment is {experiment!r}, wanted a plain folder name")
-    folder = Path(root) / experiment
+    folder = Path(root).expanduser() / experiment  # as Trainer expands default_root_dir
     numbers = [int(p.name) for p in folder.iterdir() if p.name.isdigit()] if folder.is_dir() else []
     return folder / str(max(numbers, default=-1) + 1)
 
@@ -34,6 +37,8 @@ def choose(root: Any, experiment: Any) -> Path:
 def announced(folder: Path) -> Iterator[None]:
     """In this context, processes launched as other ranks choose this folder."""
     os.environ[CHOSEN] = str(folder)
+    if TORCHRUN in os.environ and os.environ["RANK"] == "0":
+        _store().set(CHOSEN, str(folder))
     try:
         yield
     finally:
@@ -54,3 +59,11 @@ def create(folder: Path, config: dict[str, Any]) -> bool:
         raise ConfigError(f"run folder {folder} cannot be created: {error.strerror}") from None
     (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
     return True
+
+
+def _store() -> Any:
+    """The key-value store that torchrun shares among all ranks."""
+    from torch.distributed.rendezvous import rendezvous
+
+    store, _, _ = next(rendezvous("env://"))
+    return store

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mot_lightning.errors import ConfigError
 from mot_lightning.sequence.grammar import Grammar
 from mot_lightning.sequence.records import InterleavedBatch, Layout, ModalityBatch, Segment, Tokens
 
@@ -14,13 +15,13 @@ def assign_rows(lengths: Sequence[int], row_length: int) -> list[tuple[int, int]
     """First-fit packing of documents, none of them split: (row, offset) of each.
 
     Raises:
-        ValueError: a document is longer than a row.
+        ConfigError: a document is longer than a row.
     """
     free: list[int] = []
     assigned = []
     for length in lengths:
         if length > row_length:
-            raise ValueError(f"a document of {length} tokens does not fit a row of {row_length}: raise row_length")
+            raise ConfigError(f"data.row_length is {row_length}, wanted at least {length}, the length of a document")
         row = next((r for r, room in enumerate(free) if room >= length), len(free))
         if row == len(free):
             free.append(row_length)
@@ -56,7 +57,7 @@ def pack(documents: Sequence[Sequence[Segment]], grammar: Grammar, row_length: i
     """Packs documents into one batch with rows of at most `row_length` slots; no document is split.
 
     Raises:
-        ValueError: a document does not fit a row, or a segment does not fit its modality.
+        ValueError: a document does not fit a row (ConfigError), or a segment does not fit its modality.
     """
     if not documents:
         raise ValueError("there are 0 documents to pack, wanted at least 1")

@@ -25,7 +25,7 @@ def log_row(module: Any, row: Mapping[str, float], step: int) -> None:
         step: optimizer steps taken, the current one included. While training, `self.log` would write one less.
     """
     fits = module.trainer.state.fn == "fit"
-    module.log_dict(row, logger=not fits)  # what loggers get, Trainer.validate and Trainer.test return
+    module.log_dict(row, logger=False if fits else None)  # what loggers get, Trainer.validate and test return
     if fits and not module.trainer.sanity_checking:
         for logger in module.trainer.loggers:
             logger.log_metrics(dict(row), step)

@@ -1,5 +1,6 @@
 """What a module saves: all that is needed to build it again, and to know what it was trained on."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -30,6 +31,13 @@ def config_of(modalities: Mapping[str, Modality], seed: int, **settings: Any) ->
     return {"seed": seed, "model": {"modalities": specs, **plain(settings)}}
 
 
+def _loggable(config: Any) -> Any:
+    """A config with keys that all loggers take: MLflow allows no plus sign."""
+    if not isinstance(config, dict):
+        return config
+    return {re.sub(r"[^\w\-. :/]", "-", str(key)): _loggable(value) for key, value in config.items()}
+
+
 class SavedModule(LightningModule):
     """A LightningModule whose checkpoints can build it again, codecs included.
 
@@ -54,7 +62,7 @@ class SavedModule(LightningModule):
     @config.setter
     def config(self, config: dict[str, Any]) -> None:
         self._config = config
-        self.save_hyperparameters(config)
+        self.save_hyperparameters(_loggable(config))
 
     @classmethod
     def load_from_checkpoint(  # type: ignore[override]

@@ -1,6 +1,7 @@
 """`generate`: prompts from the command line or a file, continued into files and a page; nothing of a run is built."""
 
 import json
+import shutil
 import signal
 
 import numpy as np
@@ -144,6 +145,54 @@ def test_a_signal_loses_no_sample_that_was_finished(tmp_path, capsys, monkeypatc
         "00_0_image.png", "01_0_image.png", "index.html", "page.md", "request.json"}  # fmt: skip
 
 
+def test_a_prompt_may_name_its_modality(tmp_path, trained, checkpoint, refusal):
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "a.dat", "PNG")
+    prompts = [f"image:{tmp_path / 'a.dat'}", "text:seven.png", "note: no modality"]
+    arguments = [*(f"--prompt={words}" for words in prompts), "--modalities=text", "--max_length=2"]
+    assert run(tmp_path, "generate", f"--ckpt_path={trained}", *arguments, f"--out={tmp_path / 'out'}") == 0
+    assert (tmp_path / "out/00_prompt_0_image.png").is_file()
+    assert (tmp_path / "out/00_prompt_1_text.txt").read_text() == "seven.png\n"
+    assert (tmp_path / "out/00_prompt_2_text.txt").read_text() == "note: no modality\n"
+    assert json.loads((tmp_path / "out/request.json").read_text())["checkpoint"].endswith("checkpoints/last.ckpt")
+    assert "gone.png does not exist" in refusal("generate", checkpoint, "--prompt=image:gone.png")
+    assert "not a readable sound file" in refusal("generate", checkpoint, f"--prompt=speech:{tmp_path / 'a.dat'}")
+
+
+def test_negative_prompts_and_continued_segments_equal_those_of_the_pipeline(tmp_path, trained, checkpoint, refusal):
+    pipeline = MoTPipeline.from_pretrained(trained)
+    options = ["--prompt=two", "--modalities=image", "--negative_prompt=seven", "--negative_prompt=text:nine"]
+    assert run(tmp_path, "generate", checkpoint, *options, f"--out={tmp_path / 'image'}") == 0
+    ((image,),) = pipeline(["two"], negative_prompt=["seven", "nine"], modalities=("image",))
+    pipeline.codecs["image"].media_type.write(image[1], tmp_path / "expected")
+    assert (tmp_path / "image/00_0_image.png").read_bytes() == (tmp_path / "expected.png").read_bytes()
+    assert json.loads((tmp_path / "image/request.json").read_text())["negative_prompt"] == ["seven", "text:nine"]
+    options = ["--prompt=a handwr", "--continue_final_segment", "--modalities=text", "--max_length=5", "--seed=2"]
+    assert run(tmp_path, "generate", checkpoint, *options, f"--out={tmp_path / 'text'}") == 0
+    ((text,),) = pipeline(["a handwr"], continue_final_segment=True, modalities=("text",), max_length=5, seed=2)
+    assert (tmp_path / "text/00_0_text.txt").read_text() == text[1] + "\n"
+    page = (tmp_path / "text/index.html").read_text()
+    assert page.index('<div class="prompt">') < page.index("a handwr") < page.index("sample 0")
+    for arguments, message in (
+        (["--prompt=a", "--negative_prompt=b", "--guidance=1"], "wanted another scale for one of them"),
+        (["--continue_final_segment=yes"], "--continue_final_segment is 'yes', wanted no value"),
+        (["--prompt=image:."], ". is a folder, wanted a file"),
+        (["--continue_final_segment"], "prompt 0 is empty, wanted a final segment of"),
+        (["--prompt=a", "--negative_prompt=gone.png"], "gone.png does not exist"),
+    ):
+        assert message in refusal("generate", checkpoint, *arguments)
+
+
+def test_a_checkpoint_outside_a_run_folder_writes_into_the_working_folder(tmp_path, monkeypatch, trained):
+    (tmp_path / "moved/only").mkdir(parents=True)
+    shutil.copy(trained / "checkpoints/last.ckpt", tmp_path / "moved/only/model.ckpt")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    options = ["--ckpt_path=../moved/only/model.ckpt", "--modalities=image"]
+    assert run(tmp_path, "generate", *options) == 0
+    assert (tmp_path / "here/generated/0/index.html").is_file()
+    assert [path.name for path in (tmp_path / "moved").iterdir()] == ["only"]
+
+
 def test_generating_builds_no_trainer_no_data_and_no_run_folder(tmp_path, trained, checkpoint):
     runs = sorted(trained.parent.iterdir())
     program = f"""
@@ -169,7 +218,7 @@ def test_a_codecs_training_has_no_model_to_generate_with(tmp_path, capsys, train
 def test_help_states_the_defaults_of_the_settings():
     settings = {**GenerationSettings.__dataclass_fields__}
     for option in COMMANDS["generate"].options:
-        if option.name in settings and option.name not in ("modalities", "guidance"):
+        if option.name in settings and option.name not in ("modalities", "guidance", "continue_final_segment"):
             default = f"{settings[option.name].default:g}" if option.name != "top_k" else "0: all"
             assert f"({default})" in option.help or f"({default};" in option.help, option.name
     (guidance,) = (option for option in COMMANDS["generate"].options if option.name == "guidance")

@@ -72,7 +72,7 @@ def test_a_plus_appends_to_a_list(tmp_path):
     appended = ("trainer.callbacks+", "{class_path: lightning.pytorch.callbacks.Timer, init_args: {duration: 9}}")
     first, second = resolve([tmp_path / "a.yaml"], [appended])["trainer"]["callbacks"]
     assert first["class_path"].endswith("StepProgress")
-    assert second["init_args"] == {"duration": 9}
+    assert second["init_args"] == {"duration": 9, "interval": "step"}  # its default is an Enum, which YAML has not
     assert len(resolve([], [appended, appended])["trainer"]["callbacks"]) == 2
 
 

@@ -1,8 +1,14 @@
 """Classifier-free guidance of ids."""
 
+import pytest
 import torch
 from conftest import make_model
-from properties import assert_a_sample_does_not_depend_on_its_batch, hidden_states, plain
+from properties import (
+    assert_a_sample_does_not_depend_on_its_batch,
+    assert_same_segments,
+    hidden_states,
+    plain,
+)
 
 from mot_lightning.generation import generate
 from mot_lightning.sequence import Segment
@@ -50,3 +56,50 @@ def test_segments_after_guided_text_are_conditioned_on_it():
     after = plain(("image",), guidance=3.0, seed=9)
     again = [generate(model, [[*PROMPTS[0], generated[0]]], after)[0], generate(model, [PROMPTS[0]], after)[0]]
     assert not torch.equal(again[0][0].tokens, again[1][0].tokens)
+
+
+NEGATIVE = [Segment("text", torch.tensor([9, 8])), Segment("speech", torch.tensor([7]))]
+
+
+def test_negative_prompt_takes_the_place_of_the_empty_document():
+    model, scale = make_model(), 2.5
+    settings = plain(("text",), max_length=6, temperature=0, guidance={"text": scale})
+    written = generate(model, PROMPTS, settings, negative_prompt=NEGATIVE)
+    for prompt, segments in zip(PROMPTS, written, strict=True):
+        ids, stop = segments[0].tokens, model.grammar.stop("text") + 1
+        states = [hidden_states(model, [[*context, *segments]])[0] for context in (prompt, NEGATIVE)]
+        wanted, avoided = (model.control.head(h[-2 - len(ids) : -1])[:, :stop] for h in states)
+        guided = (avoided + scale * (wanted - avoided))[: len(ids)]
+        assert guided.argmax(-1).tolist() == ids.tolist()
+    assert any(len(segments[0].tokens) for segments in written)
+    ordinary = generate(model, PROMPTS, settings)
+    assert any(a[0].tokens.tolist() != b[0].tokens.tolist() for a, b in zip(written, ordinary, strict=True))
+
+
+def test_negative_prompt_equal_to_the_prompt_equals_no_guidance():
+    model = make_model()
+    model.objectives["image"].steps = 3
+    for prompt in PROMPTS:
+        (guided,) = generate(model, [prompt], plain(("image",), guidance=3.0), negative_prompt=prompt)
+        (unguided,) = generate(model, [prompt], plain(("image",)))
+        torch.testing.assert_close(guided[0].tokens, unguided[0].tokens, rtol=1e-3, atol=1e-3)
+
+
+def test_negative_prompt_applies_to_each_sample_of_a_batch_alike():
+    model = make_model()
+    model.objectives["image"].steps = 2
+    settings = plain(("text", "image"), max_length=4, guidance=2.0)
+    together = generate(model, PROMPTS, settings, negative_prompt=NEGATIVE)
+    for number, prompt in enumerate(PROMPTS):
+        (alone,) = generate(model, [prompt], settings, samples=[number], negative_prompt=NEGATIVE)
+        assert_same_segments(together[number], alone)
+
+
+def test_negative_prompt_without_guidance_raises_one_line():
+    message = "guidance is 1 for text, wanted another scale for one of them: a negative_prompt"
+    with pytest.raises(ValueError, match=message) as refusal:
+        generate(make_model(), PROMPTS, plain(("text",), guidance=3.0), negative_prompt=NEGATIVE)
+    assert "\n" not in str(refusal.value)
+    wrong = [Segment("text", torch.tensor([99]))]
+    with pytest.raises(ValueError, match="ids are 99 to 99, wanted 0 to 19"):
+        generate(make_model(), PROMPTS, plain(("image",), guidance=3.0), negative_prompt=wrong)

@@ -37,7 +37,7 @@ def trained() -> tuple[MoTPipeline, Digits]:
         optimizer.step()
         optimizer.zero_grad()
     module.ema_model.load_state_dict(module.model.state_dict())
-    return module.pipeline, data
+    return MoTPipeline(module.codecs, module.ema_model), data  # without limits
 
 
 def some_prompt(data, rng):

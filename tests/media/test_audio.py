@@ -1,5 +1,6 @@
 """Audio files: all formats are read at one sample rate, and invalid files raise."""
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +78,87 @@ def test_invalid_sound_file_raises(tmp_path: Path, content: bytes) -> None:
     assert "\n" not in str(refused.value)
     with pytest.raises(ValueError, match="not a readable sound file"):
         AUDIO.read(tmp_path / "absent.wav")
+
+
+def wav(samples: np.ndarray, whole: int | None, size: int | None, before: bytes = b"", after: bytes = b"") -> bytes:
+    """A 16-bit mono WAV file with these sizes in its header, for all and for its samples; None is the true one."""
+    data = samples.astype("<i2").tobytes()
+    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, RATE, 2 * RATE, 2, 16)
+    chunk = struct.pack("<4sI", b"data", len(data) if size is None else size)
+    content = b"WAVE" + form + before + chunk + data + after
+    return b"RIFF" + struct.pack("<I", len(content) if whole is None else whole) + content
+
+
+LIST = struct.pack("<4sI", b"LIST", 4) + b"INFO"
+
+
+@pytest.mark.parametrize(
+    ("whole", "size", "before"),
+    [
+        (0xFFFFFFFF, 0xFFFFFFFF, b""),
+        (0xFFFFFFFF, 0xFFFFFFFF, LIST),  # as FFmpeg
+        (0x7FFFF024, 0x7FFFF000, b""),  # as SoX
+        (0, 0, b""),
+        (36, 0, b""),  # what a recorder leaves that is killed
+        (0xFFFFFFFF, None, b""),
+        (None, 0xFFFFFFFF, b""),
+    ],
+)
+def test_wav_without_sizes_in_its_header_is_read_to_the_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], whole: int | None, size: int | None, before: bytes
+) -> None:
+    samples = np.random.default_rng(0).integers(-9_000, 9_000, 4_000)
+    path = tmp_path / "pipe.wav"
+    path.write_bytes(wav(samples, whole, size, before))
+    assert torch.equal(AUDIO.read(path), torch.from_numpy(samples / 2**15).float())
+    assert capsys.readouterr().out == f"{path}: no size in the header, read to the end\n"
+
+
+def test_sizes_stated_in_a_header_are_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    samples, path = np.arange(-2_000, 2_000), tmp_path / "clip.wav"
+    path.write_bytes(wav(samples, None, None, LIST, LIST))
+    assert len(AUDIO.read(path)) == 4_000
+    assert capsys.readouterr().out == ""
+    path.write_bytes(wav(samples[:0], None, None, after=LIST))
+    with pytest.raises(ValueError, match="has no samples"):
+        AUDIO.read(path)
+    path.write_bytes(wav(samples, None, None)[:-1_000])
+    with pytest.raises(ValueError, match="truncated"):
+        AUDIO.read(path)
+
+
+def test_damaged_sample_rate_raises_instead_of_filling_the_memory(tmp_path: Path) -> None:
+    content = bytearray(wav(np.arange(-2_000, 2_000), None, None))
+    content[24:28] = struct.pack("<I", 767_999)
+    (tmp_path / "clip.wav").write_bytes(content)
+    with pytest.raises(ValueError, match="rate is 767999 Hz, wanted one with a larger common divisor with 8000 Hz"):
+        AUDIO.read(tmp_path / "clip.wav")
+
+
+def test_waveform_in_memory_equals_its_file(tmp_path: Path) -> None:
+    samples = np.random.default_rng(0).integers(-9_000, 9_000, 4_000).astype(np.int16)
+    soundfile.write(tmp_path / "clip.wav", samples, RATE)
+    expected = AUDIO.read(tmp_path / "clip.wav")
+    floats = samples / 2**15
+    for form in (samples, samples[None], floats, torch.from_numpy(samples), torch.from_numpy(floats)[None]):
+        assert torch.equal(AUDIO.coerce(form), expected)
+    assert AUDIO.coerce(np.zeros(0)).shape == (0,)  # a generated segment may be empty
+
+
+@pytest.mark.parametrize(
+    ("media", "message"),
+    [
+        (np.array([-3.0, 5.0]), "audio has values from -3 to 5, wanted -1 to 1"),
+        (np.array([0.1, np.nan]), "audio has values that are NaN or infinite, wanted -1 to 1"),
+        (np.array([1, 2]), "audio is of dtype int64, wanted int16, or floats from -1 to 1"),
+        (torch.zeros(2, 800), r"audio is \(2, 800\), wanted one channel \(n,\) or \(1, n\)"),
+        ("clip.wav", "audio is of type str, wanted an array or a tensor"),
+    ],
+)
+def test_invalid_waveform_in_memory_raises_one_line(media, message):
+    with pytest.raises(ValueError, match=message) as refused:
+        AUDIO.coerce(media)
+    assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,15 @@
 
 import io
 import struct
+import warnings
 import zlib
 
 import numpy as np
 import PIL.Image
+import PIL.ImageOps
 import pytest
 import torch
+from torchvision.transforms.v2.functional import to_pil_image
 
 from mot_lightning.media import Image
 
@@ -46,7 +49,7 @@ def as_palette(image):
 
 def as_transparent_palette(image):
     image = image.quantize(4)
-    image.info["transparency"] = 0
+    image.info["transparency"] = 3  # of the palette's colours, one that no pixel has
     return image
 
 
@@ -186,6 +189,141 @@ def test_conversions_are_printed_in_one_line(tmp_path, capsys):
         f"{tmp_path / 'moving.gif'}: the first of 2 frames, P to L"
     ]
     assert (grey.read(tmp_path / "moving.gif") == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (2, "mirrored"),
+        (3, "by 180"),
+        (4, "flipped"),
+        (5, "transposed"),
+        (6, "clockwise by 90"),
+        (7, "other diagonal"),
+        (8, "anticlockwise by 90"),
+    ],
+)
+def test_exif_orientation_is_applied_and_printed(tmp_path, capsys, value, words):
+    """Each orientation's image is what a viewer shows, by Pillow's transpose of the same tag."""
+    stored = PIL.Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8) * 4)
+    exif = PIL.Image.Exif()
+    exif[0x0112] = value
+    stored.save(tmp_path / "photo.png", exif=exif)
+    grey = Image((1, 8, 8))
+    (line,) = printed(capsys, grey, tmp_path / "photo.png")
+    assert words in line
+    with PIL.Image.open(tmp_path / "photo.png") as opened:
+        shown = np.asarray(PIL.ImageOps.exif_transpose(opened))
+        assert (grey.coerce(opened)[0].numpy() * 255 == shown).all()
+    assert (grey.read(tmp_path / "photo.png")[0].numpy() * 255 == shown).all()
+    assert not (shown == np.asarray(stored)).all()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_transparent_image_is_flattened_onto_white(tmp_path, capsys, channels, mode):
+    ink = PIL.Image.new("LA", (8, 8), (0, 0))
+    ink.paste((0, 255), (2, 2, 4, 6))
+    ink.convert("RGBA").convert(mode if mode != "P" else "RGBA").save(tmp_path / "ink.png")
+    if mode == "P":
+        palette = PIL.Image.new("P", (8, 8), 0)
+        palette.putpalette([0, 0, 0, 0, 0, 0])
+        palette.paste(1, (2, 2, 4, 6))
+        palette.save(tmp_path / "ink.png", transparency=0)
+    expected = torch.ones(channels, 8, 8)
+    expected[:, 2:6, 2:4] = 0
+    images = Image((channels, 8, 8))
+    (line,) = printed(capsys, images, tmp_path / "ink.png")
+    assert "flattened onto white" in line
+    assert torch.equal(images.read(tmp_path / "ink.png"), expected)
+
+
+@pytest.mark.parametrize("order", ["II", "MM"])
+def test_16_bit_tiff_of_either_byte_order_is_scaled(tmp_path, order):
+    """A grey TIFF, written byte by byte: Pillow has a mode for each order."""
+    pixels = (np.arange(64).reshape(8, 8) * 1000).astype(np.uint16)
+    end = "<" if order == "II" else ">"
+    tags = {256: 8, 257: 8, 258: 16, 259: 1, 262: 1, 273: 8, 277: 1, 278: 8, 279: 128}
+    entries = b"".join(struct.pack(f"{end}HHIHH", tag, 3, 1, value, 0) for tag, value in tags.items())
+    directory = struct.pack(f"{end}H", len(tags)) + entries + struct.pack(f"{end}I", 0)
+    header = order.encode() + struct.pack(f"{end}HI", 42, 8 + 128)
+    (tmp_path / "deep.tif").write_bytes(header + pixels.astype(f"{end}u2").tobytes() + directory)
+    image = Image((1, 8, 8)).read(tmp_path / "deep.tif")
+    assert np.abs(image[0].numpy() - pixels / 65535).max() < 1 / 255
+
+
+def test_damaged_files_of_every_format_are_read_or_raise_one_line(tmp_path):
+    """Bytes changed at random; Pillow raises many kinds of errors on them."""
+    rng, path, messages = np.random.default_rng(0), tmp_path / "damaged", []
+    for _ in range(40):
+        for suffix in ("tiff", "png", "jpeg", "gif", "webp", "bmp"):
+            buffer = io.BytesIO()
+            PIL.Image.new("RGB", (9, 9), COLOUR).save(buffer, suffix)
+            content = bytearray(buffer.getvalue())
+            for place in rng.integers(0, min(len(content), 200), 4):
+                content[place] = rng.integers(256)
+            path.write_bytes(content)
+            try:
+                with warnings.catch_warnings(action="ignore"):
+                    Image((1, 8, 8)).read(path)
+            except ValueError as error:
+                messages.append(str(error))
+    assert len(messages) > 40
+    assert all(str(path) in message and "\n" not in message for message in messages)
+
+
+def test_image_in_memory_equals_its_file(tmp_path):
+    rng = np.random.default_rng(0)
+    for shape, mode in (((20, 12), "L"), ((20, 12, 3), "RGB"), ((20, 12, 4), "RGBA")):
+        array = rng.integers(0, 256, shape, np.uint8)
+        PIL.Image.fromarray(array).save(tmp_path / f"{mode}.png")
+        tensor = torch.from_numpy(array)
+        for images in (Image((1, 8, 8)), Image((3, 8, 8))):
+            expected = images.read(tmp_path / f"{mode}.png")
+            first = tensor if tensor.dim() == 2 else tensor.permute(2, 0, 1)
+            forms = [PIL.Image.fromarray(array), array, tensor, first, first.numpy(), array / 255, first.float() / 255]
+            for form in [*forms, (first / 255).double().requires_grad_()]:
+                assert torch.equal(images.coerce(form), expected)
+
+
+def test_floats_of_the_shape_of_the_codec_keep_their_precision():
+    for shape in ((1, 8, 8), (3, 8, 8), (3, 8, 3)):
+        image = picture(shape)
+        assert torch.equal(Image(shape).coerce(image), image)
+        assert torch.equal(Image(shape).coerce(image.numpy()), image)
+    half = picture((1, 8, 8)).bfloat16()
+    assert torch.equal(Image((1, 8, 8)).coerce(half), half.float())
+
+
+def test_ambiguous_channel_order_follows_the_library():
+    colours = np.random.default_rng(0).integers(0, 256, (3, 8, 3), np.uint8)  # no order of (3, 4, 4)
+    images = Image((3, 4, 4))
+    assert torch.equal(images.coerce(colours), images.coerce(PIL.Image.fromarray(colours)))
+    tensor = torch.from_numpy(colours)
+    assert torch.equal(images.coerce(tensor), images.coerce(to_pil_image(tensor)))
+
+
+@pytest.mark.parametrize(
+    ("media", "message"),
+    [
+        (picture((1, 8, 8)) * 2 - 1, r"image has values from -0.9\d+ to 0.9\d+, wanted 0 to 1"),
+        (torch.tensor([[-1.0, 1.0]]), "image has values from -1 to 1, wanted 0 to 1"),
+        (np.full((8, 8), 255.0), "image has values from 255 to 255, wanted 0 to 1"),
+        (torch.full((1, 8, 8), torch.nan), "image has values that are NaN or infinite, wanted 0 to 1"),
+        (np.zeros((8, 8), np.int64), "image is of dtype int64, wanted uint8, or floats from 0 to 1"),
+        (torch.zeros(8, 8, dtype=torch.bool), "image is of dtype bool, wanted uint8"),
+        (torch.zeros(2, 8, 8), r"image is \(2, 8, 8\), wanted \(h, w\), \(h, w, c\) or \(c, h, w\)"),
+        (torch.zeros(1, 1, 8, 8), r"image is \(1, 1, 8, 8\), wanted"),
+        (torch.zeros(0, 8), r"image is \(0, 8\), wanted"),
+        ("photo.png", "image is of type str, wanted a PIL image, an array or a tensor"),
+        ([[0.5]], "image is of type list, wanted"),
+        (PIL.Image.new("F", (8, 8)), "image has pixels of 32 bits, wanted 8 or 16"),
+    ],
+)
+def test_invalid_image_in_memory_raises_one_line(media, message):
+    with pytest.raises(ValueError, match=message) as refusal:
+        Image((1, 8, 8)).coerce(media)
+    assert "\n" not in str(refusal.value)
 
 
 def test_image_of_100_million_pixels_raises(tmp_path):

@@ -178,7 +178,7 @@ def test_document_of_exactly_one_row_fits():
 @pytest.mark.parametrize(
     ("segment", "row_length", "message"),
     [
-        (Segment("text", torch.arange(6)), 8, "document of 9 tokens does not fit a row of 8"),
+        (Segment("text", torch.arange(6)), 8, "data.row_length is 8, wanted at least 9, the length of a document"),
         (Segment("video", torch.arange(3)), 64, "modality 'video' is not one of image, speech, text"),
         (Segment("image", torch.arange(4)), 64, r"image: tokens are \(4,\), wanted latents \(n, 3\)"),
         (Segment("image", torch.zeros(4, 2)), 64, r"image: tokens are \(4, 2\), wanted latents \(n, 3\)"),

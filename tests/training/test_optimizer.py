@@ -1,6 +1,8 @@
 """Optimizer settings: learning-rate schedule, weight decay and EMA."""
 
+import copy
 import itertools
+import sys
 
 import pytest
 import torch
@@ -98,3 +100,86 @@ def test_optimizer_uses_the_configured_rate_and_betas():
     )
     assert {group["betas"] for group in optimizer.param_groups} == {(0.3, 0.7)}
     assert {group["lr"] for group in optimizer.param_groups} == {0.5}
+
+
+@pytest.mark.parametrize("schedule", ["linear", "constant", "wsd"])
+def test_named_schedules_warm_up_and_end_at_their_rate(schedule):
+    settings = OptimizerSettings(warmup_steps=10, min_lr_ratio=0.1, schedule=schedule)
+    factors = [settings.lr_factor(step, 100) for step in range(101)]
+    assert factors[:10] == [pytest.approx((step + 1) / 10) for step in range(10)]
+    assert factors[100] == pytest.approx(1.0 if schedule == "constant" else 0.1)
+    if schedule == "linear":
+        assert factors[55] == pytest.approx(0.55)
+    else:
+        assert factors[10:81] == [1.0] * 71
+    if schedule == "wsd":
+        assert factors[90] == pytest.approx(0.55)
+        longer = [settings.lr_factor(step, 1000) for step in range(81)]
+        assert longer == factors[:81]  # so a run can be extended before it decays
+
+
+def test_muon_updates_backbone_matrices_and_adamw_the_rest():
+    model = small_model()
+    optimizer, _ = OptimizerSettings(algorithm="Muon", weight_decay=0.5).build(model, steps=10, fused=False)
+    muon, adamw = optimizer.optimizers
+    names = {id(weight): name for name, weight in model.named_parameters()}
+    by_muon, by_adamw = ({names[id(p)] for group in o.param_groups for p in group["params"]} for o in (muon, adamw))
+    assert by_muon | by_adamw == set(names.values())
+    assert not by_muon & by_adamw
+    assert by_muon == {n for n, p in model.named_parameters() if n.startswith("backbone.layers.") and p.dim() == 2}
+    assert {group["weight_decay"] for group in adamw.param_groups} == {0.5, 0.0}
+
+
+def test_combined_optimizer_loads_its_state_and_follows_the_schedule():
+    models = [small_model(), small_model()]
+    models[1].load_state_dict(models[0].state_dict())
+    optimizer, schedule = OptimizerSettings(algorithm="Muon").build(models[0], steps=10, fused=False)
+    generator = torch.Generator().manual_seed(0)
+    gradients = [[torch.randn(p.shape, generator=generator) for p in models[0].parameters()] for _ in range(4)]
+
+    def step(model, optimizer, schedule, values):
+        for parameter, value in zip(model.parameters(), values, strict=True):
+            parameter.grad = value.clone()
+        optimizer.step()
+        schedule.step()
+
+    for values in gradients[:2]:
+        step(models[0], optimizer, schedule, values)
+    resumed, resumed_schedule = OptimizerSettings(algorithm="Muon").build(models[1], steps=10, fused=False)
+    models[1].load_state_dict(models[0].state_dict())
+    resumed.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    resumed_schedule.load_state_dict(schedule.state_dict())
+    for values in gradients[2:]:
+        step(models[0], optimizer, schedule, values)
+        step(models[1], resumed, resumed_schedule, values)
+    assert all(torch.equal(a, b) for a, b in zip(models[0].parameters(), models[1].parameters(), strict=True))
+    assert [group["lr"] for group in resumed.param_groups] == [group["lr"] for group in optimizer.param_groups]
+    assert len({group["lr"] for child in resumed.optimizers for group in child.param_groups}) == 1
+
+
+def test_other_optimizers_get_the_settings_that_they_take():
+    model = small_model()
+    settings = OptimizerSettings(0.5, algorithm={"class_path": "SGD", "init_args": {"momentum": 0.8}}, weight_decay=0.1)
+    optimizer, _ = settings.build(model, steps=10, fused=False)
+    assert type(optimizer) is torch.optim.SGD
+    assert [(group["momentum"], group["weight_decay"]) for group in optimizer.param_groups] == [(0.8, 0.1), (0.8, 0.0)]
+    one_cycle = {"class_path": "OneCycleLR", "init_args": {"max_lr": 0.1, "total_steps": 10}}
+    _, schedule = OptimizerSettings(schedule=one_cycle).build(model, steps=10, fused=False)
+    assert type(schedule) is torch.optim.lr_scheduler.OneCycleLR
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"algorithm": "Muo"}, r"algorithm is torch.optim.Muo, wanted a class of torch.optim"),
+        ({"algorithm": "torch.nn.Linear"}, r"algorithm is torch.nn.Linear, wanted a class of torch.optim"),
+        ({"algorithm": "antigravity.fly"}, r"algorithm is antigravity.fly, wanted a class of torch.optim"),
+        ({"algorithm": {"class_path": "SGD", "init_args": {"x": 1}}}, "algorithm has no setting 'x' in SGD"),
+        ({"schedule": "step"}, "schedule is step, wanted cosine, linear, constant, wsd or a class"),
+        ({"schedule": "torch.optim.SGD"}, r"schedule is torch.optim.SGD, wanted a class of torch.optim.lr_scheduler"),
+    ],
+)
+def test_unknown_optimizers_and_schedules_are_refused_without_an_import(settings, message):
+    with pytest.raises(ValueError, match=message):
+        OptimizerSettings(**settings)
+    assert "antigravity" not in sys.modules

@@ -1,0 +1,103 @@
+"""Images of Pillow as tensors of one shape: from a file or from memory, whatever their mode, size and orientation."""
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+from PIL.Image import Resampling, Transpose
+from torch import Tensor
+from torchvision.transforms.v2.functional import pil_to_tensor
+
+MAX_PIXELS = 2**26
+ORIENTATION = 0x0112  # the EXIF tag
+TURNS = {  # by the value of the tag: what makes the image upright
+    2: (Transpose.FLIP_LEFT_RIGHT, "mirrored"),
+    3: (Transpose.ROTATE_180, "turned by 180 degrees"),
+    4: (Transpose.FLIP_TOP_BOTTOM, "flipped"),
+    5: (Transpose.TRANSPOSE, "transposed"),
+    6: (Transpose.ROTATE_270, "turned clockwise by 90 degrees"),
+    7: (Transpose.TRANSVERSE, "transposed along the other diagonal"),
+    8: (Transpose.ROTATE_90, "turned anticlockwise by 90 degrees"),
+}
+Shape = tuple[int, int, int]  # channels, height, width
+
+
+def read_image(path: Path, shape: Shape, report: Callable[[str], None]) -> Tensor:
+    """An image file as a tensor (c, h, w) in [0, 1]; `report` gets one line if something was converted.
+
+    Raises:
+        ValueError: the file is not a readable image, is too large, or has pixels of 32 bits.
+    """
+    with _readable(str(path)):
+        opened = PIL.Image.open(path)
+    with opened as image:
+        return from_pillow(image, shape, str(path), report)
+
+
+def from_pillow(image: PIL.Image.Image, shape: Shape, name: str, report: Callable[[str], None]) -> Tensor:
+    """An image of Pillow as a tensor (c, h, w) in [0, 1]: upright, on white, resized.
+
+    Args:
+        shape: channels, height and width.
+        name: of the image in errors and in the line of `report`, which says what was converted.
+
+    Raises:
+        ValueError: it cannot be decoded, is too large, or has pixels of 32 bits.
+    """
+    if image.size[0] * image.size[1] > MAX_PIXELS:
+        raise ValueError(f"{name} has {image.size[0]}x{image.size[1]} pixels, wanted at most 2^26")
+    with _readable(name):
+        image.load()
+        frames, mode = getattr(image, "n_frames", 1), image.mode
+        turn = TURNS.get(image.getexif().get(ORIENTATION, 1))
+    image = _eight_bits(image, name)
+    with _readable(name):
+        image, flattened = _on_white(image)
+        converted = image.convert("L" if shape[0] == 1 else "RGB")
+    changes = [f"the first of {frames} frames"] * (frames > 1)
+    changes += ["flattened onto white"] * flattened
+    changes += [f"{mode} to {converted.mode}"] * (mode != converted.mode)
+    if turn:
+        converted = converted.transpose(turn[0])
+        changes.append(f"{turn[1]} (EXIF orientation)")
+    size = (shape[2], shape[1])
+    if converted.size != size:
+        changes.append(f"{converted.size[0]}x{converted.size[1]} to {size[0]}x{size[1]} pixels")
+        divides = converted.size[0] % size[0] == 0 and converted.size[1] % size[1] == 0
+        converted = converted.resize(size, Resampling.BOX if divides else Resampling.BICUBIC)
+    if changes:
+        report(f"{name}: {', '.join(changes)}")
+    return pil_to_tensor(converted).float() / 255  # (c, h, w)
+
+
+def _eight_bits(image: PIL.Image.Image, name: str) -> PIL.Image.Image:
+    """The image with at most 8 bits a channel; Pillow would clip 16 bits instead of scaling them."""
+    if image.mode != "F" and not image.mode.startswith("I"):
+        return image
+    levels = np.asarray(image)
+    if image.mode == "F" or levels.min() < 0 or levels.max() > 65535:
+        raise ValueError(f"{name} has pixels of 32 bits, wanted 8 or 16")
+    return PIL.Image.fromarray((levels / 257).round().astype(np.uint8))
+
+
+def _on_white(image: PIL.Image.Image) -> tuple[PIL.Image.Image, bool]:
+    """The image on a white page, and whether any of its pixels let the page through."""
+    if not image.has_transparency_data:
+        return image, False
+    layer = image.convert("RGBA")
+    page = PIL.Image.new("RGBA", layer.size, "white")
+    page.alpha_composite(layer)
+    return page.convert("RGB"), layer.getchannel("A").getextrema() != (255, 255)
+
+
+@contextmanager
+def _readable(name: str) -> Iterator[None]:
+    """Turns what Pillow raises on damaged files, which may be anything, into a ValueError of one line."""
+    try:
+        with warnings.catch_warnings(action="error", category=PIL.Image.DecompressionBombWarning):
+            yield
+    except Exception as error:
+        raise ValueError(f"{name} is not a readable image: {' '.join(str(error).split())}") from None

@@ -1,0 +1,28 @@
+"""Which checkpoint is meant: a file, or the newest state of a run's folder."""
+
+from pathlib import Path
+
+from mot_lightning.errors import ConfigError
+
+NAMES = ("last.ckpt", "best.ckpt")  # in order of preference
+
+
+def find_checkpoint(path: Path, argument: str = "--ckpt_path") -> Path:
+    """The checkpoint of a run folder or of its folder of checkpoints; any other path is returned as it is.
+
+    Args:
+        argument: the path's name in errors.
+
+    Raises:
+        ConfigError: a folder has no checkpoint.
+    """
+    if not path.is_dir():
+        return path
+    files = [folder / name for folder in (path / "checkpoints", path) for name in NAMES]
+    for file in files:
+        if file.is_file():
+            return file
+    raise ConfigError(
+        f"{argument} {path} is a folder without {' or '.join(NAMES)}, wanted a checkpoint, a run folder or a folder of "
+        "checkpoints"
+    )

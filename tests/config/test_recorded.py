@@ -1,0 +1,41 @@
+"""Objects that say how they were built."""
+
+import copy
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from mot_lightning.codecs import Patches
+from mot_lightning.config.recorded import Recorded, class_spec, plain
+from mot_lightning.objectives import FlowMatching
+
+
+class Part(Recorded, nn.Module):
+    def __init__(self, size: int, *, path: Path | None = None, **others: float) -> None:
+        super().__init__()
+        self.layer = nn.Linear(size, size)
+
+
+@dataclass
+class Settings:
+    sizes: tuple[int, ...] = (1, 2)
+
+
+def test_arguments_are_recorded_as_given_and_written_as_plain_values():
+    part = Part(3, path=Path("a/b"), weight=0.5)
+    assert part.init_args == {"size": 3, "path": Path("a/b"), "weight": 0.5}
+    assert class_spec(part) == {
+        "class_path": f"{__name__}.Part", "init_args": {"size": 3, "path": "a/b", "weight": 0.5}}  # fmt: skip
+    assert class_spec(FlowMatching()) == {
+        "class_path": "mot_lightning.objectives.flow_matching.FlowMatching", "init_args": {}}  # fmt: skip
+
+
+def test_copies_keep_their_arguments():
+    codec = copy.deepcopy(Patches((1, 8, 8), patch_size=2))
+    assert codec.init_args == {"shape": (1, 8, 8), "patch_size": 2}
+
+
+def test_plain_values_of_nested_objects():
+    assert plain({"a": Settings(), "b": {1: None}}) == {"a": {"sizes": [1, 2]}, "b": {"1": None}}
+    assert plain(nn.Identity()) == "Identity()"

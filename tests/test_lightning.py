@@ -1,0 +1,182 @@
+"""What users of Lightning expect of the module and the datamodule, with a plain Trainer and none of our callbacks."""
+
+import copy
+
+import lightning
+import pytest
+import torch
+from lightning.pytorch.callbacks import Callback, LearningRateFinder, ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from runs import run
+from torch.utils.data import DataLoader
+
+import mot_lightning as mot
+from datamodules import Digits
+
+QUIET = {
+    "accelerator": "cpu",
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+    "num_sanity_val_steps": 0,
+    "use_distributed_sampler": False,
+}
+
+
+def small_module(**settings):
+    modalities = {
+        "text": mot.Modality(mot.BPE(vocab_size=270), mot.NextToken()),
+        "image": mot.Modality(mot.Patches(shape=(1, 8, 8), patch_size=2), mot.FlowMatching(steps=2), weight=0.5),
+    }
+    return mot.MoTModule(modalities, "text", mot.BackboneSettings(dim=16, depth=1, heads=2), **settings)
+
+
+def trainer(folder, **settings):
+    validation = {"val_check_interval": 2, "check_val_every_n_epoch": None, "limit_val_batches": 4}
+    return lightning.Trainer(default_root_dir=folder, **{**QUIET, **validation, "log_every_n_steps": 1, **settings})
+
+
+class Batches(Callback):
+    """Records the text of every training batch."""
+
+    def __init__(self):
+        self.texts = []
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        self.texts.append(batch.by_modality["text"].tokens.tolist())
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory):
+    """A module after `Trainer.fit`, its trainer, its data and a checkpoint."""
+    folder = tmp_path_factory.mktemp("fitted")
+    module, data = small_module(), Digits(batch_size=4)
+    loggers = [CSVLogger(folder, name="csv", version=""), TensorBoardLogger(folder, name="tb", version="")]
+    fit = trainer(folder, max_steps=4, logger=loggers, callbacks=[ModelCheckpoint(monitor="val/image/loss")])
+    fit.fit(module, data)
+    fit.save_checkpoint(folder / "last.ckpt")
+    return folder, module, fit, data
+
+
+def test_metrics_reach_callback_metrics_and_every_logger(fitted):
+    folder, _, fit, _ = fitted
+    names = {f"{stage}/{name}loss" for stage in ("train", "val") for name in ("", "text/", "image/")}
+    assert names | {"train/learning_rate", "val/text/bits_per_byte"} <= set(fit.callback_metrics)
+    header, *rows = (folder / "csv/metrics.csv").read_text().splitlines()
+    assert names <= set(header.split(","))
+    step = header.split(",").index("step")
+    assert {row.split(",")[step] for row in rows} == {"1", "2", "3", "4"}
+    assert fit.checkpoint_callback.best_model_path.endswith(".ckpt")
+
+
+def test_validate_and_test_return_their_metrics(fitted):
+    folder, module, _, data = fitted
+    evaluation = trainer(folder, limit_test_batches=1, logger=False)
+    (validated,) = evaluation.validate(module, data, verbose=False)
+    assert {"val/loss", "val/image/loss", "val/text/bits_per_byte"} <= set(validated)
+    (tested,) = evaluation.test(module, data, verbose=False)
+    assert {"test/loss", "test/image/loss"} <= set(tested)
+
+
+def test_hyperparameters_reach_hparams_and_loggers(fitted):
+    folder, module, _, _ = fitted
+    assert module.hparams["model"]["modalities"]["image"]["objective"]["init_args"] == {"steps": 2}
+    assert module.hparams["model"]["backbone"]["dim"] == 16
+    for name in ("csv", "tb"):
+        assert "FlowMatching" in (folder / name / "hparams.yaml").read_text()
+
+
+def test_load_from_checkpoint_restores_module_codecs_and_limits(fitted):
+    folder, module, _, _ = fitted
+    again = mot.MoTModule.load_from_checkpoint(folder / "last.ckpt")
+    assert again.hparams == module.hparams
+    assert again.limits == module.limits
+    for (name, ours), theirs in zip(again.state_dict().items(), module.state_dict().values(), strict=True):
+        assert not isinstance(ours, torch.Tensor) or torch.equal(ours, theirs), name
+    assert torch.equal(again.codecs["text"].encode("seven"), module.codecs["text"].encode("seven"))
+
+
+def test_pipeline_loads_a_plain_trainers_checkpoint(fitted):
+    folder, module, _, _ = fitted
+    prompts = ["a handwritten seven"]
+    (ours,) = mot.MoTPipeline.from_pretrained(folder / "last.ckpt")(prompts, modalities=("image",))
+    (theirs,) = module.pipeline(prompts, modalities=("image",))
+    assert torch.equal(ours[0][1], theirs[0][1])
+
+
+def test_predict_continues_prompts(fitted):
+    folder, module, _, _ = fitted
+    prompts = DataLoader(["a seven", "two in pixels"], batch_size=2, collate_fn=list)
+    ((first, second),) = trainer(folder, logger=False).predict(module, prompts)
+    (alone,) = module.pipeline(["a seven"])
+    assert [name for name, _ in first] == [name for name, _ in alone]
+    assert isinstance(second, list)
+
+
+def test_fine_tuning_in_python_keeps_weights_and_codecs(fitted, tmp_path):
+    folder, module, _, _ = fitted
+    settings = mot.OptimizerSettings(learning_rate=1e-9, warmup_steps=0, weight_decay=0.0)
+    tuned = mot.MoTModule.load_from_checkpoint(folder / "last.ckpt", optimizer=settings)
+    before = copy.deepcopy(tuned.codecs["text"].state_dict())
+    only_images = Digits(batch_size=4, documents={"image": 1.0}, seed=9)
+    trainer(tmp_path, max_steps=1, logger=False, enable_checkpointing=False).fit(tuned, only_images)
+    assert str(tuned.codecs["text"].state_dict()) == str(before)
+    weight = "model.objectives.text.head.weight"
+    torch.testing.assert_close(tuned.state_dict()[weight], module.state_dict()[weight], atol=1e-6, rtol=0)
+    assert tuned.hparams["model"]["optimizer"]["learning_rate"] == 1e-9
+
+
+@pytest.mark.filterwarnings("ignore:You defined a `validation_step`")
+def test_fit_without_a_datamodule_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"Trainer.fit has no datamodule, wanted one"):
+        trainer(tmp_path, max_steps=1, logger=False).fit(small_module(), DataLoader([1]))
+
+
+def test_learning_rate_finder_sets_the_learning_rate(tmp_path):
+    module = small_module()
+    finder = LearningRateFinder(num_training_steps=40, min_lr=1e-5, max_lr=1e-1, early_stop_threshold=None)
+    trainer(tmp_path, max_steps=2, logger=False, callbacks=[finder]).fit(module, Digits(batch_size=4))
+    assert module.learning_rate == finder.optimal_lr.suggestion() != mot.OptimizerSettings().learning_rate
+
+
+def test_overfit_batches_repeats_the_same_documents(tmp_path):
+    batches = Batches()
+    fit = trainer(
+        tmp_path, max_steps=5, overfit_batches=2, logger=False, enable_checkpointing=False, callbacks=[batches]
+    )
+    fit.fit(small_module(), Digits(batch_size=4))
+    first, second, *others = batches.texts
+    assert first != second
+    assert others == [first, second, first]
+
+
+def test_epochs_of_limit_train_batches_continue_through_the_data(tmp_path):
+    epochs, whole = Batches(), Batches()
+    options = {"logger": False, "enable_checkpointing": False}
+    fit = trainer(tmp_path, max_epochs=2, limit_train_batches=3, callbacks=[epochs], **options)
+    fit.fit(small_module(), Digits(batch_size=4))
+    trainer(tmp_path, max_steps=6, callbacks=[whole], **options).fit(small_module(), Digits(batch_size=4))
+    assert fit.global_step == 6
+    assert epochs.texts == whole.texts
+    assert len({str(text) for text in epochs.texts}) == 6
+
+
+def test_noise_differs_between_epochs(tmp_path):
+    """batch_idx restarts in each epoch; the noise must not."""
+    seeds = []
+    module = small_module()
+    forward = module.model.forward
+
+    def recorded(batch, generator):
+        seeds.append(generator.initial_seed())
+        return forward(batch, generator)
+
+    module.model.forward = recorded
+    options = {"logger": False, "enable_checkpointing": False}
+    trainer(tmp_path, max_epochs=3, limit_train_batches=2, **options).fit(module, Digits(batch_size=4))
+    assert len(set(seeds)) == 6
+
+
+def test_generate_takes_a_plain_trainers_checkpoint(tmp_path, fitted):
+    checkpoint = f"--ckpt_path={fitted[0] / 'last.ckpt'}"
+    assert run(tmp_path, "generate", checkpoint, "--prompt=a", f"--out={tmp_path / 'out'}") == 0
+    assert (tmp_path / "out/index.html").is_file()
