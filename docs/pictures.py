@@ -1,7 +1,7 @@
 """The pictures of the README and the docs, made anew from a run folder and a folder of `generate`.
 
     python -m mot_lightning fit --trainer.val_check_interval=250 --samples.prompts=10
-    python -m mot_lightning generate --ckpt_path runs/default/0/checkpoints/last.ckpt \
+    python -m mot_lightning generate --ckpt_path runs/default/0 \
         --prompt "a handwritten seven" --modalities image --num_samples 6
     python docs/pictures.py runs/default/0 runs/default/0/generated/0
 
