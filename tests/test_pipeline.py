@@ -1,8 +1,6 @@
 """MoTPipeline: generation from a checkpoint, without side effects on the process."""
 
-import re
 import shutil
-import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +8,7 @@ import PIL.Image
 import pytest
 import soundfile
 import torch
-from runs import ROOT, run, run_in_subprocess
+from runs import run, run_in_subprocess
 
 from mot_lightning.errors import ConfigError
 from mot_lightning.generation import GenerationSettings
@@ -75,14 +73,6 @@ pipeline(["two"], modalities=("image",))
 assert state() == before, "generating"
 """
     run_in_subprocess("-c", program, cwd=tmp_path)
-
-
-def test_readme_pipeline_example_runs(trained):
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    (lines,) = re.findall(r"(    from mot_lightning\.pipeline import MoTPipeline\n(?:    .+\n)+)", readme)
-    names = {}
-    exec(textwrap.dedent(lines).replace("runs/default/0", str(trained)), names)
-    assert len(names["images"]) == 2
 
 
 def test_name_or_path_of_an_unknown_modality_raises(trained):

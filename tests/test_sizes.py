@@ -11,7 +11,7 @@ from mot_lightning.model import MixtureOfTransformers
 from mot_lightning.objectives import FlowMatching, NextToken
 from mot_lightning.sequence import Tokens
 
-SIZES = sorted((Path(__file__).resolve().parents[1] / "conf" / "size").glob("*.yaml"))
+SIZES = sorted((Path(__file__).resolve().parents[1] / "conf" / "backbone" / "size").glob("*.yaml"))
 LABELS = {"m": 1e6, "b": 1e9}
 TEXT, IMAGE = {"chameleon": 65_536, "transfusion": 32_000}, Tokens(latent_dim=32, length=256)
 
