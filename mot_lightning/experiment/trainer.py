@@ -54,13 +54,12 @@ def intervals(trainer: dict[str, Any]) -> dict[str, Any]:
     return {"val_check_interval": every * (trainer.get("accumulate_grad_batches") or 1)}
 
 
-def callbacks_of(configured: Sequence[Callback] | None, bar: bool) -> list[Callback]:
+def callbacks_of(configured: Sequence[Callback] | None, bar: bool, others: Sequence[type[Callback]]) -> list[Callback]:
     """All callbacks of a run, apart from those with settings of their own."""
     return [
         *(configured or ()),
         *([callbacks.StepProgress()] if bar else []),
-        callbacks.ExpertUtilisation(),
-        callbacks.GradientNorms(),
+        *(kind() for kind in others),
         callbacks.ExactResume(),
         callbacks.StopOnSignal(),
         callbacks.Checkpoints(),
