@@ -4,6 +4,7 @@ import pytest
 import torch
 from runs import ROOT, TINY, failing, rows, run, run_in_subprocess, weights
 
+from mot_lightning.errors import ConfigError
 from mot_lightning.experiment.trainer import in_run_folder, intervals, ranks_of_torchrun
 
 
@@ -83,6 +84,15 @@ def test_save_dir_of_loggers_is_the_run_folder():
     assert in_run_folder("CSVLogger", "here") == csv
     assert in_run_folder([csv], "there") == [csv]
     assert in_run_folder(False, "here") is False
+
+
+def test_loggers_of_allowed_packages_write_into_the_run_folder(tmp_path, monkeypatch):
+    (tmp_path / "my_logger.py").write_text("from lightning.pytorch.loggers import CSVLogger as Mine")
+    monkeypatch.syspath_prepend(tmp_path)
+    (spec,) = in_run_folder(["my_logger.Mine"], "here", ["my_logger"])
+    assert spec == {"class_path": "my_logger.Mine", "init_args": {"save_dir": "here"}}
+    with pytest.raises(ConfigError, match="add --allow my_logger"):
+        in_run_folder("my_logger.Mine", "here")
 
 
 def test_logger_false_leaves_metrics_csv_alone(tmp_path):
