@@ -128,3 +128,13 @@ def test_prompt_of_a_session_is_checked_when_it_starts(pipeline):
     ):
         with pytest.raises(ValueError, match=message):
             pipeline.start(**arguments)
+
+
+def test_a_round_that_cannot_be_decoded_can_be_repeated(pipeline, monkeypatch):
+    session = pipeline.start("to be", **GREEDY)
+    with monkeypatch.context() as patch:
+        patch.setattr(Bytes, "decode", lambda *arguments: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            session()
+    assert not session.segments
+    assert session() == pipeline.start("to be", **GREEDY)()
