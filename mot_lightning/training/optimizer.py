@@ -132,8 +132,6 @@ class OptimizerSettings:
         ours = {"lr": self.learning_rate, "betas": self.betas, "weight_decay": self.weight_decay}
         groups = [{"params": matrices, "weight_decay": arguments.get("weight_decay", self.weight_decay)}]
         groups += [{"params": vectors, "weight_decay": 0.0}] if vectors else []
-        if "weight_decay" not in takes:
-            groups = [{"params": group["params"]} for group in groups]
         known = {name: value for name, value in ours.items() if name in takes}
         return _built("algorithm", kind, groups, **{**known, **arguments})
 

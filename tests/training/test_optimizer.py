@@ -216,3 +216,19 @@ def test_numbers_of_numpy_become_plain_numbers():
     optimizer, _ = settings.build(nn.Linear(2, 2), steps=10, fused=False)
     assert {type(group["lr"]) for group in optimizer.param_groups} == {float}
     assert {type(beta) for group in optimizer.param_groups for beta in group["betas"]} == {float}
+
+
+def test_arguments_of_a_class_go_before_the_settings():
+    for name in ("AdamW", "Muon"):
+        spec = {"class_path": name, "init_args": {"weight_decay": 0.25}}
+        optimizer, _ = OptimizerSettings(algorithm=spec).build(small_model(), steps=10, fused=False)
+        assert optimizer.param_groups[0]["weight_decay"] == 0.25
+    assert optimizer.param_groups[0]["adjust_lr_fn"] == "match_rms_adamw"
+    optimizer, _ = OptimizerSettings(algorithm="Rprop").build(nn.Linear(2, 2), steps=10, fused=False)
+    assert type(optimizer) is torch.optim.Rprop
+
+
+def test_combined_optimizer_runs_the_closure_that_makes_the_gradients():
+    model = small_model()
+    optimizer, _ = OptimizerSettings(algorithm="Muon").build(model, steps=10, fused=False)
+    assert optimizer.step(lambda: 3.0) == 3.0
