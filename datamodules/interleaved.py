@@ -134,7 +134,10 @@ class InterleavedDataModule(LightningDataModule):
     @property
     def _rank(self) -> tuple[int, int]:
         """Number of this process, and of all processes."""
-        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        trainer: Any = self.trainer
+        if trainer and trainer.world_size > 1 and trainer._accelerator_connector.use_distributed_sampler:
+            raise ValueError("Trainer.use_distributed_sampler is True, wanted False: the data are shared among ranks")
+        return (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
 
     def _in_order(self, split: Split) -> DataLoader[Any]:
         return self._loader(split, OrderedSampler(self._items(split), *self._rank))

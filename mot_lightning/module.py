@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from mot_lightning.backbone import BackboneSettings
 from mot_lightning.backbone.moe import collect_router_stats, experts_of
+from mot_lightning.config.recorded import plain
 from mot_lightning.generation import GenerationLimits
 from mot_lightning.generation.prompts import Document, Prompt
 from mot_lightning.modality import Modality, assemble
@@ -91,6 +92,7 @@ class MoTModule(SavedModule):
     @learning_rate.setter
     def learning_rate(self, learning_rate: float) -> None:
         self.optimizer = replace(self.optimizer, learning_rate=learning_rate)
+        self.config = {**self.config, "model": {**self.config["model"], "optimizer": plain(self.optimizer)}}
 
     @property
     def pipeline(self) -> MoTPipeline:
@@ -112,6 +114,7 @@ class MoTModule(SavedModule):
         for name, codec in self.codecs.items():
             if name not in self.fitted_codecs:
                 codec.fit(data.media(name, "train"))
+                self.fitted_codecs.add(name)
         for model in (self.model, self.ema_model):
             for name, objective in model.objectives.items():
                 objective.set_codebook(self.codecs[name].codebook)
@@ -174,7 +177,7 @@ class MoTModule(SavedModule):
         loss = self.loss_weights.total(sums.loss * self.trainer.world_size, counts)
         # routing and load balancing see the tokens of one rank
         loss = sum((stats.loss for stats in router_stats.values()), start=loss)
-        if self.trainer.training and (batch_idx + 1) % self.trainer.accumulate_grad_batches == 0:
+        if self.trainer.training and not self.trainer.fit_loop._should_accumulate():
             self._log_training(Sums(*(x.detach() for x in sums)))  # one row a step, from its last batch
         visits = {name: (*stats.visits, stats.tokens) for name, stats in router_stats.items()}
         return {"loss": loss, "expert_visits": visits}
@@ -248,7 +251,7 @@ class MoTModule(SavedModule):
     def configure_optimizers(self) -> Any:
         # Lightning cannot clip gradients that a fused optimizer unscales
         fused = "mixed" not in str(self.trainer.precision)
-        steps = self.trainer.max_steps if self.trainer.max_steps > 0 else int(self.trainer.estimated_stepping_batches)
+        steps = self.trainer.estimated_stepping_batches  # -1 or infinite if the run has no end
         optimizer, schedule = self.optimizer.build(self.model, steps, fused)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

@@ -1,6 +1,7 @@
 """What users of Lightning expect of the module and the datamodule, with a plain Trainer and none of our callbacks."""
 
 import copy
+from types import SimpleNamespace
 
 import lightning
 import pytest
@@ -180,3 +181,48 @@ def test_generate_takes_a_plain_trainers_checkpoint(tmp_path, fitted):
     checkpoint = f"--ckpt_path={fitted[0] / 'last.ckpt'}"
     assert run(tmp_path, "generate", checkpoint, "--prompt=a", f"--out={tmp_path / 'out'}") == 0
     assert (tmp_path / "out/index.html").is_file()
+
+
+def test_one_row_a_step_from_its_last_batch_also_at_an_epochs_end(tmp_path):
+    """An epoch of 3 batches has a step of 2 and one of 1."""
+
+    class Rows(TensorBoardLogger):
+        batches = []  # noqa: RUF012
+
+        def log_metrics(self, metrics, step):
+            if "train/loss" in metrics:
+                self.batches.append((step, fit.fit_loop.epoch_loop.batch_progress.total.ready))
+
+    options = {"logger": Rows(tmp_path), "enable_checkpointing": False, "accumulate_grad_batches": 2}
+    fit = trainer(tmp_path, max_epochs=2, limit_train_batches=3, **options)
+    fit.fit(small_module(), Digits(batch_size=4))
+    assert Rows.batches == [(1, 2), (2, 3), (3, 5), (4, 6)]
+
+
+def test_a_found_learning_rate_is_in_the_config():
+    module = small_module()
+    module.learning_rate = 0.125
+    assert module.hparams["model"]["optimizer"]["learning_rate"] == 0.125
+    assert module.config["model"]["optimizer"]["ema_decay"] == 0.99
+
+
+def test_a_module_that_is_fitted_again_keeps_its_codecs(tmp_path):
+    module, data = small_module(), Digits(batch_size=4)
+    module.prepare(data)
+    before = module.codecs["text"].encode("a handwritten seven")
+    other = Digits(batch_size=4)
+    other.media = lambda modality, split: ["other words"] * 9 if modality == "text" else data.media(modality, split)
+    trainer(tmp_path, max_steps=1, logger=False, enable_checkpointing=False).fit(module, other)
+    assert torch.equal(module.codecs["text"].encode("a handwritten seven"), before)
+
+
+def test_lightnings_own_sampler_is_refused_on_several_ranks():
+    data = Digits()
+    data.setup("fit")
+    data.connect({}, small_module().model.grammar)
+    connector = SimpleNamespace(use_distributed_sampler=True)
+    data.trainer = SimpleNamespace(world_size=2, global_rank=1, _accelerator_connector=connector)
+    with pytest.raises(ValueError, match="use_distributed_sampler is True, wanted False"):
+        data.val_dataloader()
+    connector.use_distributed_sampler = False
+    assert next(iter(data.val_dataloader().sampler)).item == 1

@@ -16,7 +16,7 @@ class ExpertUtilisation(Callback):
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         step = trainer.global_step
-        if not outputs["expert_visits"] or (batch_idx + 1) % trainer.accumulate_grad_batches:
+        if not outputs["expert_visits"] or trainer.fit_loop._should_accumulate():
             return  # one row a step, from its last batch
         if is_logged(trainer, step):
             row: dict[str, float] = {}

@@ -59,16 +59,16 @@ def open_run(command: str, invocation: Invocation) -> Iterator[Run | None]:
             base and base["config"],
             may_change=not checkpoint,
         )
+        if invocation.print_config:
+            print(yaml.safe_dump(build(config, invocation.allow).config, sort_keys=False), end="")
+            yield None
+            return
         # a fast_dev_run leaves nothing behind
         temporary = config["trainer"].get("fast_dev_run") and stack.enter_context(TemporaryDirectory())
         while True:
             chosen = run_folder.choose(config.get("runs", "runs"), config.get("experiment", "default"))
             folder = Path(temporary) if temporary else chosen
             experiment = build(config, invocation.allow, folder)
-            if invocation.print_config:
-                print(yaml.safe_dump(experiment.config, sort_keys=False), end="")
-                yield None
-                return
             if checkpoint is not None and invocation.ckpt_path is not None:
                 check_weights(experiment.module, checkpoint, invocation.ckpt_path)
             if start is not None:

@@ -6,6 +6,8 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 
 class Recorded:
     """Records the arguments of `__init__`, as given, in `init_args`."""
@@ -43,6 +45,8 @@ def plain(value: Any) -> Any:
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [plain(item) for item in value]
+    if isinstance(value, np.generic):  # also a float, but not one that a checkpoint can hold
+        return value.item()
     if isinstance(value, Path):
         return str(value)
     return value if isinstance(value, str | int | float | bool | None) else repr(value)

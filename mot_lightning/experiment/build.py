@@ -48,7 +48,7 @@ class Experiment:
 class MoTCLI(LightningCLI):
     """Builds module, data and trainer; a command decides what to do with them."""
 
-    without_settings: ClassVar[tuple[type[Callback], ...]] = (callbacks.ExpertUtilisation, callbacks.GradientNorms)
+    of_steps: ClassVar[tuple[type[Callback], ...]] = (callbacks.ExpertUtilisation, callbacks.GradientNorms)
     callbacks: ClassVar[dict[str, Any]] = {
         "samples": callbacks.SampleLogger,
         "report": callbacks.Report,
@@ -83,7 +83,7 @@ class MoTCLI(LightningCLI):
             **{**self.trainer_integers, **intervals(self.trainer_integers)},
             logger=loggers_of(configured["logger"], Path(self._get(self.config_init, "trainer.default_root_dir"))),
             plugins=[AtomicCheckpointIO()],
-            callbacks=callbacks_of(configured["callbacks"], bar, self.without_settings),
+            callbacks=callbacks_of(configured["callbacks"], bar, self.of_steps),
         )
         strategy = trainer.strategy
         if isinstance(strategy, FSDPStrategy | ModelParallelStrategy) and not isinstance(strategy, FSDP2):
@@ -96,7 +96,7 @@ class CodecCLI(MoTCLI):
     """`MoTCLI` for the training of a codec."""
 
     callbacks: ClassVar = {"samples": callbacks.Reconstructions, "report": callbacks.CodecReport}
-    without_settings: ClassVar = ()
+    of_steps: ClassVar = ()
 
 
 def start(cli: type[MoTCLI], config: dict[str, Any], module: type[LightningModule] = MoTModule) -> MoTCLI:
@@ -123,7 +123,7 @@ def build(config: dict[str, Any], allow: list[str], folder: Path = Path("runs"))
     trainer = arguments["trainer"]
     arguments["trainer"] = {**trainer, **ranks_of_torchrun(trainer), "default_root_dir": str(folder)}
     if "logger" in trainer:
-        arguments["trainer"]["logger"] = in_run_folder(trainer["logger"], folder)
+        arguments["trainer"]["logger"] = in_run_folder(trainer["logger"], folder, allow)
     trains_codec = "codec" in config["model"]
     try:
         with importing_only(allow):

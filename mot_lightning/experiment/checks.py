@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from lightning.pytorch.callbacks import GradientAccumulationScheduler
 
 from mot_lightning.config.classes import LIBRARIES, OURS
 from mot_lightning.config.hints import did_you_mean
@@ -10,6 +11,7 @@ from mot_lightning.errors import ConfigError
 from mot_lightning.experiment.build import Experiment
 from mot_lightning.module import MoTModule
 from mot_lightning.training.codec_module import CodecModule
+from mot_lightning.training.sharding import FSDP2
 
 
 def check(experiment: Experiment, command: str) -> None:
@@ -31,11 +33,26 @@ def _check_trainer(experiment: Experiment) -> None:
             f"trainer.max_epochs is {epochs}, wanted trainer.limit_train_batches too, the batches of an epoch: "
             "the training data have no end"
         )
+    accumulated = trainer.accumulate_grad_batches
+    if any(isinstance(callback, GradientAccumulationScheduler) for callback in trainer.callbacks):
+        raise ConfigError("trainer.callbacks has GradientAccumulationScheduler, wanted trainer.accumulate_grad_batches")
+    if epochs and epochs > 0 and batches % accumulated and not trainer.fast_dev_run:
+        raise ConfigError(
+            f"trainer.limit_train_batches is {batches}, wanted a multiple of trainer.accumulate_grad_batches, "
+            f"{accumulated}: an epoch ends with a step"
+        )
     if isinstance(trainer.overfit_batches, float) and trainer.overfit_batches:
         raise ConfigError(f"trainer.overfit_batches is {trainer.overfit_batches}, wanted a whole number of batches")
+    if trainer.check_val_every_n_epoch is not None and not trainer.fast_dev_run:
+        raise ConfigError(
+            f"trainer.check_val_every_n_epoch is {trainer.check_val_every_n_epoch}, wanted null: "
+            "val_check_interval counts steps, whatever the epochs"
+        )
     every = trainer.val_check_interval
     if not (isinstance(every, int) and every >= 1) and not trainer.fast_dev_run:
         raise ConfigError(f"trainer.val_check_interval is {every}, wanted steps, at least 1")
+    if isinstance(trainer.strategy, FSDP2) and isinstance(module, MoTModule) and module.optimizer.combines:
+        raise ConfigError("model.optimizer.algorithm is Muon, wanted one whose state fsdp2 can save, such as AdamW")
     # flex attention has no backward pass on the CPU
     flex = isinstance(module, MoTModule) and module.model.backbone.settings.attention == "flex"
     if flex and trainer.strategy.root_device.type == "cpu":
@@ -56,16 +73,16 @@ def _check_callbacks(experiment: Experiment) -> None:
 def _logged(module: MoTModule | CodecModule) -> set[str]:
     """The metrics that training and validation log."""
     if isinstance(module, CodecModule):
-        losses = {f"{stage}/{name}loss" for stage in ("train", "val") for name in ("", f"{module.modality}/")}
-        return losses | {
-            f"val/{module.modality}/{name}" for name in module.codec.quality(torch.zeros(2, *module.codec.shape))
-        }
+        quantities = {"loss", *module.codec.quality(torch.zeros(2, *module.codec.shape))}
+        names = {f"val/{module.modality}/{quantity}" for quantity in quantities}
+        return {"val/loss", f"train/{module.modality}/loss", *names}
     names = {"train/learning_rate", "train/loss", "val/loss"}
     for name, objective in module.model.objectives.items():
         quantities = {"loss", *(module.codecs[name].metrics(1.0, 1.0, 1.0) if objective.discrete else ())}
         names |= {f"{stage}/{name}/{quantity}" for stage in ("train", "val") for quantity in quantities}
         names.add(f"train/{name}/grad_norm")
-    return names
+    experts = {name: mixture.settings.count for name, mixture in module.experts.items()}
+    return names | {f"train/experts/{name}/{i}" for name, count in experts.items() for i in range(count)}
 
 
 def _check_data(experiment: Experiment) -> None:

@@ -10,7 +10,7 @@ from lightning.pytorch import Callback
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 
 from mot_lightning import callbacks
-from mot_lightning.config.classes import find_class
+from mot_lightning.config.classes import LIBRARIES, find_class
 from mot_lightning.runs.csv_logger import CSVMetricsLogger
 
 
@@ -22,17 +22,18 @@ def ranks_of_torchrun(trainer: dict[str, Any]) -> dict[str, Any]:
     return {"devices": local, "num_nodes": int(os.environ["WORLD_SIZE"]) // local}
 
 
-def in_run_folder(loggers: Any, folder: Path) -> Any:
+def in_run_folder(loggers: Any, folder: Path, allow: Sequence[str] = ()) -> Any:
     """The config of loggers, with the run's folder as `save_dir` of those that have one and do not set it."""
     if isinstance(loggers, list):
-        return [in_run_folder(logger, folder) for logger in loggers]
+        return [in_run_folder(logger, folder, allow) for logger in loggers]
     if isinstance(loggers, str):
         loggers = {"class_path": loggers}
     if not isinstance(loggers, dict) or not isinstance(path := loggers.get("class_path"), str):
         return loggers
     path = path if "." in path else f"lightning.pytorch.loggers.{path}"
     arguments = loggers.get("init_args") or {}
-    if "save_dir" not in arguments and "save_dir" in inspect.signature(find_class(path, ["lightning"])).parameters:
+    parameters = inspect.signature(find_class(path, [*LIBRARIES, *allow])).parameters
+    if "save_dir" in parameters:
         arguments = {"save_dir": str(folder), **arguments}
     return {"class_path": path, "init_args": arguments}
 
@@ -54,12 +55,20 @@ def intervals(trainer: dict[str, Any]) -> dict[str, Any]:
     return {"val_check_interval": every * (trainer.get("accumulate_grad_batches") or 1)}
 
 
-def callbacks_of(configured: Sequence[Callback] | None, bar: bool, others: Sequence[type[Callback]]) -> list[Callback]:
-    """All callbacks of a run, apart from those with settings of their own."""
+def callbacks_of(
+    configured: Sequence[Callback] | None, bar: bool, of_steps: Sequence[type[Callback]]
+) -> list[Callback]:
+    """All callbacks of a run, apart from those with settings of their own.
+
+    Args:
+        configured: by the user.
+        bar: whether to show a progress bar.
+        of_steps: those that measure the training steps of this kind of module.
+    """
     return [
         *(configured or ()),
         *([callbacks.StepProgress()] if bar else []),
-        *(kind() for kind in others),
+        *(kind() for kind in of_steps),
         callbacks.ExactResume(),
         callbacks.StopOnSignal(),
         callbacks.Checkpoints(),

@@ -43,7 +43,7 @@ class Session:
     def __call__(self, more: Prompt | None = None) -> Document:
         """Read more of a prompt, then continue the document; returns the new segments as (modality, media).
 
-        A round that fails changes nothing.
+        A round that fails changes nothing but the state of the random generator.
 
         Raises:
             ValueError: `more` does not fit the model, or there is nothing in it to continue.
@@ -63,5 +63,6 @@ class Session:
         if opened:  # one segment of the document, in two parts
             ids = torch.cat([opened[0].tokens, continued[0].tokens.to(opened[0].tokens.device)])
             said, whole = said[:-1], [opened[0]._replace(tokens=ids), *continued[1:]]
+        answer = decode(self.codecs, continued)
         self.context, self.segments, self.unread = context, [*self.segments, *said, *whole], []
-        return decode(self.codecs, continued)
+        return answer

@@ -70,12 +70,14 @@ class CSVMetricsLogger(Logger):
                 file.truncate()
 
     def _rewrite(self) -> None:
-        with self.path.open("w", newline="") as file:
+        temporary = self.path.with_suffix(".tmp")  # a kill leaves the old file or the new one
+        with temporary.open("w", newline="") as file:
             writer = csv.DictWriter(file, self.columns)
             writer.writeheader()
             for row in self._rows.values():
                 self._end = file.tell()
                 writer.writerow(row)
+        temporary.replace(self.path)
 
     def log_hyperparams(self, *_: Any, **__: Any) -> None:
         """Nothing: the config.yaml of the run has them."""

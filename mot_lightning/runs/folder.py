@@ -26,7 +26,7 @@ def choose(root: Any, experiment: Any) -> Path:
         return Path(_store().get(CHOSEN).decode())  # waits until rank 0 has chosen
     if not isinstance(root, str) or not root:
         raise ConfigError(f"runs is {root!r}, wanted the name of a folder")
-    if not isinstance(experiment, str) or Path(experiment).name != experiment or experiment in ("", "."):
+    if not isinstance(experiment, str) or Path(experiment).name != experiment or not experiment:
         raise ConfigError(f"experiment is {experiment!r}, wanted a plain folder name")
     folder = Path(root).expanduser() / experiment  # as Trainer expands default_root_dir
     numbers = [int(p.name) for p in folder.iterdir() if p.name.isdigit()] if folder.is_dir() else []

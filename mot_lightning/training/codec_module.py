@@ -42,6 +42,11 @@ class CodecModule(LightningModule):
     def codec(self) -> Autoencoder:
         return self.codecs[self.modality]
 
+    @property
+    def steps(self) -> int:
+        """Optimizer steps of the run."""
+        return int(self.trainer.estimated_stepping_batches)
+
     def setup(self, stage: str) -> None:
         if self.trainer.world_size > 1:
             raise ValueError(
@@ -58,7 +63,7 @@ class CodecModule(LightningModule):
         self.network.requires_grad_(False).eval()
 
     def on_train_batch_start(self, batch: Tensor, batch_idx: int) -> None:
-        step, steps = self.trainer.global_step, self.trainer.max_steps
+        step, steps = self.trainer.global_step, self.steps
         self.calibration_images = self.calibration_images.to(self.device)
         self.codec.before_step(
             self.calibration_images, step, steps, generator_for(self.seed, step, 1, device=self.device)
@@ -67,7 +72,7 @@ class CodecModule(LightningModule):
     def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
         step = self.trainer.global_step
         generator = generator_for(self.seed, step, device=self.device)
-        loss = self.codec.loss(batch, step / self.trainer.max_steps, generator)
+        loss = self.codec.loss(batch, step / self.steps, generator)
         self.log(f"train/{self.modality}/loss", loss)
         return loss
 
@@ -82,7 +87,7 @@ class CodecModule(LightningModule):
         self._evaluate(batch, batch_idx, "test")
 
     def configure_optimizers(self) -> Any:
-        optimizer, schedule = optimizer_for(self.network, self.learning_rate, self.trainer.max_steps)
+        optimizer, schedule = optimizer_for(self.network, self.learning_rate, self.steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

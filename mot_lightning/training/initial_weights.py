@@ -9,7 +9,7 @@ from mot_lightning.errors import ConfigError
 
 
 def initialise_from(module: Any, checkpoint: Mapping[str, Any]) -> list[str]:
-    """Start a module from a checkpoint's averaged weights, and from those of its codecs that have the same settings.
+    """Start a module from a checkpoint's averaged weights, and from those of its codecs that are the same.
 
     Returns:
         The weights of the model that keep their random start: the checkpoint has none of this name and shape.
@@ -19,9 +19,9 @@ def initialise_from(module: Any, checkpoint: Mapping[str, Any]) -> list[str]:
     """
     saved = checkpoint["state_dict"]
     for name, codec in module.codecs.items():
-        before, now = checkpoint["codecs"].get(name, {}), codec.fingerprint({})
-        if all(before.get(part) == now[part] for part in ("class", "arguments")):
-            codec.load_state_dict(_of(saved, f"codecs.{name}."))
+        learned = _of(saved, f"codecs.{name}.")
+        if checkpoint["codecs"].get(name) == codec.fingerprint(learned):  # also of the same pretrained weights
+            codec.load_state_dict(learned)
             module.fitted_codecs.add(name)
     averaged = _of(saved, "ema_model.")
     expected = module.model.state_dict()

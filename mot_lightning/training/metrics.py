@@ -13,7 +13,7 @@ from mot_lightning.training.losses import Sums
 
 
 def is_logged(trainer: Any, step: int) -> bool:
-    """Whether an optimizer step is logged: the first, every `trainer.log_every_n_steps`-th, and the last."""
+    """Whether an optimizer step is logged: the first, every `log_every_n_steps`-th, and the last of `max_steps`."""
     every = trainer.log_every_n_steps
     return bool(every) and (step == 1 or step % every == 0 or step == trainer.max_steps)
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Muon, Optimizer
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from mot_lightning.training.combined_optimizer import CombinedOptimizer
@@ -50,6 +50,9 @@ class OptimizerSettings:
     schedule: str | ClassSpec = "cosine"
 
     def __post_init__(self) -> None:
+        for name in ("learning_rate", "weight_decay", "min_lr_ratio", "ema_decay"):
+            object.__setattr__(self, name, float(getattr(self, name)))  # NumPy's numbers would not load in checkpoints
+        object.__setattr__(self, "betas", tuple(float(beta) for beta in self.betas))
         named = isinstance(self.schedule, str) and "." not in self.schedule
         for name, requirement, fits in (  # NaN fails every check
             ("learning_rate", "a number above 0", 0 < self.learning_rate < math.inf),
@@ -65,10 +68,17 @@ class OptimizerSettings:
         for setting, home, base in (("algorithm", "torch.optim", Optimizer), ("schedule", SCHEDULERS, LRScheduler)):
             if (spec := getattr(self, setting)) not in SCHEDULES:
                 kind, arguments = _class_of(spec, setting, home, base)
+                if issubclass(kind, ReduceLROnPlateau):
+                    raise ValueError(f"model.optimizer.schedule is {kind.__name__}, wanted one that needs no metric")
                 for name in {*arguments} - {*inspect.signature(kind).parameters}:
                     raise ValueError(f"model.optimizer.{setting} has no setting {name!r} in {kind.__name__}")
 
-    def lr_factor(self, step: int, steps: int) -> float:
+    @property
+    def combines(self) -> bool:
+        """Whether some weights are updated by another optimizer, AdamW."""
+        return _class_of(self.algorithm, "algorithm", "torch.optim", Optimizer)[0] is Muon
+
+    def lr_factor(self, step: int, steps: float) -> float:
         """The learning rate of a step, as a fraction of the peak; of the schedules that have a name."""
         if step < self.warmup_steps:
             return (step + 1) / self.warmup_steps
@@ -79,12 +89,21 @@ class OptimizerSettings:
         decay = 0.5 * (1 + math.cos(math.pi * progress)) if self.schedule == "cosine" else 1 - progress
         return self.min_lr_ratio + (1 - self.min_lr_ratio) * decay
 
-    def build(self, model: nn.Module, steps: int, fused: bool) -> tuple[Optimizer, LRScheduler]:
-        """The optimizer of a model's trained weights, and its schedule over `steps`.
+    def build(self, model: nn.Module, steps: float, fused: bool) -> tuple[Optimizer, LRScheduler]:
+        """The optimizer of a model's trained weights, and its schedule.
+
+        Args:
+            steps: of the run; -1 or infinite if it has no last one.
 
         Raises:
-            ValueError: a class is not an optimizer or a schedule, or does not take its arguments.
+            ValueError: a class is not an optimizer or a schedule, or does not take its arguments, or the schedule needs
+                a last step.
         """
+        if self.schedule in SCHEDULES and self.schedule != "constant" and not 0 <= steps < math.inf:
+            raise ValueError(
+                f"the run has no last step, where the {self.schedule} schedule ends: wanted Trainer.max_steps, or "
+                "Trainer.max_epochs with limit_train_batches"
+            )
         kind, arguments = _class_of(self.algorithm, "algorithm", "torch.optim", Optimizer)
         trained = [p for p in model.parameters() if p.requires_grad]
         if kind is Muon:
@@ -99,7 +118,7 @@ class OptimizerSettings:
             arguments = {"fused": fused or None, **arguments} if kind is AdamW else arguments
             optimizer = self._optimizer(kind, trained, arguments)
             if kind is AdamW:
-                _create_state(optimizer, trained, fused)
+                _create_state(optimizer)
         if isinstance(self.schedule, str) and self.schedule in SCHEDULES:
             return optimizer, LambdaLR(optimizer, lambda step: self.lr_factor(step, steps))
         schedule, arguments = _class_of(self.schedule, "schedule", SCHEDULERS, LRScheduler)
@@ -113,8 +132,6 @@ class OptimizerSettings:
         ours = {"lr": self.learning_rate, "betas": self.betas, "weight_decay": self.weight_decay}
         groups = [{"params": matrices, "weight_decay": arguments.get("weight_decay", self.weight_decay)}]
         groups += [{"params": vectors, "weight_decay": 0.0}] if vectors else []
-        if "weight_decay" not in takes:
-            groups = [{"params": group["params"]} for group in groups]
         known = {name: value for name, value in ours.items() if name in takes}
         return _built("algorithm", kind, groups, **{**known, **arguments})
 
@@ -143,9 +160,10 @@ def _built(setting: str, kind: type, *arguments: Any, **settings: Any) -> Any:
         raise ValueError(f"model.optimizer.{setting} is {kind.__name__}: {error}") from error
 
 
-def _create_state(optimizer: Optimizer, weights: Sequence[Tensor], fused: bool) -> None:
+def _create_state(optimizer: Optimizer) -> None:
     """Create AdamW's state, which else comes with a first gradient; a sharded checkpoint needs all of it to load."""
-    for weight in weights:
-        step = torch.zeros((), device=weight.device if fused else "cpu")
-        moments = {name: torch.zeros_like(weight) for name in ("exp_avg", "exp_avg_sq")}
-        optimizer.state[weight] = {"step": step, **moments}
+    for group in optimizer.param_groups:
+        names = ("exp_avg", "exp_avg_sq", *(["max_exp_avg_sq"] if group["amsgrad"] else []))
+        for weight in group["params"]:
+            step = torch.zeros((), device=weight.device if group["fused"] or group["capturable"] else "cpu")
+            optimizer.state[weight] = {"step": step, **{name: torch.zeros_like(weight) for name in names}}

@@ -44,7 +44,7 @@ class SavedModule(LightningModule):
     Attributes:
         codecs: of each modality.
         limits: what it was trained on; None before training.
-        fitted_codecs: names of codecs that are from a checkpoint and not fitted again.
+        fitted_codecs: names of codecs that are fitted, or from a checkpoint: they are not fitted again.
     """
 
     codecs: Mapping[str, Codec]

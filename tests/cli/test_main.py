@@ -84,6 +84,7 @@ from mot_lightning.cli.main import main
             ["StochasticWeightAveraging, wanted none that averages weights: see model.optimizer.ema_decay"],
         ),
         (["fit", "--trainer.callbacks=[my_package.Mine]"], ["my_package.Mine", "add --allow my_package"]),
+        (["fit", "--trainer.check_val_every_n_epoch=1"], ["check_val_every_n_epoch is 1, wanted null"]),
         (["fit", "--trainer.max_epochs=2"], ["wanted trainer.limit_train_batches too"]),
         (["fit", "--trainer.overfit_batches=0.5"], ["overfit_batches is 0.5, wanted a whole number"]),
         (["fit", "--model.optimizer.algorithm=Muo"], ["algorithm is torch.optim.Muo, wanted a class of torch.optim"]),

@@ -173,3 +173,16 @@ def test_a_trained_vae_is_saved_with_the_scale_of_its_latents(tmp_path):
     tokens = torch.stack([codec.encode(image) for image in data.media("image", "train")[:256]])
     assert tokens.mean().item() == pytest.approx(0, abs=0.2)
     assert tokens.std().item() == pytest.approx(1, abs=0.2)
+
+
+def test_a_codec_is_trained_in_epochs_too(tmp_path):
+    epochs = ["--trainer.max_steps=-1", "--trainer.max_epochs=2", "--trainer.limit_train_batches=3"]
+    few = [
+        "--trainer.log_every_n_steps=1",
+        "--trainer.limit_val_batches=1",
+        "--trainer.limit_test_batches=1",
+        "--report.prompts=2",
+    ]
+    assert run(tmp_path, "fit", *CODEC, *SHORT, *epochs, *few) == 0
+    metrics = json.loads((tmp_path / "vq/0/metrics.json").read_text())
+    assert metrics["fit/steps"] == 6

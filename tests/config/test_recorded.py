@@ -4,6 +4,7 @@ import copy
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from torch import nn
 
 from mot_lightning.codecs import Patches
@@ -39,3 +40,9 @@ def test_copies_keep_their_arguments():
 def test_plain_values_of_nested_objects():
     assert plain({"a": Settings(), "b": {1: None}}) == {"a": {"sizes": [1, 2]}, "b": {"1": None}}
     assert plain(nn.Identity()) == "Identity()"
+
+
+def test_numbers_of_numpy_become_plain_numbers():
+    numbers = plain([np.float64(0.5), np.float32(0.5), np.int64(2), np.bool_(True)])
+    assert numbers == [0.5, 0.5, 2, True]
+    assert [type(number) for number in numbers] == [float, float, int, bool]

@@ -23,3 +23,26 @@ def test_training_needs_steps_and_validations_between_them(refusal):
     assert "trainer.max_steps is 0, wanted at least 1" in refusal("fit", "--trainer.max_steps=0")
     assert "trainer.val_check_interval is 0, wanted steps" in refusal("fit", "--trainer.val_check_interval=0")
     assert "`val_check_interval` should be an integer" in refusal("fit", "--trainer.val_check_interval=0.5")
+
+
+def test_steps_of_epochs_and_accumulation_agree(refusal):
+    epochs = ["--trainer.max_steps=-1", "--trainer.max_epochs=2", "--trainer.limit_train_batches=3"]
+    assert "limit_train_batches is 3, wanted a multiple of trainer.accumulate_grad_batches, 2" in refusal(
+        "fit", *epochs, "--trainer.accumulate_grad_batches=2"
+    )
+    scheduler = "{class_path: GradientAccumulationScheduler, init_args: {scheduling: {1: 2}}}"
+    assert "wanted trainer.accumulate_grad_batches" in refusal("fit", f"--trainer.callbacks=[{scheduler}]")
+
+
+def test_muon_is_refused_where_its_state_cannot_be_saved(refusal):
+    sharded = ["--trainer.strategy=fsdp2", "--trainer.accelerator=cpu", "--trainer.devices=1"]
+    assert "algorithm is Muon, wanted one whose state fsdp2" in refusal(
+        "fit", *sharded, "--model.optimizer.algorithm=Muon"
+    )
+
+
+def test_a_codecs_training_has_no_total_loss_to_monitor(refusal):
+    stops = "[{class_path: EarlyStopping, init_args: {monitor: train/loss}}]"
+    assert "did you mean train/image/loss" in refusal(
+        "fit", "--config=conf/codec/vae.yaml", f"--trainer.callbacks={stops}"
+    )

@@ -2,9 +2,12 @@
 
 import pytest
 import torch
+from lightning.pytorch.loggers import TensorBoardLogger
 from runs import ROOT, TINY, failing, rows, run, run_in_subprocess, weights
 
-from mot_lightning.experiment.trainer import in_run_folder, intervals, ranks_of_torchrun
+from mot_lightning.errors import ConfigError
+from mot_lightning.experiment.trainer import in_run_folder, intervals, loggers_of, ranks_of_torchrun
+from mot_lightning.runs.csv_logger import CSVMetricsLogger
 
 
 def validations(folder):
@@ -83,6 +86,20 @@ def test_save_dir_of_loggers_is_the_run_folder():
     assert in_run_folder("CSVLogger", "here") == csv
     assert in_run_folder([csv], "there") == [csv]
     assert in_run_folder(False, "here") is False
+
+
+def test_metrics_csv_is_always_written_and_tensorboard_unless_another_is_named(tmp_path):
+    kinds = [[type(logger) for logger in loggers_of(chosen, tmp_path)] for chosen in (None, True, False, [])]
+    assert kinds == [[CSVMetricsLogger, TensorBoardLogger]] * 2 + [[CSVMetricsLogger]] * 2
+
+
+def test_loggers_of_allowed_packages_write_into_the_run_folder(tmp_path, monkeypatch):
+    (tmp_path / "my_logger.py").write_text("from lightning.pytorch.loggers import CSVLogger as Mine")
+    monkeypatch.syspath_prepend(tmp_path)
+    (spec,) = in_run_folder(["my_logger.Mine"], "here", ["my_logger"])
+    assert spec == {"class_path": "my_logger.Mine", "init_args": {"save_dir": "here"}}
+    with pytest.raises(ConfigError, match="add --allow my_logger"):
+        in_run_folder("my_logger.Mine", "here")
 
 
 def test_logger_false_leaves_metrics_csv_alone(tmp_path):

@@ -105,6 +105,7 @@ def test_failed_round_changes_nothing(pipeline, monkeypatch):
     monkeypatch.setattr(type(pipeline.model.control), "sample", lambda *arguments: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         one("or")
+    assert one.context.lengths.tolist() == two.context.lengths.tolist()
     monkeypatch.setattr(type(pipeline.model.control), "sample", sample)
     assert one("or") == two("or")
     assert ids(one.segments) == ids(two.segments)
@@ -128,3 +129,13 @@ def test_prompt_of_a_session_is_checked_when_it_starts(pipeline):
     ):
         with pytest.raises(ValueError, match=message):
             pipeline.start(**arguments)
+
+
+def test_a_round_that_cannot_be_decoded_can_be_repeated(pipeline, monkeypatch):
+    session = pipeline.start("to be", **GREEDY)
+    with monkeypatch.context() as patch:
+        patch.setattr(Bytes, "decode", lambda *arguments: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            session()
+    assert not session.segments
+    assert session() == pipeline.start("to be", **GREEDY)()

@@ -15,7 +15,8 @@ def test_each_row_is_there_at_once_and_new_columns_keep_the_old_rows(tmp_path):
     logger.log_metrics({"a": 1.5}, 1)
     assert rows_of(logger.path) == [{"step": "1", "a": "1.5"}]
     logger.log_metrics({"b": 2}, 1)
-    logger.log_metrics({"a": 3}, 2)
+    logger.log_metrics({"a": 3.123456}, 2)
+    logger.log_metrics({"a": 3}, 2)  # shorter
     assert rows_of(logger.path) == [{"step": "1", "a": "1.5", "b": "2"}, {"step": "2", "a": "3"}]
 
 
@@ -50,6 +51,7 @@ def test_a_resumed_run_begins_with_the_rows_up_to_its_step(tmp_path):
         before.log_metrics({"a": step / 7}, step)
     after = CSVMetricsLogger(tmp_path / "after.csv")
     after.begin_with(before.path, 2)
+    assert rows_of(after.path) == rows_of(before.path)[:2]
     after.log_metrics({"a": 2 / 7}, 2)  # made again
     after.log_metrics({"b": 1}, 3)
     assert rows_of(after.path) == [*rows_of(before.path)[:2], {"step": "3", "b": "1"}]

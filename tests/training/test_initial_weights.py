@@ -70,3 +70,14 @@ def test_a_checkpoint_without_a_weight_of_the_model_is_refused():
     module = module_with(Bytes())
     with pytest.raises(ConfigError, match="no weight of this model"):
         initialise_from(module, {"state_dict": {"ema_model.other": torch.zeros(1)}, "codecs": {}})
+
+
+def test_a_codec_of_other_pretrained_weights_is_fitted_again(monkeypatch):
+    one = module_with(BPE(vocab_size=270))
+    one.prepare(Digits())
+    checkpoint = {"state_dict": one.state_dict(), "hyper_parameters": {}}
+    one.on_save_checkpoint(checkpoint)
+    two = module_with(BPE(vocab_size=270))
+    monkeypatch.setattr(BPE, "pretrained_hash", "of others")
+    initialise_from(two, checkpoint)
+    assert two.fitted_codecs == {"image"}

@@ -4,6 +4,7 @@ import copy
 import itertools
 import sys
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -176,6 +177,7 @@ def test_other_optimizers_get_the_settings_that_they_take():
         ({"algorithm": "antigravity.fly"}, r"algorithm is antigravity.fly, wanted a class of torch.optim"),
         ({"algorithm": {"class_path": "SGD", "init_args": {"x": 1}}}, "algorithm has no setting 'x' in SGD"),
         ({"schedule": "step"}, "schedule is step, wanted cosine, linear, constant, wsd or a class"),
+        ({"schedule": {"class_path": "ReduceLROnPlateau"}}, "ReduceLROnPlateau, wanted one that needs no metric"),
         ({"schedule": "torch.optim.SGD"}, r"schedule is torch.optim.SGD, wanted a class of torch.optim.lr_scheduler"),
     ],
 )
@@ -183,3 +185,50 @@ def test_unknown_optimizers_and_schedules_are_refused_without_an_import(settings
     with pytest.raises(ValueError, match=message):
         OptimizerSettings(**settings)
     assert "antigravity" not in sys.modules
+
+
+@pytest.mark.parametrize("arguments", [{"amsgrad": True}, {"capturable": False, "foreach": True}])
+def test_adamw_with_other_arguments_takes_its_first_step(arguments):
+    model = nn.Linear(2, 2)
+    settings = OptimizerSettings(algorithm={"class_path": "AdamW", "init_args": arguments}, warmup_steps=0)
+    optimizer, _ = settings.build(model, steps=10, fused=False)
+    plain = torch.optim.AdamW(copy.deepcopy(model).parameters(), lr=3e-3, **arguments)
+    for steps in (optimizer, plain):
+        for group in steps.param_groups:
+            for weight in group["params"]:
+                weight.grad = torch.ones_like(weight)
+        steps.step()
+    made = {name for state in optimizer.state.values() for name in state}
+    assert made == {name for state in plain.state.values() for name in state}
+
+
+@pytest.mark.parametrize("steps", [-1, float("inf")])
+def test_schedules_that_end_need_a_last_step(steps):
+    for schedule in ("cosine", "linear", "wsd"):
+        with pytest.raises(ValueError, match=rf"no last step, where the {schedule} schedule ends"):
+            OptimizerSettings(schedule=schedule).build(nn.Linear(2, 2), steps, fused=False)
+    _, schedule = OptimizerSettings(schedule="constant", warmup_steps=0).build(nn.Linear(2, 2), steps, fused=False)
+    assert schedule.get_last_lr() == [3e-3, 3e-3]
+
+
+def test_numbers_of_numpy_become_plain_numbers():
+    settings = OptimizerSettings(*np.float64([3e-3]), betas=tuple(np.float64([0.9, 0.98])))
+    optimizer, _ = settings.build(nn.Linear(2, 2), steps=10, fused=False)
+    assert {type(group["lr"]) for group in optimizer.param_groups} == {float}
+    assert {type(beta) for group in optimizer.param_groups for beta in group["betas"]} == {float}
+
+
+def test_arguments_of_a_class_go_before_the_settings():
+    for name in ("AdamW", "Muon"):
+        spec = {"class_path": name, "init_args": {"weight_decay": 0.25}}
+        optimizer, _ = OptimizerSettings(algorithm=spec).build(small_model(), steps=10, fused=False)
+        assert optimizer.param_groups[0]["weight_decay"] == 0.25
+    assert optimizer.param_groups[0]["adjust_lr_fn"] == "match_rms_adamw"
+    optimizer, _ = OptimizerSettings(algorithm="Rprop").build(nn.Linear(2, 2), steps=10, fused=False)
+    assert type(optimizer) is torch.optim.Rprop
+
+
+def test_combined_optimizer_runs_the_closure_that_makes_the_gradients():
+    model = small_model()
+    optimizer, _ = OptimizerSettings(algorithm="Muon").build(model, steps=10, fused=False)
+    assert optimizer.step(lambda: 3.0) == 3.0
