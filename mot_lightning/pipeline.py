@@ -100,13 +100,14 @@ class MoTPipeline:
         return self.limits is None or name in self.limits.unconditional
 
     def __call__(
-        self, prompts: Sequence[Prompt], negative_prompt: Prompt | None = None, **settings: Any
+        self, prompts: str | Sequence[Prompt], negative_prompt: Prompt | None = None, **settings: Any
     ) -> list[Document]:
         """Continue prompts.
 
         Args:
             prompts: each a text, a `Path`, an image of Pillow, a pair of (modality, media), or a list of these. Media
-                are what `MediaType.coerce` takes, such as arrays and tensors of uint8, or of floats from 0 to 1.
+                are what `MediaType.coerce` takes, such as arrays and tensors of uint8, or of floats from 0 to 1. A
+                single text is a list of one.
             negative_prompt: what guidance leads away from, for all prompts, in place of an empty document.
             settings: of `GenerationSettings`.
 
@@ -117,9 +118,10 @@ class MoTPipeline:
         Raises:
             ValueError: a setting or a prompt does not fit the model or its limits.
         """
-        if isinstance(prompts, str) or not isinstance(prompts, Sequence):
-            described = f"the text {prompts!r}" if isinstance(prompts, str) else f"of type {type(prompts).__name__}"
-            raise ValueError(f"prompts is {described}, wanted a list of prompts")
+        if isinstance(prompts, str):
+            prompts = [prompts]
+        if not isinstance(prompts, Sequence):
+            raise ValueError(f"prompts is of type {type(prompts).__name__}, wanted a list of prompts")
         documents, negative = [self.encode(prompt) for prompt in prompts], self.encode(negative_prompt)
         resolved = self.with_guidance(GenerationSettings(**settings))
         self.check(documents, resolved, negative)

@@ -34,8 +34,6 @@ def test_invalid_prompts_guidance_or_checkpoint_raise(pipeline):
         pipeline(["x" * 300])
     with pytest.raises(ValueError, match="guidance of text is 3, wanted 1"):
         pipeline(["x"], guidance={"text": 3.0})
-    with pytest.raises(ValueError, match="wanted a list of prompts"):
-        pipeline("two")
     with pytest.raises(ConfigError, match=r"checkpoint nowhere.ckpt does not exist"):
         MoTPipeline.from_pretrained("nowhere.ckpt")
 
@@ -142,6 +140,13 @@ def test_image_that_may_be_of_two_modalities_raises(pipeline):
         depth([PIL.Image.new("L", (8, 8))])
 
 
+def test_a_single_text_is_a_list_of_one(pipeline):
+    settings = {"modalities": ("image",), "seed": 3}
+    ((ours,),) = pipeline("two", **settings)
+    ((theirs,),) = pipeline(["two"], **settings)
+    assert torch.equal(ours[1], theirs[1])
+
+
 def test_prompts_that_are_no_list_raise(pipeline):
     for prompts, described in ((PIL.Image.new("L", (8, 8)), "of type Image"), (torch.zeros(1, 8, 8), "of type Tensor")):
         with pytest.raises(ValueError, match=f"prompts is {described}, wanted a list of prompts"):
@@ -154,7 +159,7 @@ def test_negative_prompt_changes_the_image_and_needs_guidance(pipeline):
 
     assert not torch.equal(image(negative_prompt="seven"), image())
     torch.testing.assert_close(image(negative_prompt="two"), image(guidance=1.0), rtol=1e-3, atol=1e-3)
-    with pytest.raises(ValueError, match="guidance is 1 for image, wanted another scale"):
+    with pytest.raises(ValueError, match="guidance is 1 for image, wanted a higher scale"):
         image(negative_prompt="seven", guidance=1.0)
     with pytest.raises(ValueError, match="negative_prompt has 303 tokens, wanted at most 128"):
         image(negative_prompt="x" * 300)

@@ -12,7 +12,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from mot_lightning.callbacks.sample_files import log_files
 from mot_lightning.evaluation.run import run_task
-from mot_lightning.evaluation.tasks import Task
+from mot_lightning.evaluation.tasks import Task, check_names
 from mot_lightning.media.board import board
 from mot_lightning.runs.examples import Example, Examples, write_examples
 from mot_lightning.runs.page import write_page
@@ -43,6 +43,7 @@ class SampleLogger(Callback):
     def _write(self, trainer: Any, pl_module: Any) -> None:
         if self.tasks is None:
             tasks = [task.subset(self.prompts) for task in trainer.datamodule.tasks("val")]
+            check_names(tasks)
             self.tasks = [task for task in tasks if task.modalities() <= set(pl_module.modalities)]
         samples = Path(trainer.default_root_dir) / "samples"
         step = trainer.global_step

@@ -9,6 +9,7 @@ from mot_lightning.commands import COMMANDS, Command, Invocation, Option
 from mot_lightning.config.files import parse_value
 from mot_lightning.config.hints import did_you_mean
 from mot_lightning.errors import ConfigError
+from mot_lightning.runs.find import find_checkpoint
 
 SHARED = ("config", "allow", "ckpt_path", "print_config")
 
@@ -56,6 +57,8 @@ def parse(command: Command, argv: Sequence[str]) -> Invocation:
     known, rest = parser.parse_known_args(argv)
     if known.ckpt_path is None and command.needs_checkpoint:
         raise ConfigError(f"{command.name} needs --ckpt_path, a checkpoint to read model, codecs and data from")
+    if known.ckpt_path is not None:
+        known.ckpt_path = find_checkpoint(known.ckpt_path)
     options = {name: value for name, value in vars(known).items() if name not in SHARED}
     return Invocation(known.config, _settings(rest), known.allow, known.ckpt_path, options, known.print_config)
 

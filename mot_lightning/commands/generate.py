@@ -55,7 +55,6 @@ class Generate(Command):
         from mot_lightning.generation.prompts import encode, read_prompts, read_words
         from mot_lightning.pipeline import MoTPipeline
         from mot_lightning.runs.checkpoint import read_checkpoint
-        from mot_lightning.runs.find import find_checkpoint
         from mot_lightning.signals import interruptible
 
         options = dict(invocation.options)
@@ -72,7 +71,7 @@ class Generate(Command):
         keep_freed_memory()
         assert invocation.ckpt_path is not None
         with interruptible():
-            path = find_checkpoint(invocation.ckpt_path)
+            path = invocation.ckpt_path
             checkpoint = read_checkpoint(path)
             try:
                 pipeline = MoTPipeline.from_checkpoint(checkpoint, invocation.allow, name_or_path)

@@ -34,7 +34,10 @@ def find_class(path: str, allow: Iterable[str] = ()) -> type:
     """
     package = path.partition(".")[0]
     if "." in path and package not in OURS and not any(path.startswith(f"{prefix}.") for prefix in allow):
-        raise ConfigError(f"class {path!r} is outside the allowed packages: add --allow {package} to use it")
+        raise ConfigError(
+            f"class {path!r} is outside the allowed packages: add --allow {package} to use it, "
+            f"or in Python allow=[{package!r}]"
+        )
     candidates = [path] if "." in path else [f"{home}.{path}" for home in SHORT_NAMES]
     for candidate in candidates:
         module, _, name = candidate.rpartition(".")
@@ -44,6 +47,10 @@ def find_class(path: str, allow: Iterable[str] = ()) -> type:
             raise ConfigError(f"class {path!r} cannot be imported: {error}") from None
         if isinstance(member, type):
             return member
+    if "." in path:
+        module, _, name = path.rpartition(".")
+        members = [member for member, value in vars(_imported(module)).items() if isinstance(value, type)]
+        raise ConfigError(f"there is no class {path!r}{did_you_mean(name, members)}")
     known = [name for home in SHORT_NAMES[:-1] for name in _imported(home).__all__]
     close = did_you_mean(path.rpartition(".")[2], known) or f", wanted one of {', '.join(sorted(known))}"
     raise ConfigError(f"there is no class {path!r}{close}")

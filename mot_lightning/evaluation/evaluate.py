@@ -10,7 +10,7 @@ from torchmetrics import Metric
 from tqdm import tqdm
 
 from mot_lightning.evaluation.run import run_task
-from mot_lightning.evaluation.tasks import Task
+from mot_lightning.evaluation.tasks import Task, check_names
 from mot_lightning.pipeline import MoTPipeline
 
 
@@ -18,6 +18,7 @@ def evaluate_tasks(
     pipeline: MoTPipeline, tasks: Sequence[Task], guidance: float, seed: int, progress_bar: bool = True
 ) -> dict[str, Any]:
     """Metrics and sample counts by name; the suffixes are `_guided` (with guidance) and `_real` (on real media)."""
+    check_names(tasks)
     tasks = [task for task in tasks if task.modalities() <= set(pipeline.codecs)]
     runs = [(task, 1.0) for task in tasks]
     if guidance != 1:

@@ -8,6 +8,8 @@ from typing import Any
 
 from torchmetrics import Metric
 
+from mot_lightning.errors import ConfigError
+
 
 @dataclass(frozen=True)
 class Task:
@@ -70,3 +72,16 @@ class Task:
         """What prompt i asks for: its text, or its label."""
         texts = [media for _, media in self.prompts[i] if isinstance(media, str)]
         return " ".join(texts) or f"{self.prompts[i][0][0]} of a {self.labels[i]}"
+
+
+def check_names(tasks: Sequence[Task]) -> None:
+    """Raises ConfigError if two tasks with one target have a metric of the same name: one would hide the other."""
+    titles: dict[tuple[str, str], str] = {}
+    for task in tasks:
+        for name in task.metrics:
+            other = titles.setdefault((task.target, name), task.title)
+            if other != task.title:
+                raise ConfigError(
+                    f"metric {name!r} is of the tasks {other!r} and {task.title!r}, wanted two names: "
+                    f"both are logged as test/{task.target}/{name}"
+                )

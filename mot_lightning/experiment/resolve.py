@@ -176,6 +176,8 @@ def _spell_out(config: Config, allow: Sequence[str]) -> Config:
 def _class_spec(name: str, spec: Any, allow: Sequence[str], from_data: Config | None = None) -> tuple[type, Config]:
     """A class, and its full name with its arguments, including those that follow from the data."""
     spec = {"class_path": spec} if isinstance(spec, str) else spec
+    if spec is None:
+        raise ConfigError(f"{name} is missing, wanted the name of a class: --{name}=CLASS")
     if not isinstance(spec, dict) or not isinstance(spec.get("class_path"), str):
         raise ConfigError(f"{name} is {spec!r}, wanted the name of a class")
     kind = find_class(spec["class_path"], allow)

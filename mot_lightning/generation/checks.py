@@ -23,8 +23,8 @@ def check_prompts(
     names = settings.modalities or grammar.names
     if negative_prompt and all(settings.scale(name, grammar.causal[name]) == 1 for name in names):
         raise ValueError(
-            f"guidance is 1 for {', '.join(sorted({*names}))}, wanted another scale for one of them: "
-            "a negative_prompt is what guidance leads away from"
+            f"a negative_prompt is given, but guidance is 1 for {', '.join(sorted({*names}))}, "
+            "wanted a higher scale: guidance leads away from it"
         )
 
 

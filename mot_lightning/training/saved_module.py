@@ -16,6 +16,7 @@ from mot_lightning.generation import GenerationLimits
 from mot_lightning.modality import Modality
 from mot_lightning.runs.checkpoint import FORMAT, read_checkpoint
 from mot_lightning.runs.compatibility import check_codecs
+from mot_lightning.runs.find import find_checkpoint
 
 
 def config_of(modalities: Mapping[str, Modality], seed: int, **settings: Any) -> dict[str, Any]:
@@ -76,7 +77,7 @@ class SavedModule(LightningModule):
         """The module of a checkpoint, with its weights and codecs.
 
         Args:
-            checkpoint_path: a file that a Trainer saved.
+            checkpoint_path: a file that a Trainer saved, or a run folder.
             map_location: device of the module.
             strict: whether the checkpoint must have exactly the module's weights.
             allow: packages whose classes its config may name, besides those of this framework.
@@ -86,7 +87,7 @@ class SavedModule(LightningModule):
             ConfigError: the file is missing, damaged, of another format, or not a checkpoint of a model.
             ValueError: a codec is not the one of the checkpoint.
         """
-        checkpoint = read_checkpoint(Path(checkpoint_path), "checkpoint")
+        checkpoint = read_checkpoint(find_checkpoint(Path(checkpoint_path), "checkpoint"), "checkpoint")
         config = checkpoint["config"]
         if "modalities" not in config["model"]:
             raise ConfigError(f"checkpoint {checkpoint_path} is a codec's, wanted a model's")

@@ -58,3 +58,8 @@ def test_a_users_own_package_in_the_working_directory_hides_nothing_of_ours(tmp_
     (tmp_path / package).write_text("raise ImportError('of the user, and not ours')")
     output = run_in_subprocess("-m", "mot_lightning", "fit", "--print_config", cwd=tmp_path)
     assert "class_path: datamodules.digits.datamodule.Digits" in output
+
+
+def test_a_mistyped_class_of_a_package_gets_the_closest_one():
+    with pytest.raises(ConfigError, match=r"no class 'lightning.pytorch.callbacks.EarlyStoping', did you mean Early"):
+        find_class("lightning.pytorch.callbacks.EarlyStoping", ["lightning"])

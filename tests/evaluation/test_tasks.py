@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from mot_lightning.errors import ConfigError
 from mot_lightning.evaluation.metrics import JudgedAccuracy
-from mot_lightning.evaluation.tasks import Task
+from mot_lightning.evaluation.tasks import Task, check_names
 
 
 def task(metric="accuracy", title="text -> image", target="image", n=4, **others):
@@ -60,3 +61,10 @@ def test_a_part_of_a_task_keeps_the_real_medium_of_each_prompt():
     assert replace(whole, labels=[0, 0, 1, 1]).subset(2).references == ["r0", "r2"]
     with pytest.raises(ValueError, match="references has 3 media, wanted 4"):
         task(n=4, references=["r0", "r1", "r2"])
+
+
+def test_two_tasks_of_one_target_need_different_metric_names():
+    tasks = [task(title=title, target=title[-1]) for title in ("a -> b", "c -> b", "a -> c")]
+    check_names([tasks[0], tasks[2]])
+    with pytest.raises(ConfigError, match="metric 'accuracy' is of the tasks 'a -> b' and 'c -> b', wanted two names"):
+        check_names(tasks)

@@ -96,7 +96,7 @@ def test_negative_prompt_applies_to_each_sample_of_a_batch_alike():
 
 
 def test_negative_prompt_without_guidance_raises_one_line():
-    message = "guidance is 1 for text, wanted another scale for one of them: a negative_prompt"
+    message = "a negative_prompt is given, but guidance is 1 for text, wanted a higher scale"
     with pytest.raises(ValueError, match=message) as refusal:
         generate(make_model(), PROMPTS, plain(("text",), guidance=3.0), negative_prompt=NEGATIVE)
     assert "\n" not in str(refusal.value)

@@ -125,7 +125,7 @@ def test_prompt_of_a_session_is_checked_when_it_starts(pipeline):
         ({"prompt": "a", "modalities": ("video",)}, "modalities names 'video'"),
         ({"modalities": ("video",)}, "modalities names 'video'"),
         ({"prompt": ("image", PICTURE), "continue_final_segment": True}, "prompt 0 ends with image"),
-        ({"negative_prompt": "b", "guidance": 1.0}, "a negative_prompt is what guidance leads away"),
+        ({"negative_prompt": "b", "guidance": 1.0}, "a negative_prompt is given, but guidance is 1 for"),
     ):
         with pytest.raises(ValueError, match=message):
             pipeline.start(**arguments)

@@ -81,3 +81,16 @@ def test_a_codec_of_other_pretrained_weights_is_fitted_again(monkeypatch):
     monkeypatch.setattr(BPE, "pretrained_hash", "of others")
     initialise_from(two, checkpoint)
     assert two.fitted_codecs == {"image"}
+
+
+def test_a_modality_left_out_keeps_the_rows_of_all_other_ids(tmp_path, trained, capsys):
+    start = f"--init_from={trained}"
+    still = ["--model.optimizer.learning_rate=1e-9", "--model.optimizer.weight_decay=0", "--trainer.max_steps=1"]
+    assert run(tmp_path, "fit", start, "--model.modalities.image=null", *still, "--report.prompts=0") == 0
+    assert "random start" not in capsys.readouterr().out
+    before, after = weights(trained), weights(tmp_path / "default/0")
+    for table in ("embedding", "head"):
+        old, new = before[f"ema_model.objectives.text.{table}.weight"], after[f"model.objectives.text.{table}.weight"]
+        # bytes, the stop id, the end of a document, then a begin and an end id for image, speech and text
+        assert (len(old), len(new)) == (256 + 2 + 6, 256 + 2 + 4)
+        torch.testing.assert_close(new, torch.cat([old[:258], old[260:]]), atol=1e-6, rtol=0)
