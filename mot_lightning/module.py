@@ -186,7 +186,6 @@ class MoTModule(SavedModule):
         step = self.global_step + 1  # the trainer has not counted this one yet
         if is_logged(self.trainer, step):
             row = metrics_of(self, reduced(self.trainer, sums.stack()), "train")
-            self.log("loss", row["train/loss"], prog_bar=True, logger=False)
             log_row(self, {**row, "train/learning_rate": self.trainer.optimizers[0].param_groups[0]["lr"]}, step)
             check_losses(row, step)
 

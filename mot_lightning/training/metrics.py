@@ -24,10 +24,16 @@ def log_row(module: Any, row: Mapping[str, float], step: int) -> None:
     Args:
         step: optimizer steps taken, the current one included. While training, `self.log` would write one less.
     """
-    fits = module.trainer.state.fn == "fit"
-    module.log_dict(row, logger=False if fits else None)  # what loggers get, Trainer.validate and test return
-    if fits and not module.trainer.sanity_checking:
-        for logger in module.trainer.loggers:
+    trainer = module.trainer
+    fits = trainer.state.fn == "fit"
+    if trainer.training:  # what `self.log` does in .3 ms a value
+        trainer.callback_metrics.update({name: torch.tensor(value) for name, value in row.items()})
+        if "train/loss" in row:
+            trainer.progress_bar_metrics["loss"] = row["train/loss"]
+    else:
+        module.log_dict(row, logger=False if fits else None)  # what loggers get, Trainer.validate and test return
+    if fits and not trainer.sanity_checking:
+        for logger in trainer.loggers:
             logger.log_metrics(dict(row), step)
 
 
