@@ -87,7 +87,7 @@ def test_a_config_without_a_base_stands_alone(tmp_path, printed_config):
     config = resolve([tmp_path / "whole.yaml"], [])
     assert config["experiment"] == "mine"
     (tmp_path / "empty.yaml").write_text("base: null")
-    with pytest.raises(ConfigError, match="data is None, wanted the name of a class"):
+    with pytest.raises(ConfigError, match="data is missing, wanted the name of a class"):
         resolve([tmp_path / "empty.yaml"], [])
 
 
