@@ -22,9 +22,8 @@ from mot_lightning.generation.session import Session
 from mot_lightning.generation.settings import DEFAULT_GUIDANCE
 from mot_lightning.modality import assemble
 from mot_lightning.model import MixtureOfTransformers
-from mot_lightning.runs.checkpoint import read_checkpoint
+from mot_lightning.runs.checkpoint import read_checkpoint, strip_prefix
 from mot_lightning.runs.compatibility import check_codecs
-from mot_lightning.runs.find import find_checkpoint
 from mot_lightning.seeds import generator_for
 from mot_lightning.sequence import Segment
 
@@ -58,9 +57,7 @@ class MoTPipeline:
             ConfigError: the file is missing, damaged, of another format, or not a checkpoint.
             ValueError: a codec is not the one of the checkpoint.
         """
-        return cls.from_checkpoint(
-            read_checkpoint(find_checkpoint(Path(path), "checkpoint"), "checkpoint"), allow, name_or_path
-        )
+        return cls.from_checkpoint(read_checkpoint(Path(path), "checkpoint"), allow, name_or_path)
 
     @classmethod
     def from_checkpoint(
@@ -85,8 +82,8 @@ class MoTPipeline:
         check_codecs(codecs, checkpoint)
         weights = checkpoint["state_dict"]
         for name, codec in codecs.items():
-            codec.load_state_dict(_strip_prefix(weights, f"codecs.{name}."))
-        model.load_state_dict(_strip_prefix(weights, "ema_model."))
+            codec.load_state_dict(strip_prefix(weights, f"codecs.{name}."))
+        model.load_state_dict(strip_prefix(weights, "ema_model."))
         limits = checkpoint.get("limits")
         return cls(codecs, model.eval(), GenerationLimits.from_state_dict(limits) if limits else None)
 
@@ -182,8 +179,3 @@ class MoTPipeline:
     ) -> list[list[Segment]]:
         """Continue encoded prompts by encoded segments, as `generation.generate` does."""
         return generate(self.model, documents, settings, samples, progress, negative_prompt)
-
-
-def _strip_prefix(weights: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    """The entries of a state dict that begin with a prefix, without it."""
-    return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}

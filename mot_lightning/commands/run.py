@@ -18,7 +18,6 @@ from mot_lightning.module import MoTModule
 from mot_lightning.runs import folder as run_folder
 from mot_lightning.runs.checkpoint import read_checkpoint
 from mot_lightning.runs.compatibility import check_weights
-from mot_lightning.runs.find import find_checkpoint
 from mot_lightning.signals import interruptible
 from mot_lightning.training.initial_weights import initialise_from
 
@@ -49,7 +48,7 @@ def open_run(command: str, invocation: Invocation) -> Iterator[Run | None]:
     with interruptible(), ExitStack() as stack:
         checkpoint = read_checkpoint(invocation.ckpt_path) if invocation.ckpt_path else None
         init_from = invocation.options.get("init_from")
-        start = read_checkpoint(find_checkpoint(Path(init_from), "--init_from"), "--init_from") if init_from else None
+        start = read_checkpoint(Path(init_from), "--init_from") if init_from else None
         if checkpoint and start:
             raise ConfigError("--ckpt_path and --init_from are both given, wanted one of them")
         base = checkpoint or start

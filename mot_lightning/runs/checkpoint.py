@@ -2,6 +2,7 @@
 
 import os
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
 from mot_lightning.errors import ConfigError
+from mot_lightning.runs.find import find_checkpoint
 
 FORMAT = 2  # increased when names in the config or the weights change
 
@@ -34,13 +36,15 @@ def read_checkpoint(path: Path, argument: str = "--ckpt_path") -> dict[str, Any]
     """The content of a checkpoint of this framework: tensors and plain values only.
 
     Args:
+        path: a file, a run folder or its folder of checkpoints.
         argument: the path's name in errors.
 
     Raises:
         ConfigError: the file is missing, damaged, of another format, or not a checkpoint of this framework.
     """
+    path = find_checkpoint(path, argument)
     if not path.is_file():
-        raise ConfigError(f"{argument} {path} {'is a folder, wanted a file' if path.is_dir() else 'does not exist'}")
+        raise ConfigError(f"{argument} {path} does not exist")
     try:
         with zipfile.ZipFile(path) as archive:  # torch.load does not verify checksums
             if damaged := archive.testzip():
@@ -58,3 +62,8 @@ def read_checkpoint(path: Path, argument: str = "--ckpt_path") -> dict[str, Any]
             "its names changed, so train again or use the version that wrote it"
         )
     return checkpoint
+
+
+def strip_prefix(weights: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """The entries of a state dict that begin with a prefix, without it."""
+    return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}

@@ -7,6 +7,7 @@ from typing import Any
 
 from mot_lightning.codecs.base import Codec
 from mot_lightning.errors import ConfigError
+from mot_lightning.runs.checkpoint import strip_prefix
 
 # the only model setting that may change beside a checkpoint: the path of weights, which it identifies by their hash
 MOVED = re.compile(r"model\.modalities\.(\w+)\.codec\.(?:init_args\.)?name_or_path")
@@ -15,9 +16,7 @@ MOVED = re.compile(r"model\.modalities\.(\w+)\.codec\.(?:init_args\.)?name_or_pa
 def check_codecs(codecs: Mapping[str, Codec], checkpoint: Mapping[str, Any]) -> None:
     """Raises ValueError if a checkpoint was trained with other codecs."""
     for name, codec in codecs.items():
-        prefix = f"codecs.{name}."
-        learned = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
-        actual = codec.fingerprint(learned)
+        actual = codec.fingerprint(strip_prefix(checkpoint["state_dict"], f"codecs.{name}."))
         saved = checkpoint.get("codecs", {}).get(name, actual)  # the checkpoint of a `CodecModule` has none
         for part, value in actual.items():
             if saved[part] != value:

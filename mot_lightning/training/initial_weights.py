@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from mot_lightning.errors import ConfigError
+from mot_lightning.runs.checkpoint import strip_prefix
 from mot_lightning.sequence import Grammar
 
 
@@ -20,11 +21,11 @@ def initialise_from(module: Any, checkpoint: Mapping[str, Any]) -> list[str]:
     """
     saved = checkpoint["state_dict"]
     for name, codec in module.codecs.items():
-        learned = _of(saved, f"codecs.{name}.")
+        learned = strip_prefix(saved, f"codecs.{name}.")
         if checkpoint["codecs"].get(name) == codec.fingerprint(learned):  # also of the same pretrained weights
             codec.load_state_dict(learned)
             module.fitted_codecs.add(name)
-    averaged = _of(saved, "ema_model.")
+    averaged = strip_prefix(saved, "ema_model.")
     expected = module.model.state_dict()
     fits = {name: x for name, x in averaged.items() if name in expected and x.shape == expected[name].shape}
     if module.model.grammar.control in module.fitted_codecs:
@@ -57,8 +58,3 @@ def _tables(
         if of_ids and old is not None and len(old) != len(table) and old.shape[1:] == table.shape[1:]:
             tables[name] = table.clone().index_copy(0, new_ids, old[saved_ids].to(table))
     return tables
-
-
-def _of(weights: Mapping[str, Any], prefix: str) -> dict[str, torch.Tensor]:
-    """The entries of a state dict that begin with a prefix, without it."""
-    return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}

@@ -16,7 +16,6 @@ from mot_lightning.generation import GenerationLimits
 from mot_lightning.modality import Modality
 from mot_lightning.runs.checkpoint import FORMAT, read_checkpoint
 from mot_lightning.runs.compatibility import check_codecs
-from mot_lightning.runs.find import find_checkpoint
 
 
 def config_of(modalities: Mapping[str, Modality], seed: int, **settings: Any) -> dict[str, Any]:
@@ -87,7 +86,7 @@ class SavedModule(LightningModule):
             ConfigError: the file is missing, damaged, of another format, or not a checkpoint of a model.
             ValueError: a codec is not the one of the checkpoint.
         """
-        checkpoint = read_checkpoint(find_checkpoint(Path(checkpoint_path), "checkpoint"), "checkpoint")
+        checkpoint = read_checkpoint(Path(checkpoint_path), "checkpoint")
         config = checkpoint["config"]
         if "modalities" not in config["model"]:
             raise ConfigError(f"checkpoint {checkpoint_path} is a codec's, wanted a model's")
