@@ -21,7 +21,7 @@ from mot_lightning.generation.prompts import Document, Prompt
 from mot_lightning.modality import Modality, assemble
 from mot_lightning.model import Losses
 from mot_lightning.pipeline import MoTPipeline
-from mot_lightning.seeds import generator_for, mix
+from mot_lightning.seeds import generator_for, mix, seed_layers
 from mot_lightning.sequence import InterleavedBatch
 from mot_lightning.training.divergence import check_losses
 from mot_lightning.training.losses import LossWeights, Reduction, Sums
@@ -166,7 +166,7 @@ class MoTModule(SavedModule):
         if self.trainer.training:  # batch_idx restarts in each epoch
             batch_idx = self.trainer.fit_loop.epoch_loop.batch_progress.total.ready - 1
         step = (self.seed, batch_idx, self.global_rank)
-        torch.manual_seed(mix(*step, 1))  # of dropout, separate from the noise
+        seed_layers(mix(*step, 1), self.device)  # of dropout, separate from the noise
         with collect_router_stats(self.experts) as router_stats:
             losses = self.model(batch, generator_for(*step, device=self.device))
         sums = self.sums(losses, batch)

@@ -11,6 +11,16 @@ def generator_for(*numbers: int, device: torch.device | str = "cpu") -> torch.Ge
     return torch.Generator(device).manual_seed(mix(*numbers))
 
 
+def seed_layers(seed: int, device: torch.device) -> None:
+    """Seed the default generators of the host and of a device, from which layers such as dropout sample.
+
+    Equal to `torch.manual_seed`, which formats the Python stack in each call while CUDA is not initialised.
+    """
+    torch.default_generator.manual_seed(seed)
+    if device.type != "cpu":
+        torch.get_device_module(device).manual_seed(seed)
+
+
 def mix(*numbers: int) -> int:
     """A 63-bit seed from several numbers (splitmix64 finaliser over a running sum)."""
     state = 0
