@@ -45,7 +45,7 @@ def shared_folder(tmp_path_factory, worker_id):
 @pytest.fixture(scope="session")
 def trained(shared_folder):
     """The folder of a tiny, uninterrupted training run; read-only for tests."""
-    return shared_run(shared_folder / "trained", "fit", *TINY, "--report.prompts=3", "--samples.prompts=2")
+    return shared_run(shared_folder / "trained", "fit", *TINY, "--report.prompts=3", "--samples.prompts=3")
 
 
 @pytest.fixture

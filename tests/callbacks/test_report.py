@@ -75,7 +75,7 @@ def test_the_page_shows_the_printed_table(tmp_path, capsys, trained):
 @needs_browser
 def test_a_browser_shows_every_image_of_a_run(trained):
     measured = measure(trained / "index.html", 500)
-    assert len(measured["images"]) == 2 * (2 + 2 + 1)  # generated and real, twice; and the prompts of image -> text
+    assert len(measured["images"]) == 3 * (2 + 2 + 1)  # generated and real, twice; and the prompts of image -> text
     assert min(measured["images"]) == 128
     assert not measured["loaded"]
     assert measured["needed"] <= measured["width"]
