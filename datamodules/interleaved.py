@@ -4,7 +4,7 @@ Knows how documents become batches; a subclass knows the media of a document and
 """
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 
 from datamodules.documents import Documents, DocumentSettings, Media, Medium, Split
 from datamodules.sampler import OrderedSampler, RepeatingSampler, ResumableSampler
+from datamodules.steps import StepLoader
 from mot_lightning.codecs import Codec
 from mot_lightning.evaluation.tasks import Task
 from mot_lightning.sequence import Grammar
@@ -49,7 +50,8 @@ class InterleavedDataModule(LightningDataModule):
             raise ValueError(f"data.row_length is {row_length}, wanted at least 8")
         self.batch_size, self.row_length, self.document_settings = batch_size, row_length, document_settings
         self.seed, self.num_workers = seed, num_workers
-        self.resume_point = (0, 0)  # (optimizer step, training documents consumed before it over all ranks)
+        self.resumed_at = 0  # training documents consumed over all ranks when this run began
+        self._count_anew()
         self.codecs: dict[str, Codec] = {}
         self.grammar: Grammar | None = None
         self.codec_modality: str | None = None  # if set, batches are media of this modality instead of documents
@@ -115,17 +117,34 @@ class InterleavedDataModule(LightningDataModule):
     def _loader(self, split: Split, sampler: Any) -> DataLoader[Any]:
         modality = self.codec_modality
         dataset: Any = Media(self.media(modality, split)) if modality else self.documents(split)
-        return DataLoader(
-            dataset,
-            batch_size=self.batch_size,
-            sampler=sampler,
-            collate_fn=dataset.collate,
-            num_workers=self.num_workers,
-            pin_memory=torch.cuda.is_available(),  # copies to the device then need not block
-            persistent_workers=self.num_workers > 0,
-        )
+        settings: dict[str, Any] = {
+            "batch_size": self.batch_size,
+            "sampler": sampler,
+            "collate_fn": dataset.collate,
+            "num_workers": self.num_workers,
+            "pin_memory": torch.cuda.is_available(),  # copies to the device then need not block
+            "persistent_workers": self.num_workers > 0,
+        }
+        if split == "train" and not modality:
+            return StepLoader(dataset, sizes=self._step_sizes, **settings)
+        return DataLoader(dataset, **settings)
+
+    def _step_sizes(self) -> Iterator[int]:
+        """How many batches each optimizer step of an epoch has, from the current one on; the last may have fewer."""
+        trainer: Any = self.trainer
+        position = trainer.fit_loop.epoch_loop.batch_progress.current.ready if trainer else 0
+        while True:
+            every = trainer.accumulate_grad_batches if trainer else 1
+            size = every - position % every
+            if trainer and isinstance(limit := trainer.limit_train_batches, int) and limit > position:
+                size = min(size, limit - position)
+            yield size
+            position += size
 
     def train_dataloader(self) -> DataLoader[Any]:
+        trainer: Any = self.trainer
+        if trainer and not trainer.fit_loop.epoch_loop.batch_progress.total.ready:  # another fit
+            self._count_anew()
         sampler: Any = ResumableSampler(self._items("train"), self.seed, lambda: self.consumed, *self._rank)
         if overfit_batches := getattr(self.trainer, "overfit_batches", 0):
             sampler = RepeatingSampler(sampler, int(overfit_batches) * self.batch_size)
@@ -148,17 +167,29 @@ class InterleavedDataModule(LightningDataModule):
     def test_dataloader(self) -> DataLoader[Any]:
         return self._in_order("test")
 
+    def _count_anew(self) -> None:
+        # training batches since the run began or was resumed: all, those before a step, and that step
+        self._batches, self._batches_before_step, self._step = 0, 0, -1
+
+    def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Counts training batches, and those before the current optimizer step."""
+        if self.trainer and self.trainer.training:
+            if self.trainer.global_step != self._step:
+                self._step, self._batches_before_step = self.trainer.global_step, self._batches
+            self._batches += 1
+        return batch
+
     @property
     def consumed(self) -> int:
-        """Training documents consumed so far over all ranks, a function of optimizer steps alone."""
-        step, consumed = self.resume_point
+        """Training documents consumed by finished optimizer steps, over all ranks."""
         if not self.trainer:
-            return consumed
-        batches = (self.trainer.global_step - step) * self.trainer.accumulate_grad_batches
-        return consumed + batches * self.batch_size * self.trainer.world_size
+            return self.resumed_at
+        finished = self._batches if self.trainer.global_step != self._step else self._batches_before_step
+        return self.resumed_at + finished * self.batch_size * self.trainer.world_size
 
     def state_dict(self) -> dict[str, Any]:
-        return {"step": self.trainer.global_step if self.trainer else 0, "consumed": self.consumed}
+        return {"consumed": self.consumed}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.resume_point = (state_dict["step"], state_dict["consumed"])
+        self.resumed_at = state_dict["consumed"]
+        self._count_anew()

@@ -75,7 +75,7 @@ class MixtureOfTransformers(nn.Module):
 
     def forward(self, batch: InterleavedBatch, generator: torch.Generator) -> dict[str, Losses]:
         """Losses of a batch, by modality; noise and diffusion times are sampled from the generator."""
-        layout, parts = batch
+        layout, parts = batch.layout, batch.by_modality
         embedded: dict[str, Embedded] = {name: o.embed(parts[name], generator) for name, o in self.objectives.items()}
         x = torch.cat([embedded[name].embedding for name in self.grammar.groups])  # (N, d)
         hidden = self.backbone(

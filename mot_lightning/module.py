@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mot_lightning.backbone import BackboneSettings
@@ -28,7 +27,10 @@ from mot_lightning.training.losses import LossWeights, Reduction, Sums
 from mot_lightning.training.metrics import StageSums, is_logged, log_row, metrics_of, reduced
 from mot_lightning.training.optimizer import OptimizerSettings
 from mot_lightning.training.saved_module import SavedModule, config_of
-from mot_lightning.training.sharding import shard, summon_full_params
+from mot_lightning.training.sharding import full_norm, shard, summon_full_params
+from mot_lightning.training.skipped_steps import SkippedSteps, gradient_norm
+from mot_lightning.training.step import OptimizerStep
+from mot_lightning.training.target_bytes import TargetBytes
 
 VALIDATION = 1 << 40  # offset of the seeds of validation noise, which is the same at every validation
 
@@ -75,9 +77,11 @@ class MoTModule(SavedModule):
             modalities, seed, control=control, backbone=backbone, optimizer=optimizer, reduction=reduction
         )
         self._present = dict.fromkeys(self.modalities, False)
-        self._token_bytes: dict[str, Tensor | None] = {}  # filled in after the codecs are fitted
+        self._target_bytes = TargetBytes(self.codecs, self.model.grammar)
         self._evaluation = ExitStack()  # open from an evaluation's first batch to its last
         self._stage_sums = StageSums()
+        self._step = OptimizerStep()
+        self.skipped_steps = SkippedSteps(optimizer.max_skipped_steps)
 
     @property
     def data(self) -> Any:
@@ -122,7 +126,7 @@ class MoTModule(SavedModule):
         self.limits = GenerationLimits(data.row_length, data.unconditional)
 
     def _connect(self, data: Any) -> None:
-        self._token_bytes.clear()
+        self._target_bytes.clear()
         data.connect(dict(self.codecs), self.model.grammar)
 
     def setup(self, stage: str) -> None:
@@ -146,21 +150,7 @@ class MoTModule(SavedModule):
 
     def sums(self, losses: Mapping[str, Losses], batch: InterleavedBatch) -> Sums:
         """Sums of the losses of a batch, by modality."""
-        target_bytes = {}
-        for name in self.modalities:
-            target = batch.by_modality[name].target
-            if (token_bytes := self._bytes_per_token(name, target.device)) is not None:
-                target_bytes[name] = token_bytes[target]  # (t,)
-        return self.loss_weights.sums(losses, batch, target_bytes)
-
-    def _bytes_per_token(self, name: str, device: torch.device) -> Tensor | None:
-        """Bytes of each id, (ids,), if the media are bytes; 0 for stop and control ids."""
-        if name not in self._token_bytes:
-            token_bytes = self.codecs[name].bytes_per_token()
-            if token_bytes is not None:
-                token_bytes = F.pad(token_bytes, (0, self.model.grammar.ids(name) - len(token_bytes))).to(device)
-            self._token_bytes[name] = token_bytes
-        return self._token_bytes[name]
+        return self.loss_weights.sums(losses, batch, self._target_bytes(batch))
 
     def training_step(self, batch: InterleavedBatch, batch_idx: int) -> dict[str, Any]:
         if self.trainer.training:  # batch_idx restarts in each epoch
@@ -172,13 +162,14 @@ class MoTModule(SavedModule):
         sums = self.sums(losses, batch)
         for name, count in zip(self.model.grammar.groups, batch.layout.counts, strict=True):
             self._present[name] |= count > 0
-        # divided by the targets of all ranks; times world_size, as the strategy averages gradients over ranks
-        counts = self.trainer.strategy.reduce(sums.targets.detach().clone(), reduce_op="sum")
-        loss = self.loss_weights.total(sums.loss * self.trainer.world_size, counts)
-        # routing and load balancing see the tokens of one rank
-        loss = sum((stats.loss for stats in router_stats.values()), start=loss)
+        self._step.add(batch, losses, sums, self.loss_weights, self.trainer)
+        # divided by the targets of the whole step, where Lightning averages over batches, and the strategy over ranks
+        parts = self.trainer.world_size * self.trainer.accumulate_grad_batches
+        loss = self.loss_weights.total(sums.loss * parts, self._step.targets)
+        # routing and load balancing see the tokens of one batch
+        loss = sum((stats.loss * self._step.scale for stats in router_stats.values()), start=loss)
         if self.trainer.training and not self.trainer.fit_loop._should_accumulate():
-            self._log_training(Sums(*(x.detach() for x in sums)))  # one row a step, from its last batch
+            self._log_training(Sums.unstack(self._step.sums))  # one row a step
         visits = {name: (*stats.visits, stats.tokens) for name, stats in router_stats.items()}
         return {"loss": loss, "expert_visits": visits}
 
@@ -186,8 +177,8 @@ class MoTModule(SavedModule):
         step = self.global_step + 1  # the trainer has not counted this one yet
         if is_logged(self.trainer, step):
             row = metrics_of(self, reduced(self.trainer, sums.stack()), "train")
-            log_row(self, {**row, "train/learning_rate": self.trainer.optimizers[0].param_groups[0]["lr"]}, step)
-            check_losses(row, step)
+            row["train/learning_rate"] = self.trainer.optimizers[0].param_groups[0]["lr"]
+            log_row(self, {**row, **self.skipped_steps.row()}, step)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Weights that no token on any rank used stay unchanged: neither decay nor momentum moves an absent tower."""
@@ -200,16 +191,32 @@ class MoTModule(SavedModule):
             parameter.grad = None
         self._present = dict.fromkeys(self._present, False)
 
+    def configure_gradient_clipping(
+        self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        """Clip the gradients; drop them if their norm is NaN or infinite, so that the optimizer changes nothing."""
+        if getattr(self.trainer.precision_plugin, "scaler", None) is not None:  # it skips such steps itself
+            super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
+            return
+        norm, weights = gradient_norm(optimizer)
+        if self.skipped_steps.check(self, float(full_norm(norm)), self._step):
+            optimizer.zero_grad()
+        elif gradient_clip_val and gradient_clip_algorithm == "value":
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        elif gradient_clip_val:
+            nn.utils.clip_grads_with_norm_(weights, gradient_clip_val, norm)
+
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Step and update the averaged weights; no callback runs between the two."""
         super().optimizer_step(*args, **kwargs)
-        self.update_ema(self.global_step + 1)  # the trainer has not counted this one yet
+        if not self.skipped_steps.in_row:
+            self.update_ema(self.global_step + 1)  # the trainer has not counted this one yet
 
     def update_ema(self, step: int) -> None:
         """Update the averaged weights after the given optimizer step."""
         self.optimizer.update_ema(self.ema_model, self.model, step)
 
-    def _evaluate(self, batch: InterleavedBatch, batch_idx: int) -> Tensor:
+    def validation_step(self, batch: InterleavedBatch, batch_idx: int) -> Tensor:
         generator = generator_for(self.seed, VALIDATION + batch_idx, self.global_rank, device=self.device)
         return self._stage_sums.add(self.sums(self.ema_model(batch, generator), batch))  # (m, 5)
 
@@ -229,17 +236,10 @@ class MoTModule(SavedModule):
         log_row(self, row, self.global_step)
         return row
 
-    def on_test_epoch_start(self) -> None:
-        self.on_validation_epoch_start()
-
     def on_test_epoch_end(self) -> None:
         self._log_evaluation("test")
 
-    def validation_step(self, batch: InterleavedBatch, batch_idx: int) -> Tensor:
-        return self._evaluate(batch, batch_idx)
-
-    def test_step(self, batch: InterleavedBatch, batch_idx: int) -> Tensor:
-        return self._evaluate(batch, batch_idx)
+    test_step, on_test_epoch_start = validation_step, on_validation_epoch_start
 
     def predict_step(self, batch: Sequence[Prompt], batch_idx: int) -> list[Document]:
         """Continue a batch of prompts, as `pipeline` does."""
@@ -256,4 +256,4 @@ class MoTModule(SavedModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_load_checkpoint(checkpoint)
-        self._token_bytes.clear()
+        self._target_bytes.clear()

@@ -2,7 +2,7 @@
 
 from mot_lightning.sequence.grammar import Grammar
 from mot_lightning.sequence.packing import assign_rows, pack
-from mot_lightning.sequence.records import Ids, InterleavedBatch, Latents, Layout, ModalityBatch, Segment, Tokens
+from mot_lightning.sequence.records import Ids, InterleavedBatch, Latents, Layout, ModalityBatch, Segment, Step, Tokens
 
 __all__ = [
     "Grammar",
@@ -12,6 +12,7 @@ __all__ = [
     "Layout",
     "ModalityBatch",
     "Segment",
+    "Step",
     "Tokens",
     "assign_rows",
     "pack",

@@ -65,19 +65,17 @@ def pack(documents: Sequence[Sequence[Segment]], grammar: Grammar, row_length: i
     assigned = assign_rows(lengths, row_length)
     b = 1 + max(row for row, _ in assigned)
     s = max(offset + length for (_, offset), length in zip(assigned, lengths, strict=True))
-    document_number, position, last_visible = (np.full((b, s), -1) for _ in range(3))  # (b, s)
+    document_index, position, last_visible = (np.full((b, s), -1) for _ in range(3))  # (b, s)
     stops = {name: torch.tensor([grammar.stop(name)]) for name in grammar.groups if grammar.stop(name) is not None}
     collectors = {name: _Collector() for name in grammar.groups}
     control = collectors[grammar.control]
-    documents_in_row = np.zeros(b, int)
     used = np.bincount([row for row, _ in assigned], lengths).astype(int)
     padding = (np.arange(b) * s - np.cumsum(used) + used).tolist()  # empty slots before each row
     blocks: list[tuple[int, int, int, bool]] = []  # rows of `Layout.blocks`
 
-    for document, (row, offset), length in zip(documents, assigned, lengths, strict=True):
+    for index, (document, (row, offset), length) in enumerate(zip(documents, assigned, lengths, strict=True)):
         columns = slice(offset, offset + length)
-        document_number[row, columns] = documents_in_row[row]
-        documents_in_row[row] += 1
+        document_index[row, columns] = index
         position[row, columns] = last_visible[row, columns] = np.arange(length)
         slot = row * s + offset
         start = run = slot - padding[row]  # packed indices at which the document and its current run begin
@@ -123,7 +121,7 @@ def pack(documents: Sequence[Sequence[Segment]], grammar: Grammar, row_length: i
     layout = Layout(
         slot=torch.from_numpy(slots),
         counts=counts,
-        document=torch.from_numpy(document_number),
+        document=torch.from_numpy(document_index),
         position=torch.from_numpy(position),
         last_visible=torch.from_numpy(last_visible),
         packed_index=torch.from_numpy(packed_index),

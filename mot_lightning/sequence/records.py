@@ -42,7 +42,7 @@ class Layout(NamedTuple):
 
     slot: Int[Tensor, " N"]  # row * s + column of each token, grouped by tower and modality
     counts: tuple[int, ...]  # tokens of each modality, in the order of the groups: host ints, no device sync
-    document: Int[Tensor, "b s"]  # number within the row, -1 on padding
+    document: Int[Tensor, "b s"]  # index within the batch, -1 on padding
     position: Int[Tensor, "b s"]  # position within the document, -1 on padding
     last_visible: Int[Tensor, "b s"]  # last position of the document that the token attends to, -1 on padding
     packed_index: Int[Tensor, " N"]  # index of each grouped token in the rows, concatenated without padding
@@ -65,11 +65,21 @@ class ModalityBatch(NamedTuple):
     content: Bool[Tensor, " t"]  # False for control tokens
 
 
+class Step(NamedTuple):
+    """The optimizer step that a training batch belongs to: with gradient accumulation, one batch of several."""
+
+    position: int  # of this batch among those of the step
+    batches: int  # of the step
+    targets: dict[str, tuple[float, float]]  # in all these batches, by modality: targets with a loss, and segments
+    numbers: np.ndarray  # of the documents of this batch, in the order of training over all ranks
+
+
 class InterleavedBatch(NamedTuple):
     """Packed documents: the layout of all tokens, and the tokens and targets of each modality."""
 
     layout: Layout
     by_modality: dict[str, ModalityBatch]
+    step: Step | None = None  # set by the loader of training documents
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from mot_lightning.training.sharding import full_norm
 
 
 class Diverged(Exception):
-    """A loss or a weight is NaN or infinite."""
+    """A loss, a weight, or the gradients of many steps are NaN or infinite."""
 
 
 def check_losses(row: Mapping[str, float], step: int) -> None:

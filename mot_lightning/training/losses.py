@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mot_lightning.model import Losses
-from mot_lightning.sequence import InterleavedBatch
+from mot_lightning.sequence import InterleavedBatch, Step
 
 Reduction = Literal["token", "segment", "batch"]
 
@@ -72,6 +72,10 @@ class LossWeights:
                 )
             )
         return Sums(*(torch.stack(column) for column in zip(*rows, strict=True)))
+
+    def targets(self, step: Step) -> list[float]:
+        """The divisors of the losses of a step, (m,): targets with a loss, or segments."""
+        return [step.targets[name][self.reduction == "segment"] for name in self.weights]
 
     def total(self, loss: Tensor, targets: Tensor) -> Tensor:
         """The sum over modalities of weight * loss / targets, (m,) each; an absent modality adds zero."""

@@ -38,6 +38,7 @@ class OptimizerSettings:
         schedule: after the warm-up: "cosine", "linear", "constant", "wsd" (constant, and linear in the last fifth of
             the steps), or a class of torch.optim.lr_scheduler, which is stepped after each optimizer step and brings
             its own warm-up.
+        max_skipped_steps: a step whose gradients are NaN or infinite is skipped; after so many in a row, the run ends.
     """
 
     learning_rate: float = 3e-3
@@ -48,6 +49,7 @@ class OptimizerSettings:
     ema_decay: float = 0.99
     algorithm: str | ClassSpec = "AdamW"
     schedule: str | ClassSpec = "cosine"
+    max_skipped_steps: int = 10
 
     def __post_init__(self) -> None:
         for name in ("learning_rate", "weight_decay", "min_lr_ratio", "ema_decay"):
@@ -59,6 +61,7 @@ class OptimizerSettings:
             ("betas", "two numbers from 0 to below 1", all(0 <= beta < 1 for beta in self.betas)),
             ("weight_decay", "a number of 0 or more", 0 <= self.weight_decay < math.inf),
             ("warmup_steps", "0 or more", self.warmup_steps >= 0),
+            ("max_skipped_steps", "0 or more", self.max_skipped_steps >= 0),
             ("min_lr_ratio", "a number from 0 to 1", 0 <= self.min_lr_ratio <= 1),
             ("ema_decay", "a number from 0 to below 1", 0 <= self.ema_decay < 1),
             ("schedule", f"{', '.join(SCHEDULES)} or a class", not named or self.schedule in SCHEDULES),

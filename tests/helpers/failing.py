@@ -1,4 +1,4 @@
-"""A callback that ends a run at a chosen hook and step by an exception or a signal, or sets its weights to NaN."""
+"""A callback that ends a run at a chosen hook and step by an exception or a signal, or spoils its numbers."""
 
 import math
 import os
@@ -26,15 +26,22 @@ class FailAt(Callback):
     Args:
         hook: one of HOOKS.
         step: value of `trainer.global_step` at the failure.
-        how: "exception", "SIGINT", "SIGTERM", or "nan", which sets all weights to NaN.
+        how: "exception", "SIGINT", "SIGTERM"; "nan" sets all weights to NaN, "nan_data" the first image of the batch,
+            and "huge_gradient" one weight's gradient to 1e30.
     """
 
     def __init__(self, hook: str, step: int, how: str = "exception") -> None:
         self.step, self.how = step, how
         setattr(self, hook, self._fail)
 
-    def _fail(self, trainer: Any, pl_module: Any, *_: Any, **__: Any) -> None:
+    def _fail(self, trainer: Any, pl_module: Any, *arguments: Any, **__: Any) -> None:
         if trainer.global_step == self.step:
+            if self.how == "nan_data":
+                arguments[0].by_modality["image"].tokens[0] = math.nan
+                return
+            if self.how == "huge_gradient":
+                next(p for p in pl_module.model.parameters() if p.grad is not None).grad.fill_(1e30)
+                return
             if self.how == "exception":
                 raise RuntimeError("planned failure")
             if self.how == "nan":

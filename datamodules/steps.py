@@ -1,0 +1,45 @@
+"""Batches that know their optimizer step, so that gradient accumulation changes no gradient.
+
+Knows batches and ranks, not documents.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from torch.utils.data import DataLoader
+
+from mot_lightning.sequence import InterleavedBatch, Step
+
+
+class StepLoader(DataLoader[Any]):
+    """A DataLoader whose batches have their `Step`: it reads all batches of a step before it returns the first.
+
+    Args:
+        sizes: called at the start of an epoch: how many batches each of its steps has.
+    """
+
+    def __init__(self, *arguments: Any, sizes: Callable[[], Iterator[int]], **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.sizes = sizes
+
+    def __iter__(self) -> Iterator[InterleavedBatch]:  # type: ignore[override]
+        batches, samples = super().__iter__(), iter(self.sampler)
+        for size in self.sizes():
+            batches_of_step = list(islice(batches, size))
+            targets = targets_of(batches_of_step) if size > 1 else {}
+            for position, batch in enumerate(batches_of_step):
+                numbers = np.array([sample.number for sample in islice(samples, self.batch_size)])
+                yield batch._replace(step=Step(position, size, targets, numbers))
+
+
+def targets_of(batches: Sequence[InterleavedBatch]) -> dict[str, tuple[float, float]]:
+    """By modality: the number of targets with a loss in all batches, and the number of their segments."""
+    sums: dict[str, tuple[float, float]] = {}
+    for batch in batches:
+        for name, part in batch.by_modality.items():
+            targets, segments = sums.get(name, (0.0, 0.0))
+            weight = part.weight.double()
+            sums[name] = targets + weight.sum().item(), segments + (weight * part.segment_weight).sum().item()
+    return sums
