@@ -5,7 +5,7 @@ Knows how documents become batches; a subclass knows the media of a document and
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from datamodules.documents import Documents, DocumentSettings, Media, Medium, Sp
 from datamodules.sampler import OrderedSampler, RepeatingSampler, ResumableSampler
 from mot_lightning.codecs import Codec
 from mot_lightning.evaluation.tasks import Task
+from mot_lightning.generation.checks import PREDICTABLE
 from mot_lightning.sequence import Grammar
 
 __all__ = ["InterleavedDataModule", "Medium", "Split"]
@@ -147,6 +148,9 @@ class InterleavedDataModule(LightningDataModule):
 
     def test_dataloader(self) -> DataLoader[Any]:
         return self._in_order("test")
+
+    def predict_dataloader(self) -> NoReturn:
+        raise TypeError(f"trainer.predict has a datamodule of type {type(self).__name__}, wanted {PREDICTABLE}")
 
     @property
     def consumed(self) -> int:

@@ -16,7 +16,9 @@ from torch import Tensor, nn
 from mot_lightning.backbone import BackboneSettings
 from mot_lightning.backbone.moe import collect_router_stats, experts_of
 from mot_lightning.config.recorded import plain
+from mot_lightning.config.types import check_types
 from mot_lightning.generation import GenerationLimits
+from mot_lightning.generation.checks import check_batch
 from mot_lightning.generation.prompts import Document, Prompt
 from mot_lightning.modality import Modality, assemble
 from mot_lightning.model import Losses
@@ -61,6 +63,7 @@ class MoTModule(SavedModule):
         seed: int = 0,
         reduction: Reduction = "token",
     ) -> None:
+        check_types(MoTModule.__init__, locals(), "model.")
         super().__init__()
         self.seed, self.optimizer = seed, optimizer
         with torch.random.fork_rng(devices=[]):
@@ -209,9 +212,11 @@ class MoTModule(SavedModule):
         """Update the averaged weights after the given optimizer step."""
         self.optimizer.update_ema(self.ema_model, self.model, step)
 
-    def _evaluate(self, batch: InterleavedBatch, batch_idx: int) -> Tensor:
+    def validation_step(self, batch: InterleavedBatch, batch_idx: int) -> Tensor:
         generator = generator_for(self.seed, VALIDATION + batch_idx, self.global_rank, device=self.device)
         return self._stage_sums.add(self.sums(self.ema_model(batch, generator), batch))  # (m, 5)
+
+    test_step = validation_step
 
     def on_validation_epoch_start(self) -> None:
         """Gather the weights once: ranks with different numbers of batches need not wait for each other."""
@@ -235,14 +240,9 @@ class MoTModule(SavedModule):
     def on_test_epoch_end(self) -> None:
         self._log_evaluation("test")
 
-    def validation_step(self, batch: InterleavedBatch, batch_idx: int) -> Tensor:
-        return self._evaluate(batch, batch_idx)
-
-    def test_step(self, batch: InterleavedBatch, batch_idx: int) -> Tensor:
-        return self._evaluate(batch, batch_idx)
-
-    def predict_step(self, batch: Sequence[Prompt], batch_idx: int) -> list[Document]:
+    def predict_step(self, batch: Sequence[Prompt], batch_idx: int, dataloader_idx: int = 0) -> list[Document]:
         """Continue a batch of prompts, as `pipeline` does."""
+        check_batch(batch)
         return self.pipeline(batch)
 
     # optimizer
