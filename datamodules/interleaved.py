@@ -5,7 +5,7 @@ Knows how documents become batches; a subclass knows the media of a document and
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from datamodules.sampler import OrderedSampler, RepeatingSampler, ResumableSampl
 from datamodules.steps import StepLoader
 from mot_lightning.codecs import Codec
 from mot_lightning.evaluation.tasks import Task
+from mot_lightning.generation.checks import PREDICTABLE
 from mot_lightning.sequence import Grammar
 
 __all__ = ["InterleavedDataModule", "Medium", "Split"]
@@ -166,6 +167,9 @@ class InterleavedDataModule(LightningDataModule):
 
     def test_dataloader(self) -> DataLoader[Any]:
         return self._in_order("test")
+
+    def predict_dataloader(self) -> NoReturn:
+        raise TypeError(f"trainer.predict has a datamodule of type {type(self).__name__}, wanted {PREDICTABLE}")
 
     def _count_anew(self) -> None:
         # training batches since the run began or was resumed: all, those before a step, and that step

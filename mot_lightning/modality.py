@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from mot_lightning.backbone import BackboneSettings
 from mot_lightning.codecs import Codec
+from mot_lightning.config.types import check_types
 from mot_lightning.model import MixtureOfTransformers
 from mot_lightning.objectives import Objective
 from mot_lightning.objectives.compatibility import incompatible
@@ -28,6 +29,9 @@ class Modality:
     codec: Codec
     objective: Objective
     weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_types(Modality, vars(self), "Modality.")
 
 
 def tokens_of(codec: Codec) -> Tokens:

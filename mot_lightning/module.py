@@ -15,7 +15,9 @@ from torch import Tensor, nn
 from mot_lightning.backbone import BackboneSettings
 from mot_lightning.backbone.moe import collect_router_stats, experts_of
 from mot_lightning.config.recorded import plain
+from mot_lightning.config.types import check_types
 from mot_lightning.generation import GenerationLimits
+from mot_lightning.generation.checks import check_batch
 from mot_lightning.generation.prompts import Document, Prompt
 from mot_lightning.modality import Modality, assemble
 from mot_lightning.model import Losses
@@ -63,6 +65,7 @@ class MoTModule(SavedModule):
         seed: int = 0,
         reduction: Reduction = "token",
     ) -> None:
+        check_types(MoTModule.__init__, locals(), "model.")
         super().__init__()
         self.seed, self.optimizer = seed, optimizer
         with torch.random.fork_rng(devices=[]):
@@ -220,10 +223,14 @@ class MoTModule(SavedModule):
         generator = generator_for(self.seed, VALIDATION + batch_idx, self.global_rank, device=self.device)
         return self._stage_sums.add(self.sums(self.ema_model(batch, generator), batch))  # (m, 5)
 
+    test_step = validation_step
+
     def on_validation_epoch_start(self) -> None:
         """Gather the weights once: ranks with different numbers of batches need not wait for each other."""
         self._stage_sums.start(len(self.modalities))
         self._evaluation.enter_context(summon_full_params(self.ema_model))
+
+    on_test_epoch_start = on_validation_epoch_start
 
     def on_validation_epoch_end(self) -> None:
         row = self._log_evaluation("val")
@@ -239,10 +246,9 @@ class MoTModule(SavedModule):
     def on_test_epoch_end(self) -> None:
         self._log_evaluation("test")
 
-    test_step, on_test_epoch_start = validation_step, on_validation_epoch_start
-
-    def predict_step(self, batch: Sequence[Prompt], batch_idx: int) -> list[Document]:
+    def predict_step(self, batch: Sequence[Prompt], batch_idx: int, dataloader_idx: int = 0) -> list[Document]:
         """Continue a batch of prompts, as `pipeline` does."""
+        check_batch(batch)
         return self.pipeline(batch)
 
     # optimizer

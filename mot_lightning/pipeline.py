@@ -13,10 +13,11 @@ import torch
 
 from mot_lightning.codecs import Codec
 from mot_lightning.config.instantiate import instantiate
+from mot_lightning.config.types import check_names
 from mot_lightning.errors import ConfigError
 from mot_lightning.generation import GenerationLimits, GenerationSettings, generate
 from mot_lightning.generation.checks import check_prompts
-from mot_lightning.generation.prompts import Document, Prompt, decode, encode, read_prompt
+from mot_lightning.generation.prompts import Document, Prompt, decode, encode, read_prompt, report_ended
 from mot_lightning.generation.sampler import Progress, Sampler
 from mot_lightning.generation.session import Session
 from mot_lightning.generation.settings import DEFAULT_GUIDANCE
@@ -49,7 +50,8 @@ class MoTPipeline:
         """The pipeline of a checkpoint.
 
         Args:
-            path: a checkpoint of `fit`, a run folder or its folder of checkpoints: last.ckpt, or else best.ckpt.
+            path: a checkpoint, a run folder or its folder of checkpoints: last.ckpt, or else best.ckpt, or
+                else the only one.
             allow: packages whose classes its config may name, besides those of this framework.
             name_or_path: by modality, the new folder of a pretrained codec that was moved.
 
@@ -110,11 +112,14 @@ class MoTPipeline:
 
         Returns:
             The new segments of each prompt, as (modality, media). With `continue_final_segment`, the first one
-            continues the prompt's last segment, and holds only what is new.
+            continues the prompt's last segment, and holds only what is new. A document that the model ends at once has
+            none, and a printed line says so.
 
         Raises:
             ValueError: a setting or a prompt does not fit the model or its limits.
+            TypeError: there is no setting of this name, or it has another type.
         """
+        check_names(GenerationSettings, settings)
         if isinstance(prompts, str):
             prompts = [prompts]
         if not isinstance(prompts, Sequence):
@@ -123,6 +128,7 @@ class MoTPipeline:
         resolved = self.with_guidance(GenerationSettings(**settings))
         self.check(documents, resolved, negative)
         continued = self.continue_segments(documents, resolved, negative_prompt=negative)
+        report_ended(continued)
         return [decode(self.codecs, segments) for segments in continued]
 
     def start(self, prompt: Prompt | None = None, negative_prompt: Prompt | None = None, **settings: Any) -> Session:
@@ -130,6 +136,7 @@ class MoTPipeline:
 
         Its first round, `session()` or `session(more)`, reads the prompt. Each round returns its new segments.
         """
+        check_names(GenerationSettings, settings)
         resolved, negative = self.with_guidance(GenerationSettings(**settings)), self.encode(negative_prompt)
         self.check([], resolved, negative)
 

@@ -113,6 +113,19 @@ def test_predict_continues_prompts(fitted):
     assert isinstance(second, list)
 
 
+def test_predict_of_anything_but_a_dataloader_of_prompts_is_refused(fitted):
+    folder, module, _, data = fitted
+    for prompts, given in (
+        (data, "a datamodule of type Digits"),
+        (["a seven", "two"], "a batch of type str"),
+        (data.val_dataloader(), "a batch of type InterleavedBatch"),
+    ):
+        with pytest.raises(
+            TypeError, match=rf"^trainer.predict has {given}, wanted a DataLoader of prompts: trainer\.p"
+        ):
+            trainer(folder, logger=False).predict(module, prompts)
+
+
 def test_fine_tuning_in_python_keeps_weights_and_codecs(fitted, tmp_path):
     folder, module, _, _ = fitted
     settings = mot.OptimizerSettings(learning_rate=1e-9, warmup_steps=0, weight_decay=0.0)

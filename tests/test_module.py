@@ -1,5 +1,6 @@
 """What the LightningModule promises: absent modalities stay as they are, and accumulated batches are one step."""
 
+import pytest
 import torch
 from lightning.pytorch import Trainer
 from runs import TINY, rows, run, weights
@@ -40,6 +41,24 @@ def test_a_modality_left_out_leaves_the_rest_to_train_and_be_measured(tmp_path, 
     said = capsys.readouterr().out
     assert "text -> image" in said
     assert "speech" not in said
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"modalities": {"text": Bytes()}}, r"modalities.text is of type Bytes, wanted Modality\(codec, objective\)"),
+        ({"backbone": {"dim": 64}}, r"backbone is \{'dim': 64\}, wanted BackboneSettings\(...\)"),
+        ({"optimizer": "AdamW"}, r"optimizer is 'AdamW', wanted OptimizerSettings\(...\)"),
+        (
+            {"optimizer": torch.optim.SGD([torch.zeros(1)])},
+            r"optimizer is of type SGD, wanted OptimizerSettings\(...\)",
+        ),
+        ({"seed": "3"}, "seed is '3', wanted a whole number"),
+    ],
+)
+def test_other_objects_than_settings_are_refused(settings, message):
+    with pytest.raises(TypeError, match=rf"^model\.{message}$"):
+        MoTModule(**{"modalities": {"text": Modality(Bytes(), NextToken())}, "control": "text", **settings})
 
 
 def test_accumulated_batches_count_as_one_step(tmp_path):

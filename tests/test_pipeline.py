@@ -93,6 +93,18 @@ def test_run_folder_and_checkpoints_folder_load_the_last_checkpoint(tmp_path, tr
     assert MoTPipeline.from_pretrained(run_folder).limits == pipeline.limits
 
 
+def test_folder_of_a_plain_trainer_loads_its_only_checkpoint(tmp_path, trained, pipeline):
+    checkpoints = tmp_path / "lightning_logs/version_0/checkpoints"
+    checkpoints.mkdir(parents=True)
+    shutil.copy(trained / "checkpoints/last.ckpt", checkpoints / "epoch=0-step=6.ckpt")
+    for folder in (checkpoints, checkpoints.parent):
+        assert MoTPipeline.from_pretrained(folder).limits == pipeline.limits
+    shutil.copy(trained / "checkpoints/last.ckpt", checkpoints / "epoch=0-step=3.ckpt")
+    message = "2 checkpoints, wanted one of checkpoints/epoch=0-step=3.ckpt, checkpoints/epoch=0-step=6.ckpt$"
+    with pytest.raises(ConfigError, match=message):
+        MoTPipeline.from_pretrained(checkpoints.parent)
+
+
 def test_images_and_sounds_may_be_any_object_or_file(tmp_path, pipeline):
     rng = np.random.default_rng(0)
     pixels, wave = rng.integers(0, 256, (8, 8), np.uint8), rng.integers(-9_000, 9_000, 4_000).astype(np.int16)
@@ -138,6 +150,26 @@ def test_image_that_may_be_of_two_modalities_raises(pipeline):
     message = r"a prompt holds Image, wanted \(modality, media\): it may be image or depth"
     with pytest.raises(ValueError, match=message):
         depth([PIL.Image.new("L", (8, 8))])
+
+
+def test_unknown_settings_and_values_of_another_type_raise(pipeline):
+    for settings, message in (
+        ({"guidance_scale": 3}, r"^there is no setting 'guidance_scale', did you mean guidance\?$"),
+        ({"guidance": "3"}, "^guidance is '3', wanted a number, a mapping or None$"),
+        ({"lengths": {"image": "3"}}, "^lengths.image is '3', wanted a whole number$"),
+    ):
+        for generate in (pipeline, pipeline.start):
+            with pytest.raises(TypeError, match=message):
+                generate("two", **settings)
+
+
+def test_documents_that_the_model_ends_at_once_are_reported(pipeline, monkeypatch, capsys):
+    end, image = pipeline.model.grammar.end_of_document, pipeline.model.grammar.begins["image"][0]
+    chosen = iter([torch.tensor([end, image]), torch.tensor([end])])
+    monkeypatch.setattr(type(pipeline.model.control), "choose", lambda *arguments: next(chosen))
+    first, second = pipeline(["two", "three"])
+    assert (first, [name for name, _ in second]) == ([], ["image"])
+    assert capsys.readouterr().out.startswith("the model ended 1 of 2 documents without a new segment: ")
 
 
 def test_a_single_text_is_a_list_of_one(pipeline):

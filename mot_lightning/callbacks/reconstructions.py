@@ -8,7 +8,7 @@ import torch
 from lightning.pytorch import Callback
 from torch import Tensor
 
-from mot_lightning.callbacks.report import Report, where
+from mot_lightning.callbacks.report import Report, closing
 from mot_lightning.media.board import board
 from mot_lightning.runs.examples import Example, Examples, write_examples
 from mot_lightning.runs.page import write_page
@@ -90,4 +90,5 @@ class CodecReport(Report):
         page = write_page(folder)
         width = max(map(len, metrics))
         print("\n" + "\n".join(f"{name:<{width}}  {value:,.4g}" for name, value in metrics.items()))
-        print(where(page=page, codec=folder / "codec", figures=folder / "metrics.json", samples=folder / "samples"))
+        files = {"page": page, "codec": folder / "codec", "figures": folder / "metrics.json"}
+        print(*closing(trainer, **files, samples=folder / "samples"), sep="\n")

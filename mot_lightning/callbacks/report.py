@@ -90,12 +90,15 @@ class Report(Callback):
         (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
         (folder / TABLES).write_text(json.dumps(tables(metrics, pl_module.modalities, tasks), indent=1) + "\n")
         page = write_page(folder)
-        print("\n" + table(metrics, pl_module.modalities, tasks))
+        # a checkpoint brings the figures of its training, which is not this run's
+        shown = {name: value for name, value in metrics.items() if self.started or not name.startswith("fit/")}
+        print("\n" + table(shown, pl_module.modalities, tasks))
         files = {"page": page, "figures": folder / "metrics.json", "losses": folder / "metrics.csv"}
-        if not trainer.fast_dev_run:  # which leaves no file
-            print(where(**files, samples=folder / "samples"))
+        print(*closing(trainer, **files, samples=folder / "samples"), sep="\n")
 
 
-def where(**paths: Path) -> str:
-    """One line with the paths that exist, by name."""
-    return "   ".join(f"{name}: {path}" for name, path in paths.items() if path.exists())
+def closing(trainer: Any, **paths: Path) -> list[str]:
+    """The last lines of a command: the paths that exist, by name; or that it was a trial, which leaves no file."""
+    if trainer.fast_dev_run:
+        return ["trainer.fast_dev_run: a trial, whose figures say nothing of the model; no file is kept"]
+    return [f"{name + ':':<9}{path}" for name, path in paths.items() if path.exists()]

@@ -1,14 +1,16 @@
 """Which classes a config may name: the project's by bare name, those of allowed packages by import path."""
 
 import importlib.util
+import inspect
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import fields, is_dataclass
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from mot_lightning.config.hints import did_you_mean
+from mot_lightning.config.hints import did_you_mean, did_you_mean_setting
 from mot_lightning.errors import ConfigError
 
 # packages whose exported classes go by their bare names
@@ -54,6 +56,36 @@ def find_class(path: str, allow: Iterable[str] = ()) -> type:
     known = [name for home in SHORT_NAMES[:-1] for name in _imported(home).__all__]
     close = did_you_mean(path.rpartition(".")[2], known) or f", wanted one of {', '.join(sorted(known))}"
     raise ConfigError(f"there is no class {path!r}{close}")
+
+
+def check_arguments(path: str, kind: type, arguments: Collection[str], linked: Collection[str] = ()) -> None:
+    """Raises ConfigError if a class has no argument of a name, or one that it needs is not given.
+
+    Args:
+        path: the dotted name of the setting that names the class.
+        arguments: their names.
+        linked: names of arguments that are set elsewhere.
+    """
+    parameters = inspect.signature(kind).parameters
+    kinds = {parameter.kind for parameter in parameters.values()}
+    for name in arguments:
+        if name not in parameters and inspect.Parameter.VAR_KEYWORD not in kinds:
+            hint = did_you_mean_setting(name, [f"{path}.{argument}" for argument in argument_names(kind)])
+            raise ConfigError(f"there is no setting '{path}.{name}' of {kind.__name__}{hint}")
+    for name, parameter in parameters.items():
+        gathers = parameter.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+        if parameter.default is inspect.Parameter.empty and not gathers and name not in {*arguments, *linked}:
+            raise ConfigError(f"{path}: {kind.__name__} has no {name}, wanted one")
+
+
+def argument_names(kind: type) -> set[str]:
+    """The names of a class's arguments, and as `argument.field` those of the fields of arguments that have some."""
+    names = set()
+    for name, parameter in inspect.signature(kind).parameters.items():
+        names.add(name)
+        if is_dataclass(parameter.annotation):
+            names |= {f"{name}.{field.name}" for field in fields(parameter.annotation)}
+    return names
 
 
 def class_names() -> list[str]:

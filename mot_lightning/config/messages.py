@@ -21,6 +21,11 @@ TYPE = re.compile(
     re.VERBOSE,
 )
 
+# what jsonargparse says of alternatives that are not of the value's type
+NO_REASON = re.compile(
+    r" - (?:Not a valid subclass of .*?\(implicit class_path\)|Expected an? <class '[^']+'>)(?= - | Given)"
+)
+
 
 def shorten(message: str) -> str:
     """The setting, its value and the expected types, or the message of a project class; else the message unchanged."""
@@ -39,7 +44,8 @@ def shorten(message: str) -> str:
     refusal = union or single
     keys = re.findall(r'Parser key "([^"]+)"', refusal["around"]) if refusal else []
     if not refusal or not keys:
-        raised = re.search(r"Errors: - (?P<reason>.+?) - (?:Expected|Not).*?class_path='(?P<path>[^']+)'", message)
+        tried = NO_REASON.sub("", message)  # of the alternatives, the one that was built and failed
+        raised = re.search(r"Errors: - (?P<reason>.+?) Given value.*?class_path='(?P<path>[^']+)'", tried)
         return f"{raised['path']} raised: {raised['reason']}" if raised else message
     value = re.split(r"Given value: ", refusal["tried"])[1] if union else refusal["value"]
     value = re.split(" - (?:Expected|Not) ", value)[0]

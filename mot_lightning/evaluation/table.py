@@ -55,7 +55,7 @@ def tables(metrics: Mapping[str, float], modalities: Sequence[str], tasks: Seque
 
 
 def table(metrics: Mapping[str, float], modalities: Sequence[str], tasks: Sequence[Task]) -> str:
-    """The tables as text, and below them what the whole model and its training took."""
+    """The tables as text, and below them what the whole model took, and its training if `metrics` have it."""
     lines = [line for rows in tables(metrics, modalities, tasks) for line in _aligned(rows)]
     lines.append(f"parameters in all: {metrics.get('model/parameters', 0):,}")
     if "fit/seconds" in metrics:

@@ -1,14 +1,12 @@
 """LightningCLI's parser, which raises a one-line error instead of printing its usage and exiting."""
 
-import dataclasses
-import inspect
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lightning.pytorch.cli import LightningArgumentParser
 
-from mot_lightning.config.classes import class_names, find_class
+from mot_lightning.config.classes import argument_names, class_names, find_class
 from mot_lightning.config.hints import did_you_mean, did_you_mean_setting
 from mot_lightning.config.messages import shorten
 from mot_lightning.errors import ConfigError
@@ -36,10 +34,7 @@ class Parser(LightningArgumentParser):
         paths = (action.dest.split(".") for action in self._actions)
         dotted = {".".join(path[:n]) for path in paths for n in range(1, len(path) + 1)}
         for name in class_names():
-            for argument, parameter in inspect.signature(find_class(name)).parameters.items():
-                dotted.add(argument)
-                if dataclasses.is_dataclass(parameter.annotation):
-                    dotted |= {f"{argument}.{field.name}" for field in dataclasses.fields(parameter.annotation)}
+            dotted |= argument_names(find_class(name))
         return dotted
 
 

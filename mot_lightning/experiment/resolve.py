@@ -12,12 +12,13 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from mot_lightning.config.classes import LIBRARIES, check_classes, class_names, find_class
+from mot_lightning.config.classes import LIBRARIES, check_arguments, check_classes, class_names, find_class
 from mot_lightning.config.files import parse_value, read_default, read_layers
 from mot_lightning.config.hints import did_you_mean
 from mot_lightning.config.merge import Override, as_list, diff, flatten_keys, merge, unflatten
 from mot_lightning.config.messages import in_words
 from mot_lightning.errors import ConfigError
+from mot_lightning.modality import Modality
 from mot_lightning.runs.compatibility import MOVED
 
 Config = dict[str, Any]
@@ -167,6 +168,7 @@ def _spell_out(config: Config, allow: Sequence[str]) -> Config:
         if not {"codec", "objective"} <= set(modality or {}):
             hint = did_you_mean(name, _modalities(config))
             raise ConfigError(f"there is no modality {name!r} (a new one needs a codec and an objective){hint}")
+        check_arguments(path, Modality, modality)
         for role, known in (("codec", from_data.get(name)), ("objective", None)):
             _, modality[role] = _class_spec(f"model.modalities.{name}.{role}", modality[role], allow, known)
     check_classes(config, allow)
@@ -193,6 +195,7 @@ def _class_spec(name: str, spec: Any, allow: Sequence[str], from_data: Config | 
         elif isinstance(value, dict) and _is_bare(value.get("class_path")):
             # a scheduler, whose import path the parser needs
             arguments[key] = {**value, "class_path": f"diffusers.{value['class_path']}"}
+    check_arguments(name, kind, arguments, linked=("seed",))
     return kind, {"class_path": f"{kind.__module__}.{kind.__qualname__}", "init_args": arguments}
 
 
@@ -200,7 +203,7 @@ def _callback_spec(spec: Any, allow: Sequence[str]) -> Any:
     """A callback with its default arguments that are Enums as plain values, which a config can hold.
 
     Raises:
-        ConfigError: it averages weights, which are averaged already.
+        ConfigError: its arguments do not fit, or it averages weights, which are averaged already.
     """
     spec = {"class_path": spec} if isinstance(spec, str) else spec
     if not isinstance(spec, dict) or not isinstance(path := spec.get("class_path"), str):
@@ -211,6 +214,7 @@ def _callback_spec(spec: Any, allow: Sequence[str]) -> Any:
         raise ConfigError(
             f"trainer.callbacks has {kind.__name__}, wanted none that averages weights: see model.optimizer.ema_decay"
         )
+    check_arguments("trainer.callbacks", kind, spec.get("init_args") or {})
     defaults = {name: parameter.default for name, parameter in inspect.signature(kind).parameters.items()}
     enums = {name: default.value for name, default in defaults.items() if isinstance(default, Enum)}
     return {"class_path": path, "init_args": {**enums, **(spec.get("init_args") or {})}}

@@ -10,7 +10,7 @@ from lightning.pytorch import Callback
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 
 from mot_lightning import callbacks
-from mot_lightning.config.classes import LIBRARIES, find_class
+from mot_lightning.config.classes import LIBRARIES, check_arguments, find_class
 from mot_lightning.runs.csv_logger import CSVMetricsLogger
 
 
@@ -32,9 +32,10 @@ def in_run_folder(loggers: Any, folder: Path, allow: Sequence[str] = ()) -> Any:
         return loggers
     path = path if "." in path else f"lightning.pytorch.loggers.{path}"
     arguments = loggers.get("init_args") or {}
-    parameters = inspect.signature(find_class(path, [*LIBRARIES, *allow])).parameters
-    if "save_dir" in parameters:
+    kind = find_class(path, [*LIBRARIES, *allow])
+    if "save_dir" in inspect.signature(kind).parameters:
         arguments = {"save_dir": str(folder), **arguments}
+    check_arguments("trainer.logger", kind, arguments)
     return {"class_path": path, "init_args": arguments}
 
 

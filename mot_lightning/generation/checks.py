@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 from itertools import chain
+from typing import Any
 
 from mot_lightning.generation.settings import GenerationSettings
 from mot_lightning.sequence import Grammar, Segment
+
+PREDICTABLE = "a DataLoader of prompts: trainer.predict(module, DataLoader(prompts, batch_size=8, collate_fn=list))"
 
 
 def check_prompts(
@@ -39,3 +42,9 @@ def _check_open_end(grammar: Grammar, number: int, prompt: Sequence[Segment], mo
         raise ValueError(f"prompt {number} ends with {name}, wanted {wanted_end}")
     if modalities and modalities[0] != name:
         raise ValueError(f"modalities begins with {modalities[0]}, wanted {name}, which prompt {number} ends with")
+
+
+def check_batch(batch: Any) -> None:
+    """Raises TypeError if a batch of `Trainer.predict` is not a list of prompts."""
+    if type(batch) not in (list, tuple):  # a named tuple is a batch of training
+        raise TypeError(f"trainer.predict has a batch of type {type(batch).__name__}, wanted {PREDICTABLE}")

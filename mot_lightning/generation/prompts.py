@@ -151,3 +151,11 @@ def encode(codecs: Mapping[str, Codec], document: Document) -> list[Segment]:
 def decode(codecs: Mapping[str, Codec], segments: Sequence[Segment]) -> Document:
     """The media of segments."""
     return [(segment.modality, codecs[segment.modality].decode(segment.tokens.cpu())) for segment in segments]
+
+
+def report_ended(continuations: Sequence[Sequence[Any]]) -> None:
+    """Print a line if the model ended documents without a new segment."""
+    ended = sum(not segments for segments in continuations)
+    if ended:
+        which = "the document" if len(continuations) == 1 else f"{ended} of {len(continuations)} documents"
+        print(f"the model ended {which} without a new segment: modalities=(...) asks for some")

@@ -15,6 +15,9 @@ from mot_lightning.media.base import MediaType
 from mot_lightning.media.board import CARD, board
 from mot_lightning.media.image_file import from_pillow, read_image
 
+# from other usual ranges to 0 to 1
+RESCALED = {"(x + 1) / 2": (-1, 1), "x / 255": (0, 255)}
+
 
 class Image(MediaType):
     """Images (c, h, w) in [0, 1], all of one shape.
@@ -65,7 +68,7 @@ class Image(MediaType):
         if not array.size or array.ndim not in (2, 3) or (array.ndim == 3 and not {*array.shape[::2]} & {1, 3, 4}):
             raise ValueError(f"image is {array.shape}, wanted (h, w), (h, w, c) or (c, h, w) of 1, 3 or 4 channels")
         if array.dtype == np.float32:
-            check_range("image", array, 0, 1)
+            check_range("image", array, 0, 1, RESCALED)
             if array.shape == self.shape:
                 return torch.from_numpy(array.copy())
             array = (array * 255).round().astype(np.uint8)

@@ -10,11 +10,13 @@ NAMES = ("last.ckpt", "best.ckpt")  # in order of preference
 def find_checkpoint(path: Path, argument: str = "--ckpt_path") -> Path:
     """The checkpoint of a run folder or of its folder of checkpoints; any other path is returned as it is.
 
+    A folder without checkpoints of these names, such as one of a plain Trainer, may have one of any name.
+
     Args:
         argument: the path's name in errors.
 
     Raises:
-        ConfigError: a folder has no checkpoint.
+        ConfigError: a folder has no checkpoint, or several of other names.
     """
     if not path.is_dir():
         return path
@@ -22,6 +24,12 @@ def find_checkpoint(path: Path, argument: str = "--ckpt_path") -> Path:
     for file in files:
         if file.is_file():
             return file
+    others = sorted(file for folder in (path / "checkpoints", path) for file in folder.glob("*.ckpt") if file.is_file())
+    if len(others) == 1:
+        return others[0]
+    if others:
+        names = ", ".join(str(file.relative_to(path)) for file in others)
+        raise ConfigError(f"{argument} {path} is a folder with {len(others)} checkpoints, wanted one of {names}")
     raise ConfigError(
         f"{argument} {path} is a folder without {' or '.join(NAMES)}, wanted a checkpoint, a run folder or a folder of "
         "checkpoints"

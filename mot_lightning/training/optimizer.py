@@ -13,6 +13,7 @@ from torch.optim import AdamW, Muon, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from mot_lightning.config.types import check_types
 from mot_lightning.training.combined_optimizer import CombinedOptimizer
 
 ClassSpec = dict[str, Any]  # class_path and init_args
@@ -52,6 +53,7 @@ class OptimizerSettings:
     max_skipped_steps: int = 10
 
     def __post_init__(self) -> None:
+        check_types(OptimizerSettings, vars(self), "optimizer.")
         for name in ("learning_rate", "weight_decay", "min_lr_ratio", "ema_decay"):
             object.__setattr__(self, name, float(getattr(self, name)))  # NumPy's numbers would not load in checkpoints
         object.__setattr__(self, "betas", tuple(float(beta) for beta in self.betas))

@@ -28,8 +28,14 @@ def test_unguided_test_reports_no_guided_metrics(tmp_path, capsys, trained):
     arguments = ["--report.guidance=1", "--report.prompts=1"]
     assert run(tmp_path, "test", f"--ckpt_path={trained / 'checkpoints/last.ckpt'}", *arguments) == 0
     folder = tmp_path / "default/0"
-    last = capsys.readouterr().out.splitlines()[-1]
-    assert last.startswith(f"page: {folder / 'index.html'}   figures: {folder / 'metrics.json'}")
+    printed = capsys.readouterr().out
+    assert [line.split() for line in printed.splitlines()[-3:]] == [
+        ["page:", str(folder / "index.html")],
+        ["figures:", str(folder / "metrics.json")],
+        ["losses:", str(folder / "metrics.csv")],
+    ]
+    assert "training:" not in printed  # it was another run's
+    assert "fit/seconds" in json.loads((folder / "metrics.json").read_text())
     assert not [name for name in json.loads((folder / "metrics.json").read_text()) if "guid" in name]
 
 

@@ -5,7 +5,8 @@ from my_objective import SlowFlow
 from runs import run_in_subprocess
 
 from datamodules import Digits
-from mot_lightning.config.classes import find_class, same_class
+from datamodules.documents import DocumentSettings
+from mot_lightning.config.classes import check_arguments, find_class, same_class
 from mot_lightning.errors import ConfigError
 from mot_lightning.objectives import FlowMatching
 
@@ -63,3 +64,28 @@ def test_a_users_own_package_in_the_working_directory_hides_nothing_of_ours(tmp_
 def test_a_mistyped_class_of_a_package_gets_the_closest_one():
     with pytest.raises(ConfigError, match=r"no class 'lightning.pytorch.callbacks.EarlyStoping', did you mean Early"):
         find_class("lightning.pytorch.callbacks.EarlyStoping", ["lightning"])
+
+
+class Needy:
+    def __init__(self, folder: str, size: int = 1, part: DocumentSettings = DocumentSettings()):  # noqa: B008
+        pass
+
+
+class Open(Needy):
+    def __init__(self, folder: str, **others: int):
+        pass
+
+
+def test_arguments_of_a_class_are_all_known_and_those_that_it_needs_are_given():
+    check_arguments("data", Needy, {"folder": "a", "size": 2})
+    check_arguments("data", Needy, {}, linked=["folder"])
+    check_arguments("data", Open, {"folder": "a", "anything": 2})
+    for arguments, message in (
+        ({"folder", "siz"}, "there is no setting 'data.siz' of Needy, did you mean data.size?"),
+        ({"folder", "qqq"}, "there is no setting 'data.qqq' of Needy"),
+        ({"folder", "noise_ca"}, "there is no setting 'data.noise_ca' of Needy, did you mean data.part.noise_cap?"),
+        ({"size"}, "data: Needy has no folder, wanted one"),
+    ):
+        with pytest.raises(ConfigError) as refusal:
+            check_arguments("data", Needy, arguments)
+        assert str(refusal.value) == message

@@ -35,7 +35,9 @@ def test_intervals_are_in_batches_and_at_most_the_run(trainer, expected):
 def test_fast_dev_run_runs_everything_and_leaves_nothing(tmp_path, capsys):
     arguments = [argument for argument in TINY if "prompts" not in argument]
     assert run(tmp_path, "fit", *arguments, "--trainer.fast_dev_run=true") == 0
-    assert "text -> image" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "text -> image" in printed
+    assert printed.splitlines()[-1].startswith("trainer.fast_dev_run: a trial, whose figures say nothing")
     assert not list(tmp_path.iterdir())
 
 

@@ -54,15 +54,26 @@ def test_rounds_equal_one_call_with_the_whole_document(pipeline, settings):
         assert ids(session.segments) == ids([*before, *expected])
 
 
-def test_session_goes_on_after_the_model_ended_the_document(pipeline, monkeypatch):
+def test_session_goes_on_after_the_model_ended_the_document(pipeline, monkeypatch, capsys):
     session = pipeline.start("to be", **{**GREEDY, "modalities": ()})
     end = pipeline.model.grammar.end_of_document
     with monkeypatch.context() as patch:
         patch.setattr(type(pipeline.model.control), "choose", lambda *arguments: torch.tensor([end]))
         assert session() == []
+        assert capsys.readouterr().out.startswith("the model ended the document without a new segment: modalities=")
     other = pipeline.start("to be", **GREEDY)
     session.sampler.settings = other.sampler.settings
     assert session("or") == other("or")
+    assert not capsys.readouterr().out
+
+
+def test_settings_belong_to_the_session_and_not_to_a_round(pipeline):
+    session = pipeline.start("to be", **GREEDY)
+    with pytest.raises(TypeError, match=r"^modalities is given to a round, wanted in start\(\)"):
+        session(modalities=("text",))
+    with pytest.raises(TypeError, match=r"^there is no setting 'modality', did you mean modalities\?$"):
+        session("or", modality="text")
+    assert session() == pipeline.start("to be", **GREEDY)()
 
 
 def test_nothing_is_read_twice(pipeline, appended):

@@ -306,9 +306,13 @@ def test_ambiguous_channel_order_follows_the_library():
 @pytest.mark.parametrize(
     ("media", "message"),
     [
-        (picture((1, 8, 8)) * 2 - 1, r"image has values from -0.9\d+ to 0.9\d+, wanted 0 to 1"),
-        (torch.tensor([[-1.0, 1.0]]), "image has values from -1 to 1, wanted 0 to 1"),
-        (np.full((8, 8), 255.0), "image has values from 255 to 255, wanted 0 to 1"),
+        (
+            picture((1, 8, 8)) * 2 - 1,
+            r"image has values from -0.9\d+ to 0.9\d+, wanted 0 to 1, did you mean \(x \+ 1\) / 2\?$",
+        ),
+        (torch.tensor([[-1.0, 1.0]]), r"values from -1 to 1, wanted 0 to 1, did you mean \(x \+ 1\) / 2\?$"),
+        (np.full((8, 8), 255.0), r"values from 255 to 255, wanted 0 to 1, did you mean x / 255\?$"),
+        (np.full((8, 8), -2.0), r"image has values from -2 to -2, wanted 0 to 1$"),
         (torch.full((1, 8, 8), torch.nan), "image has values that are NaN or infinite, wanted 0 to 1"),
         (np.zeros((8, 8), np.int64), "image is of dtype int64, wanted uint8, or floats from 0 to 1"),
         (torch.zeros(8, 8, dtype=torch.bool), "image is of dtype bool, wanted uint8"),

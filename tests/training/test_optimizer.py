@@ -187,6 +187,19 @@ def test_unknown_optimizers_and_schedules_are_refused_without_an_import(settings
     assert "antigravity" not in sys.modules
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"learning_rate": "3e-4"}, "optimizer.learning_rate is '3e-4', wanted a number"),
+        ({"betas": 0.9}, "optimizer.betas is 0.9, wanted a list"),
+        ({"algorithm": torch.optim.SGD}, "optimizer.algorithm is the class SGD, wanted a text or a mapping"),
+    ],
+)
+def test_settings_of_another_type_are_refused(settings, message):
+    with pytest.raises(TypeError, match=f"^{message}$"):
+        OptimizerSettings(**settings)
+
+
 @pytest.mark.parametrize("arguments", [{"amsgrad": True}, {"capturable": False, "foreach": True}])
 def test_adamw_with_other_arguments_takes_its_first_step(arguments):
     model = nn.Linear(2, 2)
