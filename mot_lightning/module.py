@@ -29,8 +29,8 @@ from mot_lightning.training.losses import LossWeights, Reduction, Sums
 from mot_lightning.training.metrics import StageSums, is_logged, log_row, metrics_of, reduced
 from mot_lightning.training.optimizer import OptimizerSettings
 from mot_lightning.training.saved_module import SavedModule, config_of
-from mot_lightning.training.sharding import full_norm, shard, summon_full_params
-from mot_lightning.training.skipped_steps import SkippedSteps, gradient_norm
+from mot_lightning.training.sharding import shard, summon_full_params
+from mot_lightning.training.skipped_steps import SkippedSteps, clip_or_drop
 from mot_lightning.training.step import OptimizerStep
 from mot_lightning.training.target_bytes import TargetBytes
 
@@ -83,7 +83,7 @@ class MoTModule(SavedModule):
         self._target_bytes = TargetBytes(self.codecs, self.model.grammar)
         self._evaluation = ExitStack()  # open from an evaluation's first batch to its last
         self._stage_sums = StageSums()
-        self._step = OptimizerStep()
+        self.step = OptimizerStep()
         self.skipped_steps = SkippedSteps(optimizer.max_skipped_steps)
 
     @property
@@ -144,7 +144,8 @@ class MoTModule(SavedModule):
         self._ddp_params_and_buffers_to_ignore = [name for name in self.state_dict() if name.startswith("codecs.")]
 
     def configure_model(self) -> None:
-        """Shard both models if the strategy has a device mesh."""
+        """Take the precision of the run before weights are restored in it, and shard both models over a device mesh."""
+        self.trainer.precision_plugin.convert_module(self)
         if self.device_mesh is not None:
             for model in (self.model, self.ema_model):
                 shard(model, self.device_mesh["data_parallel"])
@@ -165,14 +166,14 @@ class MoTModule(SavedModule):
         sums = self.sums(losses, batch)
         for name, count in zip(self.model.grammar.groups, batch.layout.counts, strict=True):
             self._present[name] |= count > 0
-        self._step.add(batch, losses, sums, self.loss_weights, self.trainer)
+        self.step.add(batch, losses, sums, self.loss_weights, self.trainer)
         # divided by the targets of the whole step, where Lightning averages over batches, and the strategy over ranks
         parts = self.trainer.world_size * self.trainer.accumulate_grad_batches
-        loss = self.loss_weights.total(sums.loss * parts, self._step.targets)
+        loss = self.loss_weights.total(sums.loss * parts, self.step.targets)
         # routing and load balancing see the tokens of one batch
-        loss = sum((stats.loss * self._step.scale for stats in router_stats.values()), start=loss)
+        loss = sum((stats.loss * self.step.scale for stats in router_stats.values()), start=loss)
         if self.trainer.training and not self.trainer.fit_loop._should_accumulate():
-            self._log_training(Sums.unstack(self._step.sums))  # one row a step
+            self._log_training(Sums.unstack(self.step.sums))  # one row a step
         visits = {name: (*stats.visits, stats.tokens) for name, stats in router_stats.items()}
         return {"loss": loss, "expert_visits": visits}
 
@@ -198,16 +199,10 @@ class MoTModule(SavedModule):
         self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
     ) -> None:
         """Clip the gradients; drop them if their norm is NaN or infinite, so that the optimizer changes nothing."""
-        if getattr(self.trainer.precision_plugin, "scaler", None) is not None:  # it skips such steps itself
+        if getattr(self.trainer.precision_plugin, "scaler", None) is None:
+            clip_or_drop(self, optimizer, gradient_clip_val, gradient_clip_algorithm)
+        else:  # it skips such steps itself
             super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
-            return
-        norm, weights = gradient_norm(optimizer)
-        if self.skipped_steps.check(self, float(full_norm(norm)), self._step):
-            optimizer.zero_grad()
-        elif gradient_clip_val and gradient_clip_algorithm == "value":
-            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
-        elif gradient_clip_val:
-            nn.utils.clip_grads_with_norm_(weights, gradient_clip_val, norm)
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Step and update the averaged weights; no callback runs between the two."""

@@ -5,10 +5,10 @@ import sys
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from mot_lightning.training.divergence import Diverged, check_weights
-from mot_lightning.training.step import OptimizerStep
+from mot_lightning.training.sharding import full_norm
 
 
 class SkippedSteps:
@@ -22,8 +22,8 @@ class SkippedSteps:
         self.limit = limit
         self.total, self.in_row = 0, 0
 
-    def check(self, module: Any, norm: float, step: OptimizerStep) -> bool:
-        """Whether the current step is to be skipped; rank 0 prints why.
+    def check(self, module: Any, norm: float) -> bool:
+        """Whether the current step of a module is to be skipped; rank 0 prints why.
 
         Args:
             norm: of all gradients, over all ranks.
@@ -37,7 +37,9 @@ class SkippedSteps:
         number = module.global_step + 1  # the trainer has not counted this one yet
         check_weights(module, number)
         self.total, self.in_row = self.total + 1, self.in_row + 1
-        cause = "; ".join(filter(None, _of_all_ranks(module.trainer, step.culprits()))) or "all losses are finite"
+        cause = (
+            "; ".join(filter(None, _of_all_ranks(module.trainer, module.step.culprits()))) or "all losses are finite"
+        )
         message = f"the gradient norm of step {number} is {norm} ({cause})"
         if self.in_row > self.limit:
             raise Diverged(f"{message}, wanted a finite one after {self.limit} skipped steps")
@@ -50,10 +52,20 @@ class SkippedSteps:
         return {"train/skipped_steps": self.total} if self.total else {}
 
 
-def gradient_norm(optimizer: Any) -> tuple[Tensor, list[Tensor]]:
-    """The norm of all gradients, which may be sharded, and the weights that have one."""
+def clip_or_drop(module: Any, optimizer: Any, limit: float | None, algorithm: str | None) -> None:
+    """Clip the gradients of a module's current step, or drop them if their norm is NaN or infinite.
+
+    Args:
+        limit, algorithm: `gradient_clip_val` and `gradient_clip_algorithm` of Trainer.
+    """
     weights = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-    return nn.utils.get_total_norm([p.grad for p in weights]), weights
+    norm = nn.utils.get_total_norm([p.grad for p in weights])
+    if module.skipped_steps.check(module, float(full_norm(norm))):
+        optimizer.zero_grad()
+    elif limit and algorithm == "value":
+        module.clip_gradients(optimizer, limit, algorithm)
+    elif limit:
+        nn.utils.clip_grads_with_norm_(weights, limit, norm)
 
 
 def _of_all_ranks(trainer: Any, text: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from runs import TINY, failing, rows, run, weights
+from runs import EXACT, TINY, failing, rows, run, weights
 
 POINTS = [
     ("on_train_batch_start", 0, "exception"),
@@ -43,3 +43,22 @@ def test_resumed_run_is_bitwise_equal_to_uninterrupted(trained, tmp_path, hook, 
 def test_runs_with_the_same_seed_log_equal_metrics(trained, tmp_path):
     assert run(tmp_path, "fit", *TINY) == 0
     assert rows(tmp_path / "default/0") == rows(trained)
+
+
+@pytest.mark.parametrize(("size", "count"), [(4, 2), (2, 4), (8, 1)])
+def test_accumulation_may_change_on_resume(tmp_path, size, count):
+    """As when a run goes on with fewer ranks: every document is learned once, in steps of as many documents."""
+    arguments = [*TINY, *EXACT, "--trainer.max_steps=5"]
+    assert run(tmp_path, "fit", *arguments, "--data.batch_size=8") == 0
+    half = [*arguments, "--data.batch_size=4", "--trainer.accumulate_grad_batches=2"]
+    assert run(tmp_path, "fit", *half, *failing(("on_train_batch_end", 3, "SIGTERM"))) == 143
+    last = f"--ckpt_path={tmp_path / 'default/1/checkpoints/last.ckpt'}"
+    sizes = [f"--data.batch_size={size}", f"--trainer.accumulate_grad_batches={count}", "--trainer.callbacks=null"]
+    assert run(tmp_path, "fit", last, *sizes) == 0
+    whole, resumed = tmp_path / "default/0", tmp_path / "default/2"
+    steps = [[(row["step"], "val/loss" in row) for row in rows(folder)] for folder in (whole, resumed)]
+    assert steps[0] == steps[1]
+    ours = weights(resumed)
+    for name, weight in weights(whole).items():
+        if weight.is_floating_point() and not name.startswith("codecs"):
+            torch.testing.assert_close(ours[name], weight, rtol=1e-9, atol=1e-9)

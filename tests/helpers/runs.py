@@ -21,6 +21,14 @@ TINY = [
     "--samples.prompts=0", "--report.prompts=0", "--trainer.enable_progress_bar=false",
 ]  # fmt: skip
 
+# no noise, so that batches of any size see the same; in float64; plain steps show the gradient itself
+EXACT = [
+    "--model.modalities.image.objective=Regression", "--model.backbone.dropout=0", "--trainer.precision=64-true",
+    "--model.optimizer.algorithm=SGD", "--model.optimizer.learning_rate=1", "--model.optimizer.warmup_steps=0",
+    "--model.optimizer.schedule=constant", "--trainer.gradient_clip_val=0", "--trainer.max_steps=2",
+    "--trainer.val_check_interval=2", "--data.document_settings.clean_context=1",
+]  # fmt: skip
+
 
 def run(folder: Path, *arguments: str) -> int:
     """Run a command line with its runs in `folder`, and return the exit code."""

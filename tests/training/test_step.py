@@ -4,20 +4,12 @@ import lightning
 import pytest
 import torch
 from lightning.pytorch.callbacks import GradientAccumulationScheduler
-from runs import TINY, rows, run, weights
+from runs import EXACT, TINY, rows, run, weights
 from torch.utils.data import DataLoader
 
 from datamodules import Digits
 from mot_lightning import BackboneSettings, Bytes, Modality, MoTModule, NextToken, Patches, Regression
 from mot_lightning.training.optimizer import OptimizerSettings
-
-# no noise, so that batches of any size see the same; in float64; plain steps show the gradient itself
-EXACT = [
-    "--model.modalities.image.objective=Regression", "--model.backbone.dropout=0", "--trainer.precision=64-true",
-    "--model.optimizer.algorithm=SGD", "--model.optimizer.learning_rate=1", "--model.optimizer.warmup_steps=0",
-    "--model.optimizer.schedule=constant", "--trainer.gradient_clip_val=0", "--trainer.max_steps=2",
-    "--trainer.val_check_interval=2", "--data.document_settings.clean_context=1",
-]  # fmt: skip
 
 
 @pytest.mark.parametrize("reduction", ["token", "segment", "batch"])
