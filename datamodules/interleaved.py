@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from datamodules.documents import Documents, DocumentSettings, Media, Medium, Split
-from datamodules.sampler import OrderedSampler, RepeatingSampler, ResumableSampler
+from datamodules.sampler import OrderedSampler, RepeatingSampler, ResumableSampler, batches_of
 from mot_lightning.codecs import Codec
 from mot_lightning.evaluation.tasks import Task
 from mot_lightning.generation.checks import PREDICTABLE
@@ -158,7 +158,8 @@ class InterleavedDataModule(LightningDataModule):
         step, consumed = self.resume_point
         if not self.trainer:
             return consumed
-        batches = (self.trainer.global_step - step) * self.trainer.accumulate_grad_batches
+        epoch, accumulated = self.trainer.num_training_batches, self.trainer.accumulate_grad_batches
+        batches = batches_of(self.trainer.global_step, epoch, accumulated) - batches_of(step, epoch, accumulated)
         return consumed + batches * self.batch_size * self.trainer.world_size
 
     def state_dict(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 Knows indices and ranks, not documents.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from itertools import count
@@ -17,6 +18,19 @@ class SampleIndex(NamedTuple):
 
     item: int  # that the document starts from
     number: int  # of documents before it, over all ranks; seeds its randomness
+
+
+def batches_of(steps: int, epoch: float, accumulated: int) -> int:
+    """Batches of the first optimizer steps of a run.
+
+    Args:
+        epoch: batches of an epoch, whose last step takes those that are left; infinite or 0 without epochs.
+        accumulated: batches of any other step.
+    """
+    if not epoch or math.isinf(epoch):
+        return steps * accumulated
+    epochs, steps = divmod(steps, math.ceil(epoch / accumulated))
+    return epochs * int(epoch) + steps * accumulated
 
 
 class ResumableSampler(Sampler[SampleIndex]):

@@ -4,7 +4,7 @@ from itertools import islice
 
 import pytest
 
-from datamodules.sampler import OrderedSampler, RepeatingSampler, ResumableSampler
+from datamodules.sampler import OrderedSampler, RepeatingSampler, ResumableSampler, batches_of
 
 SIZE = 11
 
@@ -86,3 +86,17 @@ def test_ordered_sampler_gives_every_item_to_one_rank():
 def test_empty_split_raises():
     with pytest.raises(ValueError, match="0 items, wanted at least 1"):
         ResumableSampler(0, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("epoch", "accumulated", "batches"),
+    [
+        (float("inf"), 2, [0, 2, 4, 6, 8]),
+        (0, 2, [0, 2, 4, 6, 8]),  # before a fit
+        (4, 2, [0, 2, 4, 6, 8]),
+        (3, 2, [0, 2, 3, 5, 6]),
+        (2, 3, [0, 2, 4, 6, 8]),
+    ],
+)
+def test_an_epochs_last_step_takes_the_batches_that_are_left(epoch, accumulated, batches):
+    assert [batches_of(steps, epoch, accumulated) for steps in range(5)] == batches
