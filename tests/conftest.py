@@ -1,5 +1,6 @@
 """Shared fixtures: small models and documents, and a tiny trained run."""
 
+import copy
 import os
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -11,6 +12,8 @@ import yaml
 from runs import TINY, run, shared_run
 
 from mot_lightning.backbone import BackboneSettings
+from mot_lightning.codecs import LogMelUnits
+from mot_lightning.codecs.pretrained import content_hash
 from mot_lightning.model import MixtureOfTransformers
 from mot_lightning.objectives import Diffusion, FlowMatching, NextToken, Objective
 from mot_lightning.sequence import Segment, Tokens
@@ -22,12 +25,30 @@ TOKENS = {
 }
 SMALL = BackboneSettings(dim=32, depth=2, heads=2, ffn_dim=64)
 
+FITTED = {}  # states of `LogMelUnits` by settings and sounds
+
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 
 
 @pytest.fixture(autouse=True, scope="session")
 def _cache_of_tests(shared_folder):
     os.environ["MOT_LIGHTNING_CACHE"] = str(shared_folder / "cache")  # for codecs that tests train
+
+
+@pytest.fixture(autouse=True)
+def _same_sounds_are_clustered_once(request, monkeypatch):
+    """Runs of tests fit `LogMelUnits` of one setting to the same sounds; its own tests fit it anew."""
+
+    def fit_once(codec, media):
+        key = content_hash({"codec": codec.fingerprint({}), "media": {str(i): wave for i, wave in enumerate(media)}})
+        if key not in FITTED:
+            fit(codec, media)
+            FITTED[key] = copy.deepcopy(codec.state_dict())
+        codec.load_state_dict(FITTED[key])
+
+    fit = LogMelUnits.fit
+    if request.path.parent.name != "codecs":
+        monkeypatch.setattr(LogMelUnits, "fit", fit_once)
 
 
 @pytest.fixture(autouse=True)

@@ -163,13 +163,22 @@ def test_overfit_batches_repeats_the_same_documents(tmp_path):
     assert others == [first, second, first]
 
 
-def test_epochs_of_limit_train_batches_continue_through_the_data(tmp_path):
+@pytest.mark.parametrize(("accumulate", "steps"), [(1, 6), (2, 4)])
+def test_epochs_of_limit_train_batches_continue_through_the_data(tmp_path, accumulate, steps):
+    """With accumulation, an epoch of 3 batches has a step of 2 and one of 1."""
     epochs, whole = Batches(), Batches()
     options = {"logger": False, "enable_checkpointing": False}
-    fit = trainer(tmp_path, max_epochs=2, limit_train_batches=3, callbacks=[epochs], **options)
+    fit = trainer(
+        tmp_path,
+        max_epochs=2,
+        limit_train_batches=3,
+        accumulate_grad_batches=accumulate,
+        callbacks=[epochs],
+        **options,
+    )
     fit.fit(small_module(), Digits(batch_size=4))
     trainer(tmp_path, max_steps=6, callbacks=[whole], **options).fit(small_module(), Digits(batch_size=4))
-    assert fit.global_step == 6
+    assert fit.global_step == steps
     assert epochs.texts == whole.texts
     assert len({str(text) for text in epochs.texts}) == 6
 

@@ -1,8 +1,11 @@
 """The progress bar of training, validation and test: steps done, steps a second, time left."""
 
+import sys
 from typing import Any
 
 from lightning.pytorch.callbacks import TQDMProgressBar
+
+from mot_lightning.bar import Bar
 
 
 class StepProgress(TQDMProgressBar):
@@ -14,6 +17,34 @@ class StepProgress(TQDMProgressBar):
 
     def __init__(self, refresh_rate: int = 10) -> None:
         super().__init__(refresh_rate=refresh_rate)
+
+    def _bar(self, name: str, leave: bool = True, position: int = 0, **settings: Any) -> Bar:
+        return Bar(
+            desc=name,
+            leave=leave,
+            position=position,
+            disable=self.is_disabled,
+            dynamic_ncols=True,
+            file=sys.stdout,
+            bar_format=self.BAR_FORMAT,
+            **settings,
+        )
+
+    def init_sanity_tqdm(self) -> Bar:
+        return self._bar(self.sanity_check_description, leave=False)
+
+    def init_train_tqdm(self) -> Bar:
+        return self._bar("Training", smoothing=0)
+
+    def init_predict_tqdm(self) -> Bar:
+        return self._bar(self.predict_description, smoothing=0)
+
+    def init_validation_tqdm(self) -> Bar:
+        alone = self.trainer.state.fn == "validate"
+        return self._bar(self.validation_description, leave=alone, position=0 if alone else 1)
+
+    def init_test_tqdm(self) -> Bar:
+        return self._bar(self.test_description)
 
     @property
     def total_train_batches(self) -> int | float:

@@ -13,6 +13,7 @@ from mot_lightning.media.board import board
 from mot_lightning.runs.examples import Example, Examples, write_examples
 from mot_lightning.runs.page import write_page
 from mot_lightning.training.codec_module import CodecModule
+from mot_lightning.training.metrics import log_row
 
 
 def images_of(module: CodecModule, split: str, limit: int | None = None) -> Tensor:
@@ -36,7 +37,7 @@ class Reconstructions(Callback):
     def on_validation_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         stem = f"val/{pl_module.modality}"
         quality = pl_module.codec.quality(images_of(pl_module, "val"))
-        pl_module.log_dict({f"{stem}/{name}": value for name, value in quality.items()})
+        log_row(pl_module, {f"{stem}/{name}": value for name, value in quality.items()}, trainer.global_step)
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
         if not self.prompts or trainer.sanity_checking or trainer.state.fn != "fit":

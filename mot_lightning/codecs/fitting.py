@@ -12,8 +12,8 @@ import torch
 from filelock import FileLock
 from jaxtyping import Float
 from torch import Tensor, nn
-from tqdm import tqdm
 
+from mot_lightning.bar import Bar
 from mot_lightning.codecs.image import Images
 from mot_lightning.codecs.pretrained import FrozenNetwork, content_hash
 from mot_lightning.seeds import generator_for
@@ -52,7 +52,7 @@ def train(codec: Trainable, images: Images) -> None:
     """
     network, calibration = codec.frozen.network.requires_grad_(True).train(), images[:CALIBRATION_IMAGES]
     optimizer, schedule = optimizer_for(network, LEARNING_RATE, codec.steps)
-    for step in tqdm(range(codec.steps), desc=type(codec).__name__, unit="step", mininterval=1):
+    for step in Bar(range(codec.steps), desc=type(codec).__name__, unit="step", mininterval=1):
         generator = generator_for(0, step)
         codec.before_step(calibration, step, codec.steps, generator)
         batch = images[torch.randint(len(images), (BATCH,), generator=generator)]

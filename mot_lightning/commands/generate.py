@@ -145,8 +145,7 @@ def _write_samples(
     checkpoint: Path,
 ) -> None:
     """Continue all prompts in batches; after an exception, finished batches are still written."""
-    from tqdm import tqdm
-
+    from mot_lightning.bar import Bar
     from mot_lightning.generation import output
     from mot_lightning.generation.stream import Stream
     from mot_lightning.signals import shielded
@@ -160,7 +159,7 @@ def _write_samples(
     stream = Stream(pipeline.codecs) if len(repeated) == 1 else None
     continued: list[list[Segment]] = []
     try:
-        with tqdm(total=len(repeated), desc="Generating", unit="sample", disable=stream is not None) as bar:
+        with Bar(total=len(repeated), desc="Generating", unit="sample", disable=stream is not None) as bar:
             for start in range(0, len(repeated), size):
                 batch = slice(start, start + size)
                 continued += pipeline.continue_segments(

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torchmetrics import Metric
-from tqdm import tqdm
 
+from mot_lightning.bar import Bar
 from mot_lightning.evaluation.run import run_task
 from mot_lightning.evaluation.tasks import Task, check_names
 from mot_lightning.pipeline import MoTPipeline
@@ -25,7 +25,7 @@ def evaluate_tasks(
         runs += [(task, guidance) for task in tasks if task.guided and pipeline.supports_guidance(task.target)]
     values: dict[str, Any] = {}
     total = sum(len(task.prompts) for task, _ in runs)
-    with tqdm(total=total, desc="Evaluating", unit="sample", disable=not (total and progress_bar)) as bar:
+    with Bar(total=total, desc="Evaluating", unit="sample", disable=not (total and progress_bar)) as bar:
         for task, scale in runs:
             bar.set_postfix_str(task.title)
             media = run_task(pipeline, task, scale, seed, bar.update)

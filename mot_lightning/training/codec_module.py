@@ -11,6 +11,7 @@ from mot_lightning.codecs.base import Codec
 from mot_lightning.codecs.fitting import CALIBRATION_IMAGES, LEARNING_RATE, optimizer_for
 from mot_lightning.runs.checkpoint import FORMAT
 from mot_lightning.seeds import generator_for
+from mot_lightning.training.metrics import is_logged, log_row
 
 
 class CodecModule(LightningModule):
@@ -37,6 +38,7 @@ class CodecModule(LightningModule):
         self.network = codec.frozen.network
         self.config: dict[str, Any] = {}  # the config of the experiment; saved in checkpoints
         self.calibration_images = torch.empty(0)
+        self._losses: list[tuple[float, int]] = []  # of an evaluation: of each batch, and its size
 
     @property
     def codec(self) -> Autoencoder:
@@ -73,18 +75,38 @@ class CodecModule(LightningModule):
         step = self.trainer.global_step
         generator = generator_for(self.seed, step, device=self.device)
         loss = self.codec.loss(batch, step / self.steps, generator)
-        self.log(f"train/{self.modality}/loss", loss)
+        step += 1  # the trainer has not counted this one yet
+        if is_logged(self.trainer, step) and not self.trainer.fit_loop._should_accumulate():
+            log_row(self, {f"train/{self.modality}/loss": loss.item()}, step)
         return loss
 
-    def _evaluate(self, batch: Tensor, batch_idx: int, stage: str) -> None:
+    def on_validation_epoch_start(self) -> None:
+        self._losses = []
+
+    def on_test_epoch_start(self) -> None:
+        self._losses = []
+
+    def _evaluate(self, batch: Tensor, batch_idx: int) -> None:
         loss = self.codec.loss(batch, 1.0, generator_for(self.seed, batch_idx, device=self.device))
-        self.log_dict({f"{stage}/loss": loss, f"{stage}/{self.modality}/loss": loss}, batch_size=len(batch))
+        self._losses.append((loss.item(), len(batch)))
 
     def validation_step(self, batch: Tensor, batch_idx: int) -> None:
-        self._evaluate(batch, batch_idx, "val")
+        self._evaluate(batch, batch_idx)
 
     def test_step(self, batch: Tensor, batch_idx: int) -> None:
-        self._evaluate(batch, batch_idx, "test")
+        self._evaluate(batch, batch_idx)
+
+    def on_validation_epoch_end(self) -> None:
+        self._log_mean("val")
+
+    def on_test_epoch_end(self) -> None:
+        self._log_mean("test")
+
+    def _log_mean(self, stage: str) -> None:
+        count = sum(size for _, size in self._losses)
+        if count:
+            loss = sum(loss * size for loss, size in self._losses) / count
+            log_row(self, {f"{stage}/loss": loss, f"{stage}/{self.modality}/loss": loss}, self.trainer.global_step)
 
     def configure_optimizers(self) -> Any:
         optimizer, schedule = optimizer_for(self.network, self.learning_rate, self.steps)

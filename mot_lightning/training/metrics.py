@@ -38,7 +38,9 @@ def log_row(module: Any, row: Mapping[str, float], step: int) -> None:
 
 
 def reduced(trainer: Any, sums: Tensor) -> Sums:
-    """Stacked sums (m, 5), added up over ranks."""
+    """Stacked sums (m, 5), added up over ranks; those of a single rank stay where they are, as MPS has no float64."""
+    if trainer.world_size == 1:
+        return Sums.unstack(sums.cpu())
     total = trainer.strategy.reduce(sums.clone().to(trainer.strategy.root_device), reduce_op="sum")
     return Sums.unstack(total.cpu())
 

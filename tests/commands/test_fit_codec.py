@@ -6,7 +6,7 @@ import diffusers
 import pytest
 import torch
 import yaml
-from runs import TINY, failing, run, weights
+from runs import TINY, failing, rows, run, weights
 
 from datamodules import Digits
 from mot_lightning.codecs import BPE, VAE, LogMelUnits, Patches
@@ -132,6 +132,17 @@ def test_training_a_codec_leaves_a_folder_that_a_config_takes(tmp_path, capsys):
     last = f"--ckpt_path={folder / 'checkpoints/last.ckpt'}"
     assert run(tmp_path, "generate", last, "--prompt=a") == 2
     assert "is a codec's, wanted a model's" in capsys.readouterr().err
+
+
+def test_rows_of_training_and_validation_have_the_number_of_optimizer_steps(tmp_path):
+    often = ["--trainer.log_every_n_steps=2", "--trainer.accumulate_grad_batches=2", "--report.prompts=0"]
+    few = ["--trainer.limit_val_batches=2", "--trainer.limit_test_batches=1"]
+    assert run(tmp_path, "fit", *CODEC, *SHORT, *often, *few) == 0
+    logged = rows(tmp_path / "vq/0")
+    assert [row["step"] for row in logged if "train/image/loss" in row] == ["1", "2", "4", "6"]
+    assert [row["step"] for row in logged if {"val/loss", "val/image/psnr"} <= set(row)] == ["3", "6"]
+    assert all(row["val/loss"] == row["val/image/loss"] for row in logged if "val/loss" in row)
+    assert [row["step"] for row in logged if "test/loss" in row] == ["6"]
 
 
 def test_a_codecs_training_that_was_stopped_goes_on_bitwise_equal(tmp_path):

@@ -1,7 +1,13 @@
 """Logged metrics: the total loss, and which steps are logged."""
 
+from types import SimpleNamespace
+
 import pytest
+import torch
+from lightning.pytorch.strategies import SingleDeviceStrategy
 from runs import TINY, rows, run
+
+from mot_lightning.training.metrics import reduced
 
 
 def test_total_loss_is_the_weighted_sum_over_modalities(trained):
@@ -15,3 +21,10 @@ def test_total_loss_is_the_weighted_sum_over_modalities(trained):
 def test_metrics_are_logged_at_the_first_every_nth_and_last_step(tmp_path):
     assert run(tmp_path, "fit", *TINY, "--trainer.log_every_n_steps=4") == 0
     assert [row["step"] for row in rows(tmp_path / "default/0") if "train/loss" in row] == ["1", "4", "6"]
+
+
+def test_sums_of_a_single_rank_need_no_float64_of_its_device():
+    """MPS has none, and no two ranks."""
+    trainer = SimpleNamespace(world_size=1, strategy=SingleDeviceStrategy("mps"))
+    sums = torch.rand(3, 5, dtype=torch.float64)
+    assert torch.equal(reduced(trainer, sums).stack(), sums)
