@@ -1,17 +1,19 @@
-"""SIGINT and SIGTERM as exceptions: interruptible code stops with a one-line message, shielded code finishes first."""
+"""Signals as exceptions: interruptible code stops with a one-line message, shielded code finishes first."""
 
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# of people and schedulers: a closed terminal, a warning before the end of a job, the end of its CPU time
+NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU")
+SIGNALS = tuple(getattr(signal, name) for name in NAMES if hasattr(signal, name))
 
 
 class Interrupted(BaseException):  # like KeyboardInterrupt: `except Exception` must not catch it
-    """SIGINT or SIGTERM was received.
+    """One of SIGNALS was received.
 
     Args:
         number: the signal's number.
@@ -31,6 +33,20 @@ def interruption(number: int, main_process: int) -> BaseException:
 
 
 @contextmanager
+def handled(handler: Any, signals: Iterable[int] = SIGNALS) -> Iterator[None]:
+    """In this context, signals have a handler, except those that are ignored, as SIGHUP is by `nohup`."""
+    before = {number: signal.getsignal(number) for number in signals}
+    previous = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}
+    for number in previous:
+        signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number, former in previous.items():
+            signal.signal(number, former)
+
+
+@contextmanager
 def interruptible() -> Iterator[None]:
     """In this context, a signal stops the process immediately, with one line and exit code 128 plus its number."""
 
@@ -38,23 +54,16 @@ def interruptible() -> Iterator[None]:
         raise interruption(number, main_process)
 
     main_process = os.getpid()
-    previous = {number: signal.signal(number, interrupt) for number in SIGNALS}
     try:
-        yield
+        with handled(interrupt):
+            yield
     except Interrupted as interrupted:
         print(f"\n{interrupted}", file=sys.stderr)
         raise SystemExit(128 + interrupted.number) from None
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
 
 
 @contextmanager
 def shielded() -> Iterator[None]:
     """In this context, signals are ignored: for writes that must not be cut short."""
-    previous = {number: signal.signal(number, signal.SIG_IGN) for number in SIGNALS}
-    try:
+    with handled(signal.SIG_IGN):
         yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

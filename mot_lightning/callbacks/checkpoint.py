@@ -21,6 +21,7 @@ class Checkpoints(ModelCheckpoint):
         super().__init__(
             monitor="val/loss", filename="best", save_top_k=1, save_last=True, enable_version_counter=False
         )
+        self.updating = -1
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
         self.dirpath = str(Path(trainer.default_root_dir) / "checkpoints")
@@ -40,6 +41,9 @@ class Checkpoints(ModelCheckpoint):
         self.best_model_score = self.kth_value = score
         self.best_k_models = {str(best): score}
 
+    def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
+        self.updating = trainer.global_step  # until the trainer has counted the step, its weights are of neither
+
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         self._write_last(trainer)
 
@@ -51,7 +55,9 @@ class Checkpoints(ModelCheckpoint):
             return
         # a rank that fails alone must not wait for the others to save with it
         may_save = trainer.world_size == 1 or (isinstance(exception, Interrupted) and exception.all_ranks)
-        if trainer.state.fn == "fit" and trainer.optimizers and may_save:
+        if trainer.state.fn == "fit" and trainer.optimizers and trainer.global_step == self.updating:
+            print(f"last.ckpt is not written: the run ended inside step {self.updating + 1}", file=sys.stderr)
+        elif trainer.state.fn == "fit" and trainer.optimizers and may_save:
             try:
                 self._write_last(trainer)
             except Diverged as diverged:  # the original exception propagates

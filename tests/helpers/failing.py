@@ -26,16 +26,17 @@ class FailAt(Callback):
     Args:
         hook: one of HOOKS.
         step: value of `trainer.global_step` at the failure.
-        how: "exception", "SIGINT", "SIGTERM"; "nan" sets all weights to NaN, "nan_data" the first image of the batch,
-            and "huge_gradient" one weight's gradient to 1e30.
+        how: "exception" or the name of a signal; "nan" sets all weights to NaN, "nan_data" the first image of the
+            batch, and "huge_gradient" one weight's gradient to 1e30.
+        rank: of the process that fails; all by default.
     """
 
-    def __init__(self, hook: str, step: int, how: str = "exception") -> None:
-        self.step, self.how = step, how
+    def __init__(self, hook: str, step: int, how: str = "exception", rank: int | None = None) -> None:
+        self.step, self.how, self.rank = step, how, rank
         setattr(self, hook, self._fail)
 
     def _fail(self, trainer: Any, pl_module: Any, *arguments: Any, **__: Any) -> None:
-        if trainer.global_step == self.step:
+        if trainer.global_step == self.step and self.rank in (None, trainer.global_rank):
             if self.how == "nan_data":
                 arguments[0].by_modality["image"].tokens[0] = math.nan
                 return

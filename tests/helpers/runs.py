@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from filelock import FileLock
@@ -73,10 +74,10 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return torch.load(folder / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
 
 
-def failing(*failures: tuple[str, int, str]) -> list[str]:
-    """Options that make a run fail: (hook, step, how) of each `failing.FailAt`."""
+def failing(*failures: tuple[Any, ...]) -> list[str]:
+    """Options that make a run fail: (hook, step, how) or (hook, step, how, rank) of each `failing.FailAt`."""
+    names = ("hook", "step", "how", "rank")
     callbacks = [
-        {"class_path": "failing.FailAt", "init_args": {"hook": hook, "step": step, "how": how}}
-        for hook, step, how in failures
+        {"class_path": "failing.FailAt", "init_args": dict(zip(names, each, strict=False))} for each in failures
     ]
     return ["--allow=failing", f"--trainer.callbacks={json.dumps(callbacks)}"]
