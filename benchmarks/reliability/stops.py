@@ -1,0 +1,84 @@
+"""Signals at random times of a run on several ranks: it ends within 10 s, with a checkpoint that loads and 128 + n.
+
+    python benchmarks/reliability/stops.py [--count 360] [--quick]
+
+SIGTERM and SIGINT, to all ranks or to one, on 2 and 3 ranks, from start-up to the final test. A signal before training
+ends the run without a checkpoint; one after its end finds it finished.
+"""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+from common import begin, finish, loadable
+from runs import ROOT, TINY
+
+PATIENCE = 10  # seconds from the signal to the end
+LENGTH = [*TINY, "--trainer.max_steps=60", "--trainer.val_check_interval=20", "--samples.prompts=1"]
+
+
+def start(folder: Path, ranks: int) -> subprocess.Popen[str]:
+    settings = [*LENGTH, f"--trainer.devices={ranks}", "--trainer.accelerator=cpu", "--trainer.strategy=ddp"]
+    command = [sys.executable, "-W", "ignore", "-m", "mot_lightning", "fit", *settings, f"--runs={folder}"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
+def ranks_of(process: subprocess.Popen[str]) -> list[int]:
+    """The processes of all ranks that have started; the first is rank 0."""
+    try:
+        children = psutil.Process(process.pid).children()
+    except psutil.NoSuchProcess:
+        return []
+    return [process.pid, *(child.pid for child in children if "mot_lightning" in " ".join(child.cmdline()))]
+
+
+def trial(folder: Path, ranks: int, number: int, to_all: bool, after: float) -> tuple[str, str]:
+    """The outcome of one signal, and what is wrong with it."""
+    process = start(folder, ranks)
+    try:
+        time.sleep(after)
+        receivers = ranks_of(process)
+        for receiver in receivers if to_all else random.sample(receivers, min(1, len(receivers))):
+            os.kill(receiver, number)
+        sent = time.monotonic()
+        _, errors = process.communicate(timeout=60)
+        seconds = time.monotonic() - sent
+    except (subprocess.TimeoutExpired, ProcessLookupError) as error:
+        return ("hung", "hung") if isinstance(error, subprocess.TimeoutExpired) else ("finished", "")
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    checkpoints = [*folder.glob("default/*/checkpoints/last.ckpt")]
+    wrong = [f"{path} does not load" for path in checkpoints if not loadable(path)]
+    if process.returncode == 0:
+        return "finished", "; ".join(wrong)
+    wrong += [f"exit code {process.returncode}"] * (process.returncode not in (128 + number, -number))
+    wrong += [f"{seconds:.0f} s to the end"] * (seconds > PATIENCE)
+    wrong += ["no checkpoint"] * ("resume with" in errors and not checkpoints)
+    return ("stopped with a checkpoint" if checkpoints else "stopped before training"), "; ".join(wrong)
+
+
+with begin(__doc__, count=360, quick=4) as (trials, folder):
+    counts: dict[str, int] = {}
+    failures = []
+    began = time.monotonic()
+    start(folder / "whole", 2).communicate()
+    length = time.monotonic() - began
+    for i in range(trials):
+        ranks, number, to_all = 2 + i % 2, (signal.SIGTERM, signal.SIGINT)[i // 2 % 2], bool(i // 4 % 2)
+        after = random.uniform(0, length)
+        outcome, wrong = trial(folder / str(i), ranks, number, to_all, after)
+        counts[outcome] = counts.get(outcome, 0) + 1
+        if wrong:
+            receiver = "all ranks" if to_all else "one rank"
+            failures.append(f"{signal.Signals(number).name} to {receiver} of {ranks} after {after:.1f} s: {wrong}")
+            print(failures[-1], flush=True)
+    finish(trials, counts, failures)
