@@ -113,9 +113,9 @@ def make_model(image="adaln", towers=None, tokens=TOKENS, order=("text", "image"
 
 def on(device, batch):
     """The batch with its tensors moved to a device."""
-    layout, parts = batch
     move = lambda record: type(record)(*(x.to(device) if isinstance(x, torch.Tensor) else x for x in record))  # noqa: E731
-    return type(batch)(move(layout), {name: move(part) for name, part in parts.items()})
+    parts = {name: move(part) for name, part in batch.by_modality.items()}
+    return batch._replace(layout=move(batch.layout), by_modality=parts)
 
 
 def make_document(rng, kinds, tokens=TOKENS):

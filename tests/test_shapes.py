@@ -115,7 +115,7 @@ def refuse_wrong_shapes() -> None:
     from mot_lightning.generation.context import Context
     from mot_lightning.model import MixtureOfTransformers
     from mot_lightning.objectives import NextToken
-    from mot_lightning.sequence import InterleavedBatch, Segment, Tokens, pack
+    from mot_lightning.sequence import Segment, Tokens, pack
 
     model = MixtureOfTransformers({"text": NextToken()}, {"text": Tokens(vocab_size=5)}, "text")
     dim, objective = model.backbone.settings.dim, model.objectives["text"]
@@ -128,9 +128,10 @@ def refuse_wrong_shapes() -> None:
     ):
         with pytest.raises(TypeCheckError):
             call()
-    layout, by_modality = pack([[Segment("text", torch.arange(3))]], model.grammar, 8)
+    batch = pack([[Segment("text", torch.arange(3))]], model.grammar, 8)
+    short = batch.layout._replace(position=batch.layout.position[:, 1:])
     with pytest.raises(AssertionError, match="position is"):
-        check_records(InterleavedBatch(layout._replace(position=layout.position[:, 1:]), by_modality))
+        check_records(batch._replace(layout=short))
 
 
 if __name__ == "__main__":

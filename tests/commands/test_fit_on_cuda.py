@@ -1,4 +1,4 @@
-"""On CUDA a run trains without waiting for the device, samples, judges, and goes on from its checkpoint."""
+"""On CUDA a run waits once a step for the device, samples, judges, and goes on from its checkpoint."""
 
 import math
 
@@ -12,9 +12,9 @@ pytestmark = [needs_cuda, pytest.mark.filterwarnings("ignore")]  # of compiling,
 
 
 @pytest.mark.parametrize(("precision", "compile"), [("32-true", False), ("bf16-mixed", False), ("bf16-mixed", True)])
-def test_a_run_never_waits_and_goes_on(tmp_path, precision, compile):
+def test_a_run_waits_for_the_gradient_norm_alone_and_goes_on(tmp_path, precision, compile):
     never = '[{"class_path": "waiting.NeverWait", "init_args": {"first": 3, "last": 6}}]'
-    rare = ["--trainer.log_every_n_steps=100", "--gradient_norms.every_n_steps=100", "--trainer.val_check_interval=8"]
+    rare = ["--trainer.log_every_n_steps=100", "--trainer.val_check_interval=8"]
     settings = [*TINY, *GPU, *rare, f"--trainer.precision={precision}", f"--model.backbone.compile={compile}".lower()]
     try:
         callbacks = ["--allow=waiting", f"--trainer.callbacks={never}"]
