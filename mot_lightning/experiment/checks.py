@@ -36,9 +36,10 @@ def _check_trainer(experiment: Experiment) -> None:
     accumulated = trainer.accumulate_grad_batches
     if any(isinstance(callback, GradientAccumulationScheduler) for callback in trainer.callbacks):
         raise ConfigError("trainer.callbacks has GradientAccumulationScheduler, wanted trainer.accumulate_grad_batches")
-    if epochs and epochs > 0 and batches % accumulated and not trainer.fast_dev_run:
+    if isinstance(batches, int) and batches % accumulated and not trainer.fast_dev_run:
+        limit = "overfit_batches" if trainer.overfit_batches else "limit_train_batches"
         raise ConfigError(
-            f"trainer.limit_train_batches is {batches}, wanted a multiple of trainer.accumulate_grad_batches, "
+            f"trainer.{limit} is {batches}, wanted a multiple of trainer.accumulate_grad_batches, "
             f"{accumulated}: an epoch ends with a step"
         )
     if isinstance(trainer.overfit_batches, float) and trainer.overfit_batches:

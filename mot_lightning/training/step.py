@@ -28,10 +28,10 @@ class OptimizerStep:
         Raises:
             ValueError: gradients accumulate, and the batch does not know its step.
         """
-        step, wanted, stacked = batch.step, trainer.accumulate_grad_batches, sums.stack().detach()
-        if step is None and wanted > 1:
+        step, accumulated, stacked = batch.step, trainer.accumulate_grad_batches, sums.stack().detach()
+        if step is None and accumulated > 1:
             raise ValueError(
-                f"Trainer.accumulate_grad_batches is {wanted}, wanted 1 with dataloaders: the datamodule's batches "
+                f"Trainer.accumulate_grad_batches is {accumulated}, wanted 1 with dataloaders: the datamodule's batches "
                 "know the targets of their step"
             )
         if step is None or step.position == 0:
@@ -39,7 +39,7 @@ class OptimizerStep:
             if step is not None and step.batches > 1:
                 targets = targets.new_tensor(weights.targets(step))
             self.targets = trainer.strategy.reduce(targets, reduce_op="sum")
-            self.scale = wanted / (step.batches if step else 1)
+            self.scale = accumulated / (step.batches if step else 1)
             self.sums, self._losses = stacked, []
         else:
             self.sums = self.sums + stacked
@@ -47,11 +47,11 @@ class OptimizerStep:
 
     def culprits(self) -> str:
         """The modalities whose loss is NaN or infinite, and the first documents where it is; "" if there is none."""
-        blamed: dict[str, list[int]] = {}
+        documents: dict[str, list[int]] = {}
         for batch, losses in self._losses:
             for name, document in _not_finite(batch, losses):
-                blamed.setdefault(name, []).append(document)
-        return ", ".join(f"the loss of {name} in document {_few(numbers)}" for name, numbers in blamed.items())
+                documents.setdefault(name, []).append(document)
+        return ", ".join(f"the loss of {name} in document {_few(numbers)}" for name, numbers in documents.items())
 
 
 def _not_finite(batch: InterleavedBatch, losses: Mapping[str, Tensor]) -> Iterator[tuple[str, int]]:

@@ -30,6 +30,10 @@ def test_steps_of_epochs_and_accumulation_agree(refusal):
     assert "limit_train_batches is 3, wanted a multiple of trainer.accumulate_grad_batches, 2" in refusal(
         "fit", *epochs, "--trainer.accumulate_grad_batches=2"
     )
+    for limit in ("limit_train_batches", "overfit_batches"):
+        assert f"trainer.{limit} is 3, wanted a multiple" in refusal(
+            "fit", f"--trainer.{limit}=3", "--trainer.accumulate_grad_batches=2"
+        )
     scheduler = "{class_path: GradientAccumulationScheduler, init_args: {scheduling: {1: 2}}}"
     assert "wanted trainer.accumulate_grad_batches" in refusal("fit", f"--trainer.callbacks=[{scheduler}]")
 
