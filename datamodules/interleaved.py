@@ -3,6 +3,7 @@
 Knows how documents become batches; a subclass knows the media of a document and the tasks that measure a model.
 """
 
+import math
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
@@ -133,12 +134,15 @@ class InterleavedDataModule(LightningDataModule):
     def _step_sizes(self) -> Iterator[int]:
         """How many batches each optimizer step of an epoch has, from the current one on; the last may have fewer."""
         trainer: Any = self.trainer
-        position = trainer.fit_loop.epoch_loop.batch_progress.current.ready if trainer else 0
+        position, epoch = 0, math.inf  # batches of the epoch so far, and in all
+        if trainer:
+            position = trainer.fit_loop.epoch_loop.batch_progress.current.ready
+            epoch = trainer.limit_train_batches if isinstance(trainer.limit_train_batches, int) else math.inf
         while True:
             every = trainer.accumulate_grad_batches if trainer else 1
             size = every - position % every
-            if trainer and isinstance(limit := trainer.limit_train_batches, int) and limit > position:
-                size = min(size, limit - position)
+            # after a resumption at its end, Lightning trains a step beyond the epoch
+            size = int(min(size, epoch - position)) if position < epoch else size
             yield size
             position += size
 

@@ -248,3 +248,28 @@ def test_lightnings_own_sampler_is_refused_on_several_ranks():
         data.val_dataloader()
     connector.use_distributed_sampler = False
     assert next(iter(data.val_dataloader().sampler)).item == 1
+
+
+def test_resumed_epochs_that_end_within_a_step_learn_every_document_once(tmp_path):
+    """Epochs of three batches in steps of two, saved after one step, and after the end of the epoch."""
+    steps, checkpoint = [], None
+    for last in (1, 2, 4):
+        numbers = Numbers()
+        epochs = {"limit_train_batches": 3, "accumulate_grad_batches": 2, "limit_val_batches": 0}
+        fit = trainer(tmp_path, max_steps=last, callbacks=[numbers], logger=False, **epochs)
+        fit.fit(small_module(), Digits(batch_size=2), ckpt_path=checkpoint, weights_only=True)
+        checkpoint = tmp_path / f"{last}.ckpt"
+        fit.save_checkpoint(checkpoint)
+        steps += numbers.steps
+    assert [first for first, *_ in steps] == [0, 2, 4, 6, 8, 10]
+    assert [of for _, *of in steps] == [[0, 2], [1, 2], [0, 1], [0, 1], [0, 2], [1, 2]]  # Lightning ends an epoch late
+
+
+class Numbers(Callback):
+    """Records the first document of every training batch, its position in the step, and the batches of the step."""
+
+    def __init__(self):
+        self.steps = []
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        self.steps.append((int(batch.step.numbers[0]), batch.step.position, batch.step.batches))

@@ -31,8 +31,8 @@ class OptimizerStep:
         step, accumulated, stacked = batch.step, trainer.accumulate_grad_batches, sums.stack().detach()
         if step is None and accumulated > 1:
             raise ValueError(
-                f"Trainer.accumulate_grad_batches is {accumulated}, wanted 1 with dataloaders: the datamodule's batches "
-                "know the targets of their step"
+                f"Trainer.accumulate_grad_batches is {accumulated}, wanted 1 with dataloaders: "
+                "the batches of a datamodule know the targets of their step"
             )
         if step is None or step.position == 0:
             targets = sums.targets.detach().clone()
