@@ -250,6 +250,7 @@ def test_lightnings_own_sampler_is_refused_on_several_ranks():
     assert next(iter(data.val_dataloader().sampler)).item == 1
 
 
+@pytest.mark.filterwarnings("ignore:You're resuming from a checkpoint that ended before")  # the datamodule is resumable
 def test_resumed_epochs_that_end_within_a_step_learn_every_document_once(tmp_path):
     """Epochs of three batches in steps of two, saved after one step, and after the end of the epoch."""
     steps, checkpoint = [], None
