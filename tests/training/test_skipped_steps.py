@@ -1,8 +1,13 @@
 """A step with NaN or infinite gradients changes nothing but the count of steps; the run goes on."""
 
+import os
+import re
+import subprocess
+import sys
+
 import pytest
 import torch
-from runs import TINY, failing, rows, run, weights
+from runs import ROOT, TINY, failing, rows, run, weights
 
 
 def numbers(path):
@@ -49,3 +54,19 @@ def test_a_resumed_run_gets_past_the_batch(tmp_path):
     assert run(tmp_path, "fit", f"--ckpt_path={last}", "--trainer.callbacks=null") == 0
     assert numbers(tmp_path / "default/1/checkpoints/last.ckpt")["global_step"] == 6
     assert all(w.isfinite().all() for name, w in weights(tmp_path / "default/1").items() if "codecs" not in name)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_all_ranks_skip_the_step_of_one_together(tmp_path):
+    fails = failing(("on_train_batch_start", 3, "nan_data", 1))
+    ranks = ["--trainer.devices=2", "--trainer.accelerator=cpu", "--trainer.strategy=ddp"]
+    command = [sys.executable, "-W", "ignore", "-m", "mot_lightning", "fit", *TINY, *fails, *ranks, "--runs=runs"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT}:{ROOT / 'tests/helpers'}"}
+    finished = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=100)
+    assert finished.returncode == 0, finished.stderr[-2000:]
+    (line,) = [line for line in finished.stderr.splitlines() if "skipped" in line]
+    (number,) = re.findall(r"the loss of image in document (\d+)", line)
+    assert int(number) in range(3 * 8 + 1, 4 * 8, 2)  # one of the four documents of rank 1 in step 4
+    assert numbers(tmp_path / "runs/default/0/checkpoints/last.ckpt")["global_step"] == 6
+    assert all(w.isfinite().all() for name, w in weights(tmp_path / "runs/default/0").items() if "codecs" not in name)
