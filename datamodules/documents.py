@@ -24,7 +24,7 @@ class Medium(NamedTuple):
 
     modality: str
     media: Any  # raw media, or a function that returns them, called only to encode them
-    key: Hashable = None  # media with a key are encoded once, then cached
+    key: Hashable = None  # media with a key, which is unique in their modality, are encoded once, then cached
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Documents(Dataset[list[Segment]]):
 
     def __init__(self, source: DocumentSource, split: Split, grammar: Grammar) -> None:
         self.source, self.split, self.grammar = source, split, grammar
-        self.cache: dict[Hashable, Tensor] = {}
+        self.cache: dict[tuple[str, Hashable], Tensor] = {}
 
     def __len__(self) -> int:
         return self.source.size(self.split)
@@ -103,9 +103,10 @@ class Documents(Dataset[list[Segment]]):
     def _tokens(self, medium: Medium) -> Tensor:
         if medium.key is None:
             return self.source.encode(medium)
-        if medium.key not in self.cache:
-            self.cache[medium.key] = self.source.encode(medium)
-        return self.cache[medium.key]
+        key = (medium.modality, medium.key)
+        if key not in self.cache:
+            self.cache[key] = self.source.encode(medium)
+        return self.cache[key]
 
 
 class Media(Dataset[Tensor]):

@@ -4,6 +4,7 @@ Knows the media of a document and the tasks that measure a model; loading is lef
 `judges.py`.
 """
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property, partial
@@ -72,9 +73,9 @@ class Digits(InterleavedDataModule):
         for kind, weight in documents.items():
             names = kind.split("+")
             fits = set(names) <= {"text", "image", "speech"} and len(set(names)) == len(names)
-            if not fits or not isinstance(weight, int | float) or weight < 0:
+            if not fits or not isinstance(weight, int | float) or not 0 <= weight < math.inf:
                 raise ValueError(
-                    f"data.documents has {kind}: {weight}, wanted a subset of text+image+speech and a weight"
+                    f"data.documents has {kind}: {weight}, wanted a subset of text+image+speech and a weight of 0 or more"
                 )
         if not sum(documents.values()):
             raise ValueError(f"data.documents is {documents}, wanted a weight above 0")
@@ -82,9 +83,9 @@ class Digits(InterleavedDataModule):
             raise ValueError(f"data.two_images is {two_images}, wanted a probability from 0 to 1")
         self.kinds = [tuple(kind.split("+")) for kind in documents]
         self.cumulative_weights = np.cumsum(list(documents.values())) / sum(documents.values())
-        if not speed_perturbation or min(speed_perturbation) < 0.5 or max(speed_perturbation) > 2:
+        if not speed_perturbation or not all(0.5 <= factor <= 2 for factor in speed_perturbation):
             raise ValueError(f"data.speed_perturbation is {list(speed_perturbation)}, wanted factors from 0.5 to 2")
-        if not rotation_degrees or not max(map(abs, rotation_degrees)) <= 180:
+        if not rotation_degrees or not all(abs(degrees) <= 180 for degrees in rotation_degrees):
             raise ValueError(f"data.rotation_degrees is {list(rotation_degrees)}, wanted degrees from -180 to 180")
         self.two_images = two_images
         self.speed_perturbation, self.rotation_degrees = tuple(speed_perturbation), tuple(rotation_degrees)
