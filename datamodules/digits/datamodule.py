@@ -75,7 +75,7 @@ class Digits(InterleavedDataModule):
             fits = set(names) <= {"text", "image", "speech"} and len(set(names)) == len(names)
             if not fits or not isinstance(weight, int | float) or not 0 <= weight < math.inf:
                 raise ValueError(
-                    f"data.documents has {kind}: {weight}, wanted a subset of text+image+speech and a weight of 0 or more"
+                    f"data.documents has {kind}: {weight}, wanted a subset of text+image+speech and a weight from 0"
                 )
         if not sum(documents.values()):
             raise ValueError(f"data.documents is {documents}, wanted a weight above 0")

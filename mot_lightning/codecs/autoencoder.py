@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mot_lightning.codecs.fitting import train_once
 from mot_lightning.codecs.image import ImageCodec, Images, OneImage
-from mot_lightning.codecs.pretrained import FrozenNetwork, load_pretrained
+from mot_lightning.codecs.pretrained import FrozenNetwork, all_weights, load_pretrained
 from mot_lightning.errors import require
 
 LatentGrid = Float[Tensor, "b latent_channels rows columns"]
@@ -85,7 +85,8 @@ class Autoencoder(ImageCodec):
         class_name = diffusers.AutoencoderKL.load_config(name).get("_class_name")
         if class_name not in self.classes:
             raise ValueError(f"it holds a {class_name}")
-        return getattr(diffusers, class_name).from_pretrained(name, low_cpu_mem_usage=False)
+        kind = getattr(diffusers, class_name)
+        return all_weights(kind.from_pretrained(name, low_cpu_mem_usage=False, output_loading_info=True))
 
     @property
     def pretrained_hash(self) -> str:

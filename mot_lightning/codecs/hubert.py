@@ -13,7 +13,7 @@ from torch import Tensor
 from mot_lightning.codecs.audio import Waveform
 from mot_lightning.codecs.mel import MelCodec
 from mot_lightning.codecs.mel_units import cluster
-from mot_lightning.codecs.pretrained import FrozenNetwork, load_pretrained
+from mot_lightning.codecs.pretrained import FrozenNetwork, all_weights, load_pretrained
 from mot_lightning.errors import require
 from mot_lightning.sequence import Ids
 
@@ -132,4 +132,4 @@ def _load(name_or_path: str) -> Any:
     kind = AutoConfig.from_pretrained(name_or_path).model_type
     if kind != "hubert":
         raise ValueError(f"it holds a {kind}")
-    return HubertModel.from_pretrained(name_or_path)
+    return all_weights(HubertModel.from_pretrained(name_or_path, output_loading_info=True))

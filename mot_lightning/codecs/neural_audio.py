@@ -9,7 +9,7 @@ from torch import Tensor
 from torchaudio.functional import resample
 
 from mot_lightning.codecs.audio import AudioCodec, Waveform
-from mot_lightning.codecs.pretrained import FrozenNetwork, load_pretrained
+from mot_lightning.codecs.pretrained import FrozenNetwork, all_weights, load_pretrained
 from mot_lightning.errors import require
 from mot_lightning.sequence import Ids
 
@@ -109,4 +109,4 @@ def _load(name_or_path: str) -> Any:
     kind = AutoConfig.from_pretrained(name_or_path).model_type
     if kind not in KINDS:
         raise ValueError(f"it holds a {kind}")
-    return AutoModel.from_pretrained(name_or_path)
+    return all_weights(AutoModel.from_pretrained(name_or_path, output_loading_info=True))
