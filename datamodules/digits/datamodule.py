@@ -19,6 +19,7 @@ from datamodules.digits.judges import ImageJudge, SoundJudge
 from datamodules.digits.sources import Labelled, perturb_speed, rotate_image
 from datamodules.documents import DocumentSettings, Medium, Split
 from datamodules.interleaved import InterleavedDataModule
+from mot_lightning.config.paths import absolute
 from mot_lightning.evaluation.metrics import FrechetDistance, JudgedAccuracy
 from mot_lightning.evaluation.tasks import Task
 
@@ -68,8 +69,8 @@ class Digits(InterleavedDataModule):
         if row_length is None:
             row_length = 256 if image_root or speech_root else 128
         super().__init__(batch_size, row_length, document_settings, seed, num_workers)
-        self.image_root = Path(image_root) if image_root else None
-        self.speech_root = Path(speech_root) if speech_root else None
+        self.image_root = None if image_root is None else absolute(image_root, "data.image_root")
+        self.speech_root = None if speech_root is None else absolute(speech_root, "data.speech_root")
         for kind, weight in documents.items():
             names = kind.split("+")
             fits = set(names) <= {"text", "image", "speech"} and len(set(names)) == len(names)

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from mot_lightning.codecs.image import Images
 from mot_lightning.codecs.pretrained import FrozenNetwork, content_hash
+from mot_lightning.config.paths import absolute
 from mot_lightning.seeds import generator_for
 
 BATCH, LEARNING_RATE = 64, 5e-3
@@ -71,7 +72,7 @@ def train_once(codec: Trainable, images: Images) -> None:
     """Train a codec's network, or load it from the cache: one diffusers folder per fingerprint and set of images."""
     recipe = {"batch": BATCH, "learning_rate": LEARNING_RATE}
     key = content_hash({**codec.fingerprint({}), "images": images, "recipe": recipe})[:16]
-    folder = Path(os.environ.get(CACHE) or "~/.cache/mot_lightning").expanduser() / f"{type(codec).__name__}-{key}"
+    folder = absolute(os.environ.get(CACHE) or "~/.cache/mot_lightning", CACHE) / f"{type(codec).__name__}-{key}"
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{folder}.lock"):  # other ranks and runs wait, then load it

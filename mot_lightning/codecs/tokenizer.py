@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mot_lightning.codecs.pretrained import content_hash, load_pretrained
 from mot_lightning.codecs.text import TextCodec
+from mot_lightning.config.paths import absolute_or_name
 from mot_lightning.errors import require
 from mot_lightning.sequence import Ids
 
@@ -58,7 +59,7 @@ class HFTokenizer(Subwords):
 
     def __init__(self, name_or_path: str | Path) -> None:
         super().__init__()
-        name_or_path = str(name_or_path)
+        name_or_path = absolute_or_name(name_or_path, "name_or_path")
         self.name_or_path = name_or_path
         self.tokenizer = load_pretrained(
             lambda: _load(name_or_path), "HFTokenizer", name_or_path, "a tokenizer.json, a folder or a name on the hub"

@@ -48,7 +48,7 @@ def open_run(command: str, invocation: Invocation) -> Iterator[Run | None]:
     with interruptible(), ExitStack() as stack:
         checkpoint = read_checkpoint(invocation.ckpt_path) if invocation.ckpt_path else None
         init_from = invocation.options.get("init_from")
-        start = read_checkpoint(Path(init_from), "--init_from") if init_from else None
+        start = read_checkpoint(init_from, "--init_from") if init_from else None
         if checkpoint and start:
             raise ConfigError("--ckpt_path and --init_from are both given, wanted one of them")
         base = checkpoint or start
