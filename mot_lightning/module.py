@@ -151,9 +151,9 @@ class MoTModule(SavedModule):
         """Sums of the losses of a batch, by modality."""
         target_bytes = {}
         for name in self.modalities:
-            target = batch.by_modality[name].target
-            if (token_bytes := self._bytes_per_token(name, target.device)) is not None:
-                target_bytes[name] = token_bytes[target]  # (t,)
+            part = batch.by_modality[name]
+            if (token_bytes := self._bytes_per_token(name, part.target.device)) is not None:
+                target_bytes[name] = token_bytes[part.target] + part.extra_bytes  # (t,)
         return self.loss_weights.sums(losses, batch, target_bytes)
 
     def _bytes_per_token(self, name: str, device: torch.device) -> Tensor | None:

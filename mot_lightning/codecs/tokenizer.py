@@ -48,7 +48,7 @@ class Subwords(TextCodec):
 
 
 class HFTokenizer(Subwords):
-    """Any tokenizer of Hugging Face.
+    """Any tokenizer of Hugging Face, without the padding and truncation that its file may ask for.
 
     Args:
         name_or_path: a `tokenizer.json`, a folder that `AutoTokenizer` reads, or a name on the hub.
@@ -64,11 +64,21 @@ class HFTokenizer(Subwords):
         self.tokenizer = load_pretrained(
             lambda: _load(name_or_path), "HFTokenizer", name_or_path, "a tokenizer.json, a folder or a name on the hub"
         )
+        self.tokenizer.no_padding()
+        self.tokenizer.no_truncation()
         self.vocab_size = 1 + max(self.tokenizer.get_vocab().values())  # ids may have gaps
 
     @property
     def pretrained_hash(self) -> str:
         return content_hash(self.tokenizer.to_str())
+
+    def fit(self, media: Sequence[str]) -> None:
+        """Learn nothing; prints how many of the training texts do not come back from their ids."""
+        changed = [(text, back) for text in media if (back := self.decode(self.encode(text))) != text]
+        if changed:
+            text, back = (shown if len(shown) <= 60 else f"{shown[:60]}..." for shown in changed[0])
+            number = f"{len(changed):,} of {len(media):,} texts do not come back from their ids"
+            print(f"HFTokenizer: {number}, such as {text!r}, which becomes {back!r}")
 
 
 def _load(name_or_path: str) -> Tokenizer:

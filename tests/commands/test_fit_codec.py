@@ -3,13 +3,16 @@
 import json
 
 import diffusers
+import numpy as np
 import pytest
 import torch
 import yaml
 from runs import TINY, failing, run, weights
+from tokenizers import Tokenizer, models, pre_tokenizers
 
 from datamodules import Digits
-from mot_lightning.codecs import BPE, VAE, LogMelUnits, Patches
+from datamodules.sampler import SampleIndex
+from mot_lightning.codecs import BPE, VAE, HFTokenizer, LogMelUnits, Patches
 from mot_lightning.codecs.fitting import CACHE
 from mot_lightning.modality import Modality
 from mot_lightning.module import MoTModule
@@ -43,6 +46,28 @@ def test_bits_per_byte_are_of_the_captions_bytes_whatever_the_ids(tmp_path):
     targets = dict(zip(module.modalities, sums.content_targets.tolist(), strict=True))
     assert written["text"] == len(texts.encode()) > 1.5 * targets["text"]  # bytes, and ids with their stops
     assert written["speech"] == 0
+
+
+def test_bits_per_byte_are_of_the_text_given_if_the_tokenizer_loses_some_of_it(tmp_path):
+    """A tokenizer of digits' names alone: the other words are unknown ids, but their bytes count."""
+    tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0, "a": 1, "seven": 2}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    modalities = {
+        "text": Modality(HFTokenizer(tmp_path / "tokenizer.json"), NextToken()),
+        "image": Modality(Patches((1, 8, 8), 2), FlowMatching()),
+    }
+    module, data = MoTModule(modalities, "text"), Digits(batch_size=8)
+    module.prepare(data)
+    batch, size = next(iter(data.val_dataloader())), 0
+    for index in range(8):
+        rng = np.random.default_rng((data.seed, 1, index))  # of the val split's document
+        texts = [len(medium.media.encode()) for medium in data.compose("val", index, rng) if medium.modality == "text"]
+        document = data.documents("val")[SampleIndex(index, index)]  # may be cut to its image
+        size += sum(texts) if any(segment.modality == "text" for segment in document) else 0
+    sums = module.sums(module.model(batch, generator_for(0)), batch)
+    assert sums.content_bytes[module.modalities.index("text")].item() == pytest.approx(size)
+    assert size > 50
 
 
 def test_codecs_that_learn_travel_in_the_checkpoint(tmp_path):
