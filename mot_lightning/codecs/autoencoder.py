@@ -140,7 +140,7 @@ class Autoencoder(ImageCodec):
     def fit(self, media: Sequence[OneImage]) -> None:
         """Train the network, or load it from the cache if it was trained on the same images before."""
         if self.name_or_path is None:
-            train_once(self, torch.stack(list(media)))
+            train_once(self, media)
 
     @abstractmethod
     def build(self) -> Any:

@@ -19,7 +19,7 @@ from mot_lightning.runs import folder as run_folder
 from mot_lightning.runs.checkpoint import read_checkpoint
 from mot_lightning.runs.compatibility import check_weights
 from mot_lightning.signals import interruptible
-from mot_lightning.training.initial_weights import initialise_from
+from mot_lightning.training.initial_weights import initialise_from, restore_codecs
 
 
 @dataclass
@@ -71,6 +71,8 @@ def open_run(command: str, invocation: Invocation) -> Iterator[Run | None]:
             experiment = build(config, invocation.allow, folder)
             if checkpoint is not None and invocation.ckpt_path is not None:
                 check_weights(experiment.module, checkpoint, invocation.ckpt_path)
+                if isinstance(experiment.module, MoTModule):
+                    restore_codecs(experiment.module, checkpoint)
             if start is not None:
                 _initialise(experiment, start, str(init_from))
             checks.check(experiment, command)

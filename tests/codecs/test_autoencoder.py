@@ -10,7 +10,7 @@ from weight_files import lose_a_weight
 
 from datamodules.digits.sources import sklearn_digits
 from mot_lightning.codecs import VAE, VQ
-from mot_lightning.codecs.fitting import CACHE
+from mot_lightning.codecs.cache import CACHE
 
 BLOCKS = {
     "down_block_types": ("DownEncoderBlock2D",) * 2,

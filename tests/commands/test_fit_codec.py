@@ -13,7 +13,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from datamodules import Digits
 from datamodules.sampler import SampleIndex
 from mot_lightning.codecs import BPE, VAE, HFTokenizer, LogMelUnits, Patches
-from mot_lightning.codecs.fitting import CACHE
+from mot_lightning.codecs.cache import CACHE
 from mot_lightning.modality import Modality
 from mot_lightning.module import MoTModule
 from mot_lightning.objectives import FlowMatching, NextToken
