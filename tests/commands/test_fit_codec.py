@@ -9,6 +9,7 @@ import torch
 import yaml
 from runs import TINY, failing, run, weights
 from tokenizers import Tokenizer, models, pre_tokenizers
+from weight_files import alter_a_weight, lose_a_weight
 
 from datamodules import Digits
 from datamodules.sampler import SampleIndex
@@ -211,3 +212,24 @@ def test_a_codec_is_trained_in_epochs_too(tmp_path):
     assert run(tmp_path, "fit", *CODEC, *SHORT, *epochs, *few) == 0
     metrics = json.loads((tmp_path / "vq/0/metrics.json").read_text())
     assert metrics["fit/steps"] == 6
+
+
+def test_altered_or_incomplete_weights_are_refused_before_a_run_begins(tmp_path, refusal, monkeypatch):
+    monkeypatch.setenv(CACHE, str(tmp_path / "cache"))
+    codec = {"class_path": "VQ", "init_args": {"channels": 8, "steps": 2}}
+    fit = [*TINY, "--trainer.max_steps=1", "--model.modalities.image.objective=NextToken"]
+    vq = f"--model.modalities.image.codec={json.dumps(codec)}"
+    assert run(tmp_path, "fit", *fit, vq) == 0
+    (folder,) = (path for path in (tmp_path / "cache").glob("VQ-*") if path.is_dir())
+    alter_a_weight(folder)
+    assert f"{folder} was altered, wanted it as it was written" in refusal("fit", *fit, vq)
+    missing = lose_a_weight(folder)
+    codec = {"class_path": "VQ", "init_args": {"name_or_path": str(folder)}}
+    vq = f"--model.modalities.image.codec={json.dumps(codec)}"
+    assert f"it has no weight {missing} of the right shape" in refusal("fit", *fit, vq)
+
+
+def test_resumed_run_takes_its_codecs_from_the_checkpoint(tmp_path, trained, monkeypatch):
+    monkeypatch.setattr(LogMelUnits, "fit", lambda *arguments: pytest.fail("it is in the checkpoint"))
+    monkeypatch.setattr(Patches, "fit", lambda *arguments: pytest.fail("it is in the checkpoint"))
+    assert run(tmp_path, "fit", f"--ckpt_path={trained}") == 0

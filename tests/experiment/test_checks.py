@@ -57,7 +57,7 @@ def test_empty_splits_are_said_and_training_needs_none(tmp_path, capsys):
     assert "the test split is empty: no test and no report\n" in output.out
     assert output.err == ""
     assert [path.name for path in (tmp_path / "default/0/checkpoints").iterdir()] == ["last.ckpt"]
-    assert run(tmp_path, "test", f"--ckpt_path={tmp_path / 'default/0'}") == 0
+    assert run(tmp_path, "test", data[0], f"--ckpt_path={tmp_path / 'default/0'}") == 0
     assert capsys.readouterr().out == "the test split is empty: no test and no report\n"
 
 
