@@ -4,8 +4,6 @@ Knows media, steps and the cache; a codec defines what it learns (`Codec.fit`), 
 """
 
 import hashlib
-import inspect
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -91,12 +89,11 @@ def fit_once(codec: Any, media: Sequence[Any], limit: int = CODEC_SAMPLES) -> No
 
 
 def _name(codec: Any, media: Sequence[Any], **recipe: Any) -> str:
-    """The name of a cache entry: what is learned depends on the codec, its code, and all media."""
+    """The name of a cache entry: what is learned depends on the codec, the code of codecs, and all media."""
     digest = hashlib.sha256()
     for medium in media:
         digest.update(content_hash(medium).encode())
-    modules = {kind.__module__ for kind in type(codec).__mro__ if kind.__module__.startswith("mot_lightning.")}
-    code = {module: inspect.getsource(sys.modules[module]) for module in (*modules, __name__)}
+    code = {path.name: path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("*.py")}
     content = {**codec.fingerprint({}), "media": digest.hexdigest(), "code": code, "recipe": recipe}
     return f"{type(codec).__name__}-{content_hash(content)[:16]}"
 
