@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from datamodules.sampler import SampleIndex
+from mot_lightning.codecs import Codec
 from mot_lightning.sequence import Grammar, InterleavedBatch, Segment, pack
 
 Split = Literal["train", "val", "test"]
@@ -24,7 +25,7 @@ class Medium(NamedTuple):
 
     modality: str
     media: Any  # raw media, or a function that returns them, called only to encode them
-    key: Hashable = None  # media with a key are encoded once, then cached
+    key: Hashable = None  # media with a key, which is unique in their modality, are encoded once, then cached
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class DocumentSource(Protocol):
     seed: int
     document_settings: DocumentSettings
     row_length: int
+    codecs: dict[str, Codec]
 
     @property
     def unconditional(self) -> tuple[str, ...]: ...
@@ -73,7 +75,8 @@ class Documents(Dataset[list[Segment]]):
 
     def __init__(self, source: DocumentSource, split: Split, grammar: Grammar) -> None:
         self.source, self.split, self.grammar = source, split, grammar
-        self.cache: dict[Hashable, Tensor] = {}
+        self.cache: dict[tuple[str, Hashable], tuple[Tensor, float]] = {}
+        self._bytes_per_token: dict[str, Tensor | None] = {}
 
     def __len__(self) -> int:
         return self.source.size(self.split)
@@ -88,24 +91,33 @@ class Documents(Dataset[list[Segment]]):
         if candidates and drop < settings.condition_dropout:
             media = [candidates[int(rng.integers(len(candidates)))]]
         context = {"loss": False} if clean < settings.clean_context else {"noise_cap": settings.noise_cap}
-        return [
-            Segment(
-                m.modality,
-                self._tokens(m),
-                **(context if i + 1 < len(media) and not self.grammar.causal[m.modality] else {}),
-            )
-            for i, m in enumerate(media)
-        ]
+        segments = []
+        for i, medium in enumerate(media):
+            tokens, extra_bytes = self._encoded(medium)
+            shown = context if i + 1 < len(media) and not self.grammar.causal[medium.modality] else {}
+            segments.append(Segment(medium.modality, tokens, **shown, extra_bytes=extra_bytes))
+        return segments
 
     def collate(self, documents: list[list[Segment]]) -> InterleavedBatch:
         return pack(documents, self.grammar, self.source.row_length)
 
-    def _tokens(self, medium: Medium) -> Tensor:
+    def _encoded(self, medium: Medium) -> tuple[Tensor, float]:
+        """The tokens of a medium, and its bytes that they do not encode."""
         if medium.key is None:
-            return self.source.encode(medium)
-        if medium.key not in self.cache:
-            self.cache[medium.key] = self.source.encode(medium)
-        return self.cache[medium.key]
+            return self._encode(medium)
+        key = (medium.modality, medium.key)
+        if key not in self.cache:
+            self.cache[key] = self._encode(medium)
+        return self.cache[key]
+
+    def _encode(self, medium: Medium) -> tuple[Tensor, float]:
+        codec, tokens = self.source.codecs[medium.modality], self.source.encode(medium)
+        if medium.modality not in self._bytes_per_token:
+            self._bytes_per_token[medium.modality] = codec.bytes_per_token()
+        if (sizes := self._bytes_per_token[medium.modality]) is None:
+            return tokens, 0.0
+        media = medium.media() if callable(medium.media) else medium.media
+        return tokens, codec.media_bytes(media) - float(sizes[tokens].sum())
 
 
 class Media(Dataset[Tensor]):

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 
 from mot_lightning.backbone import BackboneSettings
 from mot_lightning.codecs import Codec
+from mot_lightning.codecs.fitting import CODEC_SAMPLES
 from mot_lightning.config.types import check_types
+from mot_lightning.errors import require
 from mot_lightning.model import MixtureOfTransformers
 from mot_lightning.objectives import Objective
 from mot_lightning.objectives.compatibility import incompatible
@@ -24,14 +26,17 @@ class Modality:
         codec: raw media <-> tokens.
         objective: how its tokens are learned and sampled.
         weight: weight of its loss in the total loss.
+        codec_samples: training media that its codec is fitted on; of more, as many are chosen at random.
     """
 
     codec: Codec
     objective: Objective
     weight: float = 1.0
+    codec_samples: int = CODEC_SAMPLES
 
     def __post_init__(self) -> None:
         check_types(Modality, vars(self), "Modality.")
+        require("codec_samples", self.codec_samples, "at least 1", self.codec_samples >= 1)
 
 
 def tokens_of(codec: Codec) -> Tokens:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from mot_lightning.backbone import BackboneSettings
 from mot_lightning.backbone.moe import collect_router_stats, experts_of
+from mot_lightning.codecs.fitting import fit_once
 from mot_lightning.config.recorded import plain
 from mot_lightning.config.types import check_types
 from mot_lightning.generation import GenerationLimits
@@ -72,6 +73,7 @@ class MoTModule(SavedModule):
             torch.manual_seed(mix(seed))
             self.model = assemble(modalities, control, backbone)
         self.modalities = sorted(modalities)
+        self.codec_samples = {name: modalities[name].codec_samples for name in self.modalities}
         self.codecs = nn.ModuleDict({name: modalities[name].codec for name in self.modalities})  # type: ignore[assignment]
         self.experts = experts_of(self.model)  # empty if no tower has experts
         self.ema_model = copy.deepcopy(self.model).requires_grad_(False).eval()
@@ -109,18 +111,16 @@ class MoTModule(SavedModule):
     # before training
 
     def prepare(self, data: Any) -> None:
-        """Load the data, fit the codecs on its training media, then set codebooks and connect the data to the codecs.
-
-        Does all that has to happen before the first batch, for use without a Trainer.
-        """
+        """Load the data and `fit_codecs`: all that has to happen before the first batch, without a Trainer."""
         data.prepare_data()
         data.setup("fit")
-        self._fit_codecs(data)
+        self.fit_codecs(data)
 
-    def _fit_codecs(self, data: Any) -> None:
+    def fit_codecs(self, data: Any) -> None:
+        """Fit the codecs that are not fitted yet, then set codebooks and connect the data to the codecs."""
         for name, codec in self.codecs.items():
             if name not in self.fitted_codecs:
-                codec.fit(data.media(name, "train"))
+                fit_once(codec, data.media(name, "train"), self.codec_samples[name])
                 self.fitted_codecs.add(name)
         for model in (self.model, self.ema_model):
             for name, objective in model.objectives.items():
@@ -137,7 +137,7 @@ class MoTModule(SavedModule):
             if stage == "fit" and self.limits is None:
                 raise ValueError("Trainer.fit has no datamodule, wanted one, or module.prepare(data) before")
         elif stage == "fit":  # a checkpoint restores the state of its codecs after this
-            self._fit_codecs(self.data)
+            self.fit_codecs(self.data)
         else:
             self._connect(self.data)
         # codecs stay on the host, where ranks cannot exchange tensors

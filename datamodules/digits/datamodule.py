@@ -4,6 +4,7 @@ Knows the media of a document and the tasks that measure a model; loading is lef
 `judges.py`.
 """
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property, partial
@@ -18,6 +19,7 @@ from datamodules.digits.judges import ImageJudge, SoundJudge
 from datamodules.digits.sources import Labelled, perturb_speed, rotate_image
 from datamodules.documents import DocumentSettings, Medium, Split
 from datamodules.interleaved import InterleavedDataModule
+from mot_lightning.config.paths import absolute
 from mot_lightning.evaluation.metrics import FrechetDistance, JudgedAccuracy
 from mot_lightning.evaluation.tasks import Task
 
@@ -67,14 +69,14 @@ class Digits(InterleavedDataModule):
         if row_length is None:
             row_length = 256 if image_root or speech_root else 128
         super().__init__(batch_size, row_length, document_settings, seed, num_workers)
-        self.image_root = Path(image_root) if image_root else None
-        self.speech_root = Path(speech_root) if speech_root else None
+        self.image_root = None if image_root is None else absolute(image_root, "data.image_root")
+        self.speech_root = None if speech_root is None else absolute(speech_root, "data.speech_root")
         for kind, weight in documents.items():
             names = kind.split("+")
             fits = set(names) <= {"text", "image", "speech"} and len(set(names)) == len(names)
-            if not fits or not isinstance(weight, int | float) or weight < 0:
+            if not fits or not isinstance(weight, int | float) or not 0 <= weight < math.inf:
                 raise ValueError(
-                    f"data.documents has {kind}: {weight}, wanted a subset of text+image+speech and a weight"
+                    f"data.documents has {kind}: {weight}, wanted a subset of text+image+speech and a weight from 0"
                 )
         if not sum(documents.values()):
             raise ValueError(f"data.documents is {documents}, wanted a weight above 0")
@@ -82,9 +84,9 @@ class Digits(InterleavedDataModule):
             raise ValueError(f"data.two_images is {two_images}, wanted a probability from 0 to 1")
         self.kinds = [tuple(kind.split("+")) for kind in documents]
         self.cumulative_weights = np.cumsum(list(documents.values())) / sum(documents.values())
-        if not speed_perturbation or min(speed_perturbation) < 0.5 or max(speed_perturbation) > 2:
+        if not speed_perturbation or not all(0.5 <= factor <= 2 for factor in speed_perturbation):
             raise ValueError(f"data.speed_perturbation is {list(speed_perturbation)}, wanted factors from 0.5 to 2")
-        if not rotation_degrees or not max(map(abs, rotation_degrees)) <= 180:
+        if not rotation_degrees or not all(abs(degrees) <= 180 for degrees in rotation_degrees):
             raise ValueError(f"data.rotation_degrees is {list(rotation_degrees)}, wanted degrees from -180 to 180")
         self.two_images = two_images
         self.speed_perturbation, self.rotation_degrees = tuple(speed_perturbation), tuple(rotation_degrees)

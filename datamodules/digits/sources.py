@@ -63,7 +63,8 @@ def mnist(root: Path) -> dict[str, Labelled]:
         ValueError: the folder is missing or holds no pair of images and labels, or a file cannot be read.
     """
     if not root.is_dir():
-        raise ValueError(f"data.image_root {str(root)!r} is not a folder, wanted one with MNIST's IDX files")
+        expected = "wanted one with MNIST's IDX files"
+        raise ValueError(f"data.image_root {str(root)!r} is not a folder, {expected}{_what_would_do(root)}")
     halves = {}
     for half in ("train", "t10k"):
         paths = [_find(root, f"{half}-{kind}") for kind in ("images-idx3-ubyte", "labels-idx1-ubyte")]
@@ -74,7 +75,8 @@ def mnist(root: Path) -> dict[str, Labelled]:
                 raise ValueError(f"{paths[0]} and its labels hold {seen}, wanted (n, h, w) and (n,) up to 9")
             halves[half] = list(torch.from_numpy(images).float()[:, None] / 255), labels.tolist()
     if not halves:
-        raise ValueError(f"data.image_root {str(root)!r} has no pair of images-idx3-ubyte and labels-idx1-ubyte files")
+        pair = "no pair of images-idx3-ubyte and labels-idx1-ubyte files"
+        raise ValueError(f"data.image_root {str(root)!r} has {pair}{_what_would_do(root)}")
     if len(halves) == 2:
         train_and_val = _split(*halves["train"], val=len(halves["train"][0]) // 60)
         splits = {**train_and_val, "test": Labelled(*halves["t10k"])}
@@ -83,6 +85,17 @@ def mnist(root: Path) -> dict[str, Labelled]:
         splits = _split(media, labels, test=len(media) // 10, val=len(media) // 20)
     _check_splits(splits, "data.image_root", root, range(0))
     return splits
+
+
+def _what_would_do(root: Path) -> str:
+    """A hint at folders in or beside a path that hold MNIST or spoken digits, or an empty string."""
+    folder = root if root.is_dir() else root.parent
+    depths = ("", "*/", "*/*/") if root.is_dir() else ("",)  # torchvision's MNIST is in MNIST/raw, FSDD in recordings
+    for option, names in (("image_root", "*-images[-.]idx3-ubyte*"), ("speech_root", "[0-9]_*_[0-9]*.wav")):
+        for depth in depths:
+            if first := min(folder.glob(depth + names), default=None):
+                return f", did you mean data.{option}={first.parent}?"
+    return ""
 
 
 def _find(root: Path, stem: str) -> Path | None:
@@ -135,13 +148,15 @@ def fsdd(root: Path) -> dict[str, Labelled]:
         ValueError: the folder is missing, has fewer than three speakers, or a file that is not audio.
     """
     if not root.is_dir():
-        raise ValueError(f"data.speech_root {str(root)!r} is not a folder, wanted one with files like 7_name_0.wav")
+        expected = "wanted one with files like 7_name_0.wav"
+        raise ValueError(f"data.speech_root {str(root)!r} is not a folder, {expected}{_what_would_do(root)}")
     matches = [(path, re.fullmatch(r"(\d)_(.+)_(\d+)", path.stem)) for path in sorted(root.glob("*.wav"))]
     files = [(path, int(m[1]), m[2], int(m[3])) for path, m in matches if m]
     speakers = sorted({speaker for _, _, speaker, _ in files})
     if len(speakers) < 3:
         raise ValueError(
             f"data.speech_root {str(root)!r} has {len(speakers)} speakers (7_name_0.wav), wanted at least 3"
+            + _what_would_do(root) * (not speakers)
         )
     splits: dict[str, tuple[list[Tensor], list[int]]] = {split: ([], []) for split in ("train", "val", "test")}
     for path, digit, speaker, index in files:

@@ -9,6 +9,7 @@ from lightning.pytorch import Callback
 from torch import Tensor
 
 from mot_lightning.callbacks.report import Report, closing
+from mot_lightning.codecs.fitting import CODEC_SAMPLES, choose
 from mot_lightning.media.board import board
 from mot_lightning.runs.examples import Example, Examples, write_examples
 from mot_lightning.runs.page import write_page
@@ -17,9 +18,10 @@ from mot_lightning.training.metrics import log_row
 
 
 def images_of(module: CodecModule, split: str, limit: int | None = None) -> Tensor:
-    """The images of a split, (b, c, h, w), on the network's device."""
+    """The first images of a split, or without a limit up to 10,000 at random, (b, c, h, w), on the network's device."""
     media = module.trainer.datamodule.media(module.modality, split)  # type: ignore[attr-defined]
-    return torch.stack(list(media[:limit])).to(module.device)
+    first = choose(media, CODEC_SAMPLES) if limit is None else [media[i] for i in range(min(limit, len(media)))]
+    return torch.stack(list(first)).to(module.device)
 
 
 class Reconstructions(Callback):

@@ -4,6 +4,7 @@ import json
 import math
 import resource
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from lightning.pytorch import Callback
 from mot_lightning.analysis.cost import ledger
 from mot_lightning.evaluation.evaluate import evaluate_tasks
 from mot_lightning.evaluation.table import table, tables
+from mot_lightning.evaluation.tasks import Task
 from mot_lightning.runs.page import TABLES, write_page
 from mot_lightning.training.sharding import summon_full_params
 
@@ -94,7 +96,21 @@ class Report(Callback):
         shown = {name: value for name, value in metrics.items() if self.started or not name.startswith("fit/")}
         print("\n" + table(shown, pl_module.modalities, tasks))
         files = {"page": page, "figures": folder / "metrics.json", "losses": folder / "metrics.csv"}
+        if reason := why_no_metrics(tasks, pl_module.modalities, self.prompts):
+            print(f"no task is measured: {reason}")
         print(*closing(trainer, **files, samples=folder / "samples"), sep="\n")
+
+
+def why_no_metrics(tasks: Sequence[Task], modalities: Sequence[str], prompts: int | None) -> str:
+    """Why a report has no metrics of tasks; empty if it has some."""
+    if prompts == 0:
+        return "report.prompts is 0"
+    if not tasks:
+        return "the data have no tasks of the test split"
+    if any(task.modalities() <= {*modalities} and task.metrics for task in tasks):
+        return ""
+    needed = "; ".join(f"{task.title} needs {', '.join(sorted(task.modalities()))}" for task in tasks)
+    return f"the model has {', '.join(modalities)}, but {needed}, each with metrics"
 
 
 def closing(trainer: Any, **paths: Path) -> list[str]:

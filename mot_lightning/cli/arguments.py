@@ -1,13 +1,14 @@
 """Splits a command line into the command's options and the experiment's settings, which stay text."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from mot_lightning.commands import COMMANDS, Command, Invocation, Option
 from mot_lightning.config.files import parse_value
 from mot_lightning.config.hints import did_you_mean
+from mot_lightning.config.paths import absolute
 from mot_lightning.errors import ConfigError
 from mot_lightning.runs.find import find_checkpoint
 
@@ -42,7 +43,7 @@ def parse(command: Command, argv: Sequence[str]) -> Invocation:
     parser = OptionParser(prog=command.name, add_help=False, allow_abbrev=False)
     parser.add_argument("--config", type=Path, action="append", default=[])
     parser.add_argument("--allow", action="append", default=[])
-    parser.add_argument("--ckpt_path", type=Path)
+    parser.add_argument("--ckpt_path", type=_path("--ckpt_path"))
     parser.add_argument("--print_config", action="store_true")
     for option in command.options:
         if ".NAME" in option.name:  # one for each modality: it stays among the settings
@@ -69,12 +70,26 @@ def _converter(option: Option) -> Any:
     def convert(text: str) -> Any:
         if option.type is str:
             return text
+        if option.type is Path:
+            return _path(f"--{option.name}")(text)
         value = parse_value(text)
         accepted = (int, float) if option.type is float else option.type
         if isinstance(value, bool) or not isinstance(value, accepted):
             kind = "a whole number" if option.type is int else "a number"
             raise argparse.ArgumentTypeError(f"--{option.name} is {text!r}, wanted {kind}")
         return value
+
+    return convert
+
+
+def _path(name: str) -> Callable[[str], Path]:
+    """A function from an option's text to a path; argparse shows only its own kind of error."""
+
+    def convert(text: str) -> Path:
+        try:
+            return absolute(text, name)
+        except ConfigError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
 
     return convert
 
@@ -92,5 +107,7 @@ def _settings(words: Sequence[str]) -> list[tuple[str, str]]:
             if following is None or following.startswith("--"):
                 raise ConfigError(f"--{name} has no value")
             value = following
+        elif not value and not name.endswith(".help"):
+            raise ConfigError(f"--{name} has no value, wanted one, or null")
         settings.append((name, value))
     return settings

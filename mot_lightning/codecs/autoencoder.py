@@ -14,7 +14,8 @@ from torch import Tensor
 
 from mot_lightning.codecs.fitting import train_once
 from mot_lightning.codecs.image import ImageCodec, Images, OneImage
-from mot_lightning.codecs.pretrained import FrozenNetwork, load_pretrained
+from mot_lightning.codecs.pretrained import FrozenNetwork, all_weights, load_pretrained
+from mot_lightning.config.paths import absolute_or_name
 from mot_lightning.errors import require
 
 LatentGrid = Float[Tensor, "b latent_channels rows columns"]
@@ -52,7 +53,7 @@ class Autoencoder(ImageCodec):
         require("downsample", downsample, "1, 2, 4, 8 or 16", downsample in (1, 2, 4, 8, 16))
         require("channels", channels, "a multiple of 8", channels >= 8 and channels % 8 == 0)
         require("steps", steps, "at least 1", steps >= 1)
-        self.name_or_path = None if name_or_path is None else str(name_or_path)
+        self.name_or_path = None if name_or_path is None else absolute_or_name(name_or_path, "name_or_path")
         self.downsample, self.channels, self.steps = downsample, channels, steps
 
     def load_network(self) -> int:
@@ -85,7 +86,8 @@ class Autoencoder(ImageCodec):
         class_name = diffusers.AutoencoderKL.load_config(name).get("_class_name")
         if class_name not in self.classes:
             raise ValueError(f"it holds a {class_name}")
-        return getattr(diffusers, class_name).from_pretrained(name, low_cpu_mem_usage=False)
+        kind = getattr(diffusers, class_name)
+        return all_weights(kind.from_pretrained(name, low_cpu_mem_usage=False, output_loading_info=True))
 
     @property
     def pretrained_hash(self) -> str:
@@ -138,7 +140,7 @@ class Autoencoder(ImageCodec):
     def fit(self, media: Sequence[OneImage]) -> None:
         """Train the network, or load it from the cache if it was trained on the same images before."""
         if self.name_or_path is None:
-            train_once(self, torch.stack(list(media)))
+            train_once(self, media)
 
     @abstractmethod
     def build(self) -> Any:

@@ -89,6 +89,10 @@ class Codec(Recorded, nn.Module, ABC):
         """Bytes of the medium that each id encodes; None for media that are not measured in bytes."""
         return None
 
+    def media_bytes(self, media: Any) -> int:
+        """Bytes of a medium; 0 for media that are not measured in bytes."""
+        return 0
+
     def metrics(self, nats: float, targets: float, size: float) -> dict[str, float]:
         """Metrics of ids, by name.
 

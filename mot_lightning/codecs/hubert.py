@@ -13,7 +13,8 @@ from torch import Tensor
 from mot_lightning.codecs.audio import Waveform
 from mot_lightning.codecs.mel import MelCodec
 from mot_lightning.codecs.mel_units import cluster
-from mot_lightning.codecs.pretrained import FrozenNetwork, load_pretrained
+from mot_lightning.codecs.pretrained import FrozenNetwork, all_weights, load_pretrained
+from mot_lightning.config.paths import absolute_or_name
 from mot_lightning.errors import require
 from mot_lightning.sequence import Ids
 
@@ -53,7 +54,7 @@ class HubertUnits(MelCodec):
         griffin_lim_iterations: int = 32,
     ) -> None:
         super().__init__(sample_rate, n_mels, 10, 4, griffin_lim_iterations)  # 40 ms
-        name_or_path = str(name_or_path)
+        name_or_path = absolute_or_name(name_or_path, "name_or_path")
         self.name_or_path, self.vocab_size = name_or_path, vocab_size
         expected = "a HuBERT of torchaudio.pipelines, or a folder or hub name of a HubertModel"
         self.frozen = FrozenNetwork(load_pretrained(lambda: _load(name_or_path), "HubertUnits", name_or_path, expected))
@@ -132,4 +133,5 @@ def _load(name_or_path: str) -> Any:
     kind = AutoConfig.from_pretrained(name_or_path).model_type
     if kind != "hubert":
         raise ValueError(f"it holds a {kind}")
-    return HubertModel.from_pretrained(name_or_path)
+    loaded: Any = HubertModel.from_pretrained(name_or_path, output_loading_info=True)
+    return all_weights(loaded)

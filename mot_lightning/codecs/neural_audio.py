@@ -9,7 +9,8 @@ from torch import Tensor
 from torchaudio.functional import resample
 
 from mot_lightning.codecs.audio import AudioCodec, Waveform
-from mot_lightning.codecs.pretrained import FrozenNetwork, load_pretrained
+from mot_lightning.codecs.pretrained import FrozenNetwork, all_weights, load_pretrained
+from mot_lightning.config.paths import absolute_or_name
 from mot_lightning.errors import require
 from mot_lightning.sequence import Ids
 
@@ -40,7 +41,7 @@ class NeuralCodec(AudioCodec):
         sample_rate: int = 8_000,
     ) -> None:
         super().__init__(sample_rate)
-        name_or_path = str(name_or_path)
+        name_or_path = absolute_or_name(name_or_path, "name_or_path")
         self.name_or_path, self.pattern = name_or_path, pattern
         expected = "a folder or hub name of a MimiModel, an EncodecModel or a DacModel"
         self.frozen = FrozenNetwork(load_pretrained(lambda: _load(name_or_path), "NeuralCodec", name_or_path, expected))
@@ -109,4 +110,4 @@ def _load(name_or_path: str) -> Any:
     kind = AutoConfig.from_pretrained(name_or_path).model_type
     if kind not in KINDS:
         raise ValueError(f"it holds a {kind}")
-    return AutoModel.from_pretrained(name_or_path)
+    return all_weights(AutoModel.from_pretrained(name_or_path, output_loading_info=True))

@@ -11,6 +11,8 @@ from mot_lightning.codecs.image import ImageCodec, OneImage
 from mot_lightning.errors import require
 from mot_lightning.sequence import Latents
 
+CHUNK = 2048  # images of which the statistics are computed at a time
+
 
 def to_patches(image: OneImage, p: int) -> Float[Tensor, "n c*{p}*{p}"]:
     """An image -> its patches of side p, row by row."""
@@ -56,9 +58,17 @@ class Patches(ImageCodec):
 
     def fit(self, media: Sequence[OneImage]) -> None:
         """Learn the mean and standard deviation of the training images' pixels, so that latents have unit scale."""
-        pixels = torch.stack(list(media))
-        self.mean.copy_(pixels.mean())
-        self.std.copy_(pixels.std().clamp(min=1e-3))
+        counts, means, stds = [], [], []
+        for start in range(0, len(media), CHUNK):
+            pixels = torch.stack([media[i] for i in range(start, min(start + CHUNK, len(media)))])
+            counts.append(pixels.numel())
+            means.append(float(pixels.mean()))
+            stds.append(float(pixels.std()))
+        n, m, s = (torch.tensor(column, dtype=torch.float64) for column in (counts, means, stds))  # (chunks,) each
+        mean = (n * m).sum() / n.sum()
+        squares = ((n - 1) * s.square() + n * (m - mean).square()).sum()
+        self.mean.copy_(mean)
+        self.std.copy_((squares / (n.sum() - 1)).sqrt().clamp(min=1e-3))
 
     def encode(self, media: OneImage) -> Latents:
         self.check(media)

@@ -1,7 +1,9 @@
 """Pretrained networks from a folder or the hub, outside the model's module tree, and hashes of weights."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
@@ -42,6 +44,34 @@ def content_hash(content: Any) -> str:
     return digest.hexdigest()
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the libraries' reports of many lines: what they say of missing weights is raised."""
+    loggers = [logging.getLogger(name) for name in ("transformers", "diffusers")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def all_weights(loaded: tuple[Any, Mapping[str, Any]]) -> Any:
+    """The network of a `from_pretrained` with `output_loading_info=True`.
+
+    Raises:
+        ValueError: it has random weights, because the file lacks some or has some of other shapes.
+    """
+    network, info = loaded
+    mismatched = [key if isinstance(key, str) else key[0] for key in info["mismatched_keys"]]
+    if random := sorted({*info["missing_keys"], *mismatched}):
+        others = f" and {len(random) - 1} more" if len(random) > 1 else ""
+        raise ValueError(f"it has no weight {random[0]} of the right shape{others}")
+    return network
+
+
 def load_pretrained(load: Callable[[], Any], codec: str, name_or_path: str, expected: str) -> Any:
     """The result of `load`, without side effects on the global generator.
 
@@ -53,7 +83,7 @@ def load_pretrained(load: Callable[[], Any], codec: str, name_or_path: str, expe
         ValueError: loading fails; the message is one line.
     """
     try:
-        with torch.random.fork_rng(devices=[]):  # random initial weights are sampled, then replaced
+        with _quiet(), torch.random.fork_rng(devices=[]):  # random initial weights are sampled, then replaced
             return load()
     except Exception as error:  # libraries raise errors of many types for folders and hubs
         reason = str(error).strip().splitlines() or [type(error).__name__]

@@ -16,6 +16,9 @@ class TextCodec(Codec):
 
     media_type = Text()
 
+    def media_bytes(self, media: str) -> int:
+        return len(media.encode())
+
     def metrics(self, nats: float, targets: float, size: float) -> dict[str, float]:
         """Bits per byte: the bits of all segments, stop ids included, over their bytes."""
         return {"bits_per_byte": nats / math.log(2) / max(1.0, size)}

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mot_lightning.codecs.pretrained import content_hash, load_pretrained
 from mot_lightning.codecs.text import TextCodec
+from mot_lightning.config.paths import absolute_or_name
 from mot_lightning.errors import require
 from mot_lightning.sequence import Ids
 
@@ -47,7 +48,7 @@ class Subwords(TextCodec):
 
 
 class HFTokenizer(Subwords):
-    """Any tokenizer of Hugging Face.
+    """Any tokenizer of Hugging Face, without the padding and truncation that its file may ask for.
 
     Args:
         name_or_path: a `tokenizer.json`, a folder that `AutoTokenizer` reads, or a name on the hub.
@@ -58,16 +59,26 @@ class HFTokenizer(Subwords):
 
     def __init__(self, name_or_path: str | Path) -> None:
         super().__init__()
-        name_or_path = str(name_or_path)
+        name_or_path = absolute_or_name(name_or_path, "name_or_path")
         self.name_or_path = name_or_path
         self.tokenizer = load_pretrained(
             lambda: _load(name_or_path), "HFTokenizer", name_or_path, "a tokenizer.json, a folder or a name on the hub"
         )
+        self.tokenizer.no_padding()
+        self.tokenizer.no_truncation()
         self.vocab_size = 1 + max(self.tokenizer.get_vocab().values())  # ids may have gaps
 
     @property
     def pretrained_hash(self) -> str:
         return content_hash(self.tokenizer.to_str())
+
+    def fit(self, media: Sequence[str]) -> None:
+        """Learn nothing; prints how many of the training texts do not come back from their ids."""
+        changed = [(text, back) for text in media if (back := self.decode(self.encode(text))) != text]
+        if changed:
+            text, back = (shown if len(shown) <= 60 else f"{shown[:60]}..." for shown in changed[0])
+            number = f"{len(changed):,} of {len(media):,} texts do not come back from their ids"
+            print(f"HFTokenizer: {number}, such as {text!r}, which becomes {back!r}")
 
 
 def _load(name_or_path: str) -> Tokenizer:

@@ -17,7 +17,7 @@ class Fit(Command):
     checkpoint_help = "resume from a checkpoint, in a new run folder"
     options = (
         Option("init_from", "FILE", "fine-tune: start from a checkpoint's weights, codecs and settings, any of\n"
-               "                           which may change"),
+               "                           which may change", Path),
     )  # fmt: skip
     examples = (
         ("--model.modalities.image.objective=Diffusion", "of latents; also FlowMatching, Regression"),
@@ -79,13 +79,16 @@ def _fit(experiment: "Experiment", checkpoint: dict[str, Any] | None, path: Path
 
 def _copy_rows(trainer: Any, checkpoint: dict[str, Any], path: Path) -> None:
     """Begin the new metrics.csv with the old run's rows."""
-    rows = path.parent.parent / "metrics.csv"
+    from mot_lightning.runs.find import run_folder_of
+
     if trainer.fast_dev_run:
         return
-    if rows.is_file():
-        trainer.loggers[0].begin_with(rows, checkpoint["global_step"])
+    old = run_folder_of(path)
+    if old and (old / "metrics.csv").is_file():
+        trainer.loggers[0].begin_with(old / "metrics.csv", checkpoint["global_step"])
     else:
-        print(f"{rows} is missing: the new metrics.csv begins at step {checkpoint['global_step']}", file=sys.stderr)
+        missing = f"{old / 'metrics.csv'} is missing" if old else f"{path} is in no run folder"
+        print(f"{missing}: the new metrics.csv begins at step {checkpoint['global_step']}", file=sys.stderr)
 
 
 def _report_learning_rate(experiment: "Experiment", checkpoint: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mot_lightning.commands.base import Command, Invocation, Option
 from mot_lightning.config.files import parse_value
+from mot_lightning.config.paths import absolute_or_name
 from mot_lightning.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class Generate(Command):
                "                           names the modality; repeat it for more segments of one document",
                repeated=True),
         Option("prompts", "FILE", "one prompt per line; in a .jsonl file, a list of texts and paths per\n"
-               "                           line, with paths relative to the file's folder"),
+               "                           line, with paths relative to the file's folder", Path),
         Option("negative_prompt", "TEXT_OR_FILE",
                "\n                           what guidance leads away from; repeat it as --prompt", repeated=True),
         Option("continue_final_segment", "", "continues the prompt's last segment, not with a new one", bool, False),
@@ -47,7 +48,7 @@ class Generate(Command):
         Option("model.modalities.NAME.codec.name_or_path", "DIR",
                "\n                           the folder of a pretrained codec, if it moved"),
         Option("out", "FOLDER", "new folder for index.html, page.md, request.json, text, PNG and WAV\n"
-               "                           (generated/N in the checkpoint's run folder, if it has one)"),
+               "                           (generated/N in the checkpoint's run folder, if it has one)", Path),
     )  # fmt: skip
 
     def run(self, invocation: Invocation) -> None:
@@ -66,7 +67,7 @@ class Generate(Command):
                 raise ConfigError(f"--{name} is {options[name]}, wanted at least {minimum}")
         if options["prompt"] and options["prompts"]:
             raise ConfigError("--prompt and --prompts are both given, wanted one of them")
-        file = Path(options["prompts"]) if options["prompts"] else None
+        file = options["prompts"]
         words = read_prompts(file) if file else [options["prompt"]]
         keep_freed_memory()
         assert invocation.ckpt_path is not None
@@ -111,7 +112,7 @@ def _by_modality(settings: Sequence[tuple[str, str]]) -> tuple[dict[str, dict[st
                 raise ConfigError(f"--{name} is {text!r}, wanted a {'whole ' if integer else ''}number")
             by_modality[match[1]][match[2]] = value
         elif match := MOVED.fullmatch(name):
-            name_or_path[match[1]] = text
+            name_or_path[match[1]] = absolute_or_name(text, f"--{name}")
         elif name == "lengths":
             raise ConfigError(f"--lengths is {text}, wanted --lengths.MODALITY")
         else:
@@ -148,10 +149,10 @@ def _write_samples(
     from mot_lightning.bar import Bar
     from mot_lightning.generation import output
     from mot_lightning.generation.stream import Stream
+    from mot_lightning.runs.find import run_folder_of
     from mot_lightning.signals import shielded
 
-    run_folder = checkpoint.parent.parent if checkpoint.parent.name == "checkpoints" else Path()
-    folder = output.new_folder(options["out"], run_folder / "generated")
+    folder = output.new_folder(options["out"], (run_folder_of(checkpoint) or Path.cwd()) / "generated")
     output.write_request(folder, request, settings, checkpoint)
     samples, size = options["num_samples"], options["batch_size"]
     numbers = [k for _ in prompts for k in range(samples)]  # so that sample k does not depend on the other prompts

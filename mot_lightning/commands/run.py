@@ -19,7 +19,7 @@ from mot_lightning.runs import folder as run_folder
 from mot_lightning.runs.checkpoint import read_checkpoint
 from mot_lightning.runs.compatibility import check_weights
 from mot_lightning.signals import interruptible
-from mot_lightning.training.initial_weights import initialise_from
+from mot_lightning.training.initial_weights import initialise_from, restore_codecs
 
 
 @dataclass
@@ -48,7 +48,7 @@ def open_run(command: str, invocation: Invocation) -> Iterator[Run | None]:
     with interruptible(), ExitStack() as stack:
         checkpoint = read_checkpoint(invocation.ckpt_path) if invocation.ckpt_path else None
         init_from = invocation.options.get("init_from")
-        start = read_checkpoint(Path(init_from), "--init_from") if init_from else None
+        start = read_checkpoint(init_from, "--init_from") if init_from else None
         if checkpoint and start:
             raise ConfigError("--ckpt_path and --init_from are both given, wanted one of them")
         base = checkpoint or start
@@ -71,6 +71,8 @@ def open_run(command: str, invocation: Invocation) -> Iterator[Run | None]:
             experiment = build(config, invocation.allow, folder)
             if checkpoint is not None and invocation.ckpt_path is not None:
                 check_weights(experiment.module, checkpoint, invocation.ckpt_path)
+                if isinstance(experiment.module, MoTModule):
+                    restore_codecs(experiment.module, checkpoint)
             if start is not None:
                 _initialise(experiment, start, str(init_from))
             checks.check(experiment, command)

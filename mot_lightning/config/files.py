@@ -10,6 +10,7 @@ import yaml
 
 from mot_lightning.config.hints import did_you_mean
 from mot_lightning.config.merge import Override, nested
+from mot_lightning.config.paths import absolute
 from mot_lightning.errors import ConfigError
 
 
@@ -95,10 +96,11 @@ def find(path: Path, argument: str = "--config") -> Path:
     Raises:
         ConfigError: there is no such file.
     """
-    if path.is_dir():
+    given = absolute(path, argument)
+    if given.is_dir():
         raise ConfigError(f"{argument} {path} is a folder, wanted a YAML file")
-    if path.is_file():
-        return path.resolve()
+    if given.is_file():
+        return given.resolve()
     shipped = conf_folder()
     if path.parts[:1] == ("conf",) and (shipped / Path(*path.parts[1:])).is_file():
         return shipped / Path(*path.parts[1:])

@@ -20,6 +20,9 @@ def check(experiment: Experiment, command: str) -> None:
         _check_trainer(experiment)
         _check_callbacks(experiment)
     _check_data(experiment)
+    _report_empty_splits(experiment, command)
+    if command == "fit":
+        _fit_codecs(experiment)
 
 
 def _check_trainer(experiment: Experiment) -> None:
@@ -92,8 +95,11 @@ def _check_data(experiment: Experiment) -> None:
         data.prepare_data()
         data.setup("fit")
         for name, codec in module.codecs.items():
+            media = data.media(name, "train")
+            if not len(media):
+                raise ConfigError(f"data has 0 media of {name!r} to train on, wanted at least 1")
             try:
-                codec.check(data.media(name, "train")[0])
+                codec.check(media[0])
             except ValueError as error:
                 raise ConfigError(f"model.modalities.{name}.codec is {type(codec).__name__}: {error}") from error
         if isinstance(module, MoTModule):
@@ -102,3 +108,23 @@ def _check_data(experiment: Experiment) -> None:
         raise
     except ValueError as error:
         raise ConfigError(str(error)) from error
+
+
+def _report_empty_splits(experiment: Experiment, command: str) -> None:
+    module, data = experiment.module, experiment.data
+    without = {"val": "no validation, no best.ckpt and no samples", "test": "no test and no report"}
+    for split in {"validate": ("val",), "test": ("test",)}.get(command, ("val", "test")):
+        trains_codec = isinstance(module, CodecModule)
+        if not (len(data.media(module.modality, split)) if trains_codec else data.size(split)):
+            print(f"the {split} split is empty: {without[split]}")
+
+
+def _fit_codecs(experiment: Experiment) -> None:
+    """Fit the codecs, which may refuse the media, while nothing is written yet but what they learn."""
+    if isinstance(experiment.module, MoTModule):
+        try:
+            experiment.module.fit_codecs(experiment.data)
+        except ConfigError:
+            raise
+        except ValueError as error:
+            raise ConfigError(str(error)) from error

@@ -17,7 +17,9 @@ from mot_lightning.config.files import parse_value, read_default, read_layers
 from mot_lightning.config.hints import did_you_mean
 from mot_lightning.config.merge import Override, as_list, diff, flatten_keys, merge, unflatten
 from mot_lightning.config.messages import in_words
+from mot_lightning.config.paths import absolute
 from mot_lightning.errors import ConfigError
+from mot_lightning.experiment.locations import locate_arguments, locate_trainer, without_locations
 from mot_lightning.modality import Modality
 from mot_lightning.runs.compatibility import MOVED
 
@@ -52,7 +54,7 @@ def resolve(
     if checkpoint_config is None:
         config = read_default()
     else:
-        config = {name: value for name, value in checkpoint_config.items() if name != "base"}
+        config = without_locations({name: x for name, x in checkpoint_config.items() if name != "base"}, allow)
         if not may_change:
             _check_unchanged(layers)
     base, named = config, {*_modalities(config)}
@@ -81,10 +83,13 @@ def _from_files(paths: Sequence[Path]) -> list[Config | None]:
 
 
 def _from_environment() -> list[Config]:
+    variables = {name: text for name, text in sorted(os.environ.items()) if ENVIRONMENT.fullmatch(name)}
+    for name, text in variables.items():
+        if not text:
+            raise ConfigError(f"{name} has no value, wanted one, or null")
     return [
         unflatten(name.removeprefix("PL_").lower().replace("__", "."), parse_value(text))
-        for name, text in sorted(os.environ.items())
-        if ENVIRONMENT.fullmatch(name)
+        for name, text in variables.items()
     ]
 
 
@@ -159,6 +164,9 @@ def _spell_out(config: Config, allow: Sequence[str]) -> Config:
     for name in ("algorithm", "schedule") if isinstance(optimizer, dict) else ():
         if isinstance(optimizer.get(name), str) and "." in optimizer[name]:
             optimizer[name] = {"class_path": optimizer[name]}
+    if isinstance(config.get("runs"), str):
+        config["runs"] = str(absolute(config["runs"], "runs"))
+    locate_trainer(trainer, allow)
     if trainer.get("callbacks"):
         trainer["callbacks"] = [_callback_spec(spec, allow) for spec in as_list(trainer["callbacks"])]
     for name, modality in _modalities(config).items():
@@ -189,12 +197,10 @@ def _class_spec(name: str, spec: Any, allow: Sequence[str], from_data: Config | 
     for key, value in arguments.items():
         if value is None and key in parameters and parameters[key].annotation in (bool, int, float, str):
             raise ConfigError(f"{name}.{key} is null, wanted {in_words(str(parameters[key].annotation))}")
-        if isinstance(value, str) and key in parameters and _takes_path(parameters[key].annotation):
-            path = Path(value).expanduser()
-            arguments[key] = str(path.resolve()) if path.exists() else value  # or it is a name on a hub
-        elif isinstance(value, dict) and _is_bare(value.get("class_path")):
+        if isinstance(value, dict) and _is_bare(value.get("class_path")):
             # a scheduler, whose import path the parser needs
             arguments[key] = {**value, "class_path": f"diffusers.{value['class_path']}"}
+    locate_arguments(arguments, kind, name)
     check_arguments(name, kind, arguments, linked=("seed",))
     return kind, {"class_path": f"{kind.__module__}.{kind.__qualname__}", "init_args": arguments}
 
@@ -218,10 +224,6 @@ def _callback_spec(spec: Any, allow: Sequence[str]) -> Any:
     defaults = {name: parameter.default for name, parameter in inspect.signature(kind).parameters.items()}
     enums = {name: default.value for name, default in defaults.items() if isinstance(default, Enum)}
     return {"class_path": path, "init_args": {**enums, **(spec.get("init_args") or {})}}
-
-
-def _takes_path(annotation: Any) -> bool:
-    return annotation is Path or Path in getattr(annotation, "__args__", ())
 
 
 def _is_bare(name: Any) -> bool:

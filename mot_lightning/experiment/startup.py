@@ -15,6 +15,7 @@ def quiet() -> None:
         ".*does not have many workers.*",
         ".*treespec, LeafSpec.*",
         ".*in eval mode at the start.*",
+        ".*Total length of `DataLoader` across ranks is zero.*",  # `checks` says so
         ".*ended before the epoch ended and your dataloader is not resumable.*",  # the sampler makes it so
     ):
         warnings.filterwarnings("ignore", message=message)

@@ -17,8 +17,8 @@ from mot_lightning.media.page import Continued, as_html, as_markdown
 from mot_lightning.sequence import Segment
 
 
-def new_folder(name: str | None, parent: Path) -> Path:
-    """Create the folder `name` or, without a name, the folder of the next free number in `parent`.
+def new_folder(given: Path | None, parent: Path) -> Path:
+    """Create the given folder or, without one, the folder of the next free number in `parent`.
 
     Raises:
         ConfigError: the folder exists, or cannot be created.
@@ -26,7 +26,7 @@ def new_folder(name: str | None, parent: Path) -> Path:
     number = 0
     while (parent / str(number)).exists():
         number += 1
-    folder = Path(name) if name else parent / str(number)
+    folder = given or parent / str(number)
     if folder.exists():
         raise ConfigError(f"--out {folder} exists, wanted a new folder: nothing is overwritten")
     try:

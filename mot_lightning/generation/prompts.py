@@ -4,6 +4,7 @@ Knows codecs and files; generating tokens is left to `generate.py`.
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,11 @@ from typing import Any
 import PIL.Image
 
 from mot_lightning.codecs import Codec
+from mot_lightning.config.paths import absolute
 from mot_lightning.errors import ConfigError
 from mot_lightning.sequence import Segment
+
+LOOKS_LIKE_PATH = re.compile(r"\S*/\S*\.[A-Za-z]\w{0,4}|(/|~/|\.\.?/)\S[^\n]*\.\w{1,5}")
 
 Piece = str | Path | PIL.Image.Image | tuple[str, Any]  # a text, a file, an image, or (modality, media)
 Prompt = Piece | Sequence[Piece]
@@ -39,13 +43,15 @@ def _read_piece(codecs: Mapping[str, Codec], control: str, piece: Any) -> tuple[
     if isinstance(piece, str):
         return control, piece
     if isinstance(piece, Path):
-        return read_file(codecs, piece)
+        return read_file(codecs, absolute(piece, "prompt"))
     if not isinstance(piece, tuple) or len(piece) != 2:
         piece = _only_modality(codecs, piece), piece
     name, media = piece
     if name not in codecs:
         raise ValueError(f"a prompt names {name!r}, wanted some of {', '.join(codecs)}")
-    return name, _read_as(codecs[name], media) if isinstance(media, Path) else codecs[name].media_type.coerce(media)
+    if isinstance(media, Path):
+        return name, _read_as(codecs[name], absolute(media, "prompt"))
+    return name, codecs[name].media_type.coerce(media)
 
 
 def _only_modality(codecs: Mapping[str, Codec], media: Any) -> str:
@@ -70,26 +76,40 @@ def read_file(codecs: Mapping[str, Codec], path: Path) -> tuple[str, Any]:
     """The modality and medium of a file. Codecs of its suffix are tried first, then the others: a suffix may be wrong.
 
     Raises:
-        ValueError: no codec can read it.
+        ValueError: no codec can read it, or several can.
     """
     if not path.is_file():
         raise ValueError(f"{path} does not exist")
     if not codecs:
         raise ValueError(f"{path} is a file, wanted text: the model has no modality of files")
     refusals = []
-    for name, codec in sorted(codecs.items(), key=lambda item: path.suffix.lower() not in item[1].media_type.suffixes):
-        try:
-            return name, codec.media_type.read(path)
-        except ValueError as error:
-            refusals.append(f"{name}: {error}")
+    of_suffix = [name for name, codec in codecs.items() if path.suffix.lower() in codec.media_type.suffixes]
+    _check_one(path, of_suffix)
+    for names in (of_suffix, [name for name in codecs if name not in of_suffix]):
+        media = {}
+        for name in names:
+            try:
+                media[name] = codecs[name].media_type.read(path)
+            except ValueError as error:
+                refusals.append(f"{name}: {error}")
+        _check_one(path, list(media))
+        if media:
+            return media.popitem()
     raise ValueError(f"{path} is neither {' nor '.join(sorted(codecs))}: {'; '.join(refusals)}")
+
+
+def _check_one(path: Path, names: Sequence[str]) -> None:
+    """Raises ValueError if a file may be of several modalities."""
+    if len(names) > 1:
+        choices = " or ".join(f"{name}:{path.name}" for name in names)
+        raise ValueError(f"{path} may be {' or '.join(names)}, wanted {choices}, in Python (modality, path)")
 
 
 def read_words(codecs: Mapping[str, Codec], control: str, words: str, folder: Path) -> tuple[str, Any]:
     """One prompt argument of a command line as (modality, media).
 
     After the name of a modality and a colon comes a path or, if its media are texts, the text itself. Without a name,
-    the path of a file is read, and anything else is text.
+    the path of a file is read, what looks like a path must be one, and anything else is text.
 
     Args:
         control: the modality that plain text belongs to.
@@ -101,16 +121,19 @@ def read_words(codecs: Mapping[str, Codec], control: str, words: str, folder: Pa
     name, colon, rest = words.partition(":")
     if colon and name in codecs:
         literal = str in codecs[name].media_type.types
-        return name, rest if literal else _read_as(codecs[name], folder / rest)
-    path = folder / words
+        return name, rest if literal else _read_as(codecs[name], absolute(rest, "prompt", folder))
     others = {name: codec for name, codec in codecs.items() if name != control}
-    suffixes = {suffix for codec in others.values() for suffix in codec.media_type.suffixes}
     try:
+        path = absolute(words, "prompt", folder)
         exists = path.is_file()
-    except OSError:  # a text too long to be a path
-        exists = False
-    looks_like_path = path.suffix.lower() in suffixes and len(words.split()) == 1
-    return read_file(others, path) if exists or looks_like_path else (control, words)
+    except (OSError, ConfigError):  # a text too long to be a path, or one that begins with ~
+        return control, words
+    if exists:
+        return read_file(others, path)
+    suffixes = {suffix for codec in codecs.values() for suffix in codec.media_type.suffixes}
+    if path.suffix.lower() in suffixes or LOOKS_LIKE_PATH.fullmatch(words):
+        raise ValueError(f"{path} does not exist: {control}:{words} is a text")
+    return control, words
 
 
 def read_prompts(path: Path) -> list[list[str]]:
@@ -119,6 +142,9 @@ def read_prompts(path: Path) -> list[list[str]]:
     Raises:
         ConfigError: the file cannot be read, or a line is not such a list.
     """
+    if path.suffix.lower() not in ("", ".txt", ".jsonl"):
+        formats = ".txt with a prompt on each line, or .jsonl"
+        raise ConfigError(f"--prompts is {path}, of suffix {path.suffix!r}, wanted {formats}")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:

@@ -4,7 +4,9 @@ import io
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import soundfile
 import torch
 from torch import Tensor
@@ -12,6 +14,7 @@ from torchaudio import functional as F
 
 # sizes in the header of a WAV file that was written to a pipe: 0 or, by program, one of the largest numbers
 UNKNOWN = 0x7FFF0000
+MAX_FRAMES = 2**48  # libsndfile states more for a FLAC file that was written to a pipe
 MAX_FILTER = 2**26  # numbers in a resampling filter: with damaged rates it would fill the memory
 
 
@@ -23,7 +26,9 @@ def read_audio(path: Path, sample_rate: int, report: Callable[[str], None] | Non
     """
     try:
         streamed = _with_sizes(path)
-        samples, rate = soundfile.read(streamed or path, dtype="float32", always_2d=True)
+        with soundfile.SoundFile(streamed or path) as sound:
+            endless, rate = sound.frames > MAX_FRAMES, sound.samplerate
+            samples = _to_the_end(sound) if endless else sound.read(dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
         raise ValueError(f"{path}: not a readable sound file ({error.error_string})") from error
     except OSError as error:
@@ -42,12 +47,21 @@ def read_audio(path: Path, sample_rate: int, report: Callable[[str], None] | Non
         raise ValueError(f"{path}: rate is {rate} Hz, wanted one with a larger common divisor with {sample_rate} Hz")
     if wave.abs().max() < 2**-15:
         raise ValueError(f"{path}: entirely silent")
-    changes = ["no size in the header, read to the end"] * bool(streamed)
+    changes = ["no size in the header, read to the end"] * bool(streamed or endless)
     changes += [f"{samples.shape[1]} channels averaged"] * (samples.shape[1] > 1)
     changes += [f"{rate} Hz to {sample_rate} Hz"] * (rate != sample_rate)
     if changes and report:
         report(f"{path}: {', '.join(changes)}")
     return F.resample(wave, rate, sample_rate)
+
+
+def _to_the_end(sound: soundfile.SoundFile) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """All samples of a file whose header does not say how many there are, (n, channels)."""
+    sound.seekable = lambda: False  # after a read, soundfile would seek, which fails without a length
+    parts = [np.empty((0, sound.channels), np.float32)]
+    while len(part := sound.read(2**16, dtype="float32", always_2d=True)):
+        parts.append(part)
+    return np.concatenate(parts)
 
 
 def _size(field: bytes) -> int:

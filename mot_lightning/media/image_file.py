@@ -80,7 +80,10 @@ def _eight_bits(image: PIL.Image.Image, name: str) -> PIL.Image.Image:
     levels = np.asarray(image)
     if image.mode == "F" or levels.min() < 0 or levels.max() > 65535:
         raise ValueError(f"{name} has pixels of 32 bits, wanted 8 or 16")
-    return PIL.Image.fromarray((levels / 257).round().astype(np.uint8))
+    grey = PIL.Image.fromarray((levels / 257).round().astype(np.uint8))
+    if (key := image.info.get("transparency")) is None:
+        return grey
+    return PIL.Image.merge("LA", (grey, PIL.Image.fromarray(np.where(levels == key, 0, 255).astype(np.uint8))))
 
 
 def _on_white(image: PIL.Image.Image) -> tuple[PIL.Image.Image, bool]:

@@ -1,14 +1,21 @@
-"""Which checkpoint is meant: a file, or the newest state of a run's folder."""
+"""Which checkpoint is meant: a file, or the newest state of a run's folder; and which run folder it lies in."""
 
 from pathlib import Path
 
+from mot_lightning.config.paths import absolute
 from mot_lightning.errors import ConfigError
 
 NAMES = ("last.ckpt", "best.ckpt")  # in order of preference
 
 
+def run_folder_of(checkpoint: Path) -> Path | None:
+    """The run folder that a checkpoint lies in; None if it lies anywhere else, whatever is beside it."""
+    folder = checkpoint.parent.parent
+    return folder if checkpoint.parent.name == "checkpoints" and (folder / "config.yaml").is_file() else None
+
+
 def find_checkpoint(path: Path, argument: str = "--ckpt_path") -> Path:
-    """The checkpoint of a run folder or of its folder of checkpoints; any other path is returned as it is.
+    """The checkpoint of a run folder or of its folder of checkpoints; any other path is returned, absolute.
 
     A folder without checkpoints of these names, such as one of a plain Trainer, may have one of any name.
 
@@ -18,6 +25,7 @@ def find_checkpoint(path: Path, argument: str = "--ckpt_path") -> Path:
     Raises:
         ConfigError: a folder has no checkpoint, or several of other names.
     """
+    path = absolute(path, argument)
     if not path.is_dir():
         return path
     files = [folder / name for folder in (path / "checkpoints", path) for name in NAMES]

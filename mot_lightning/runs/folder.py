@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from mot_lightning.config.paths import absolute
 from mot_lightning.errors import ConfigError
 
 TORCHRUN = "TORCHELASTIC_RUN_ID"  # set in each process that torchrun starts
@@ -26,9 +27,10 @@ def choose(root: Any, experiment: Any) -> Path:
         return Path(_store().get(CHOSEN).decode())  # waits until rank 0 has chosen
     if not isinstance(root, str) or not root:
         raise ConfigError(f"runs is {root!r}, wanted the name of a folder")
-    if not isinstance(experiment, str) or Path(experiment).name != experiment or not experiment:
+    plain = isinstance(experiment, str) and experiment not in ("", ".", "..") and not {*experiment} & {*"/\\\0"}
+    if not plain:
         raise ConfigError(f"experiment is {experiment!r}, wanted a plain folder name")
-    folder = Path(root).expanduser() / experiment  # as Trainer expands default_root_dir
+    folder = absolute(root, "runs") / experiment
     numbers = [int(p.name) for p in folder.iterdir() if p.name.isdigit()] if folder.is_dir() else []
     return folder / str(max(numbers, default=-1) + 1)
 

@@ -44,13 +44,17 @@ class _Collector:
         self.weight: list[float] = []
         self.segment_weight: list[float] = []
         self.content: list[bool] = []
+        self.extra_bytes: list[float] = []
 
-    def add_target(self, target: Tensor, read_at: Sequence[int], weight: float, content: bool) -> None:
+    def add_target(
+        self, target: Tensor, read_at: Sequence[int], weight: float, content: bool, extra_bytes: float = 0.0
+    ) -> None:
         self.target.append(target)
         self.read_at += read_at
         self.weight += [weight] * len(read_at)
         self.segment_weight += [1 / max(1, len(read_at)) if content else 1.0] * len(read_at)
         self.content += [content] * len(read_at)
+        self.extra_bytes += [extra_bytes / max(1, len(read_at))] * len(read_at)
 
 
 def pack(documents: Sequence[Sequence[Segment]], grammar: Grammar, row_length: int) -> InterleavedBatch:
@@ -95,9 +99,9 @@ def pack(documents: Sequence[Sequence[Segment]], grammar: Grammar, row_length: i
             collector.noise_cap.append(segment.noise_cap)
             if grammar.causal[name]:  # each token is predicted at the previous one; the last predicts stop
                 target = torch.cat([segment.tokens, stops[name]]) if name in stops else segment.tokens
-                collector.add_target(target, range(slot + 1, slot + 1 + len(target)), weight, True)
+                collector.add_target(target, range(slot + 1, slot + 1 + len(target)), weight, True, segment.extra_bytes)
             else:
-                collector.add_target(segment.tokens, content_slots, weight, True)
+                collector.add_target(segment.tokens, content_slots, weight, True, segment.extra_bytes)
                 first = slot + 2 - row * s
                 last_visible[row, first : first + n] = first + n - 1 - offset
                 segment_start = slot + 2 - padding[row]
@@ -143,4 +147,5 @@ def _batch(collector: _Collector, kind: Tokens, index_of: np.ndarray) -> Modalit
         weight=torch.tensor(collector.weight, dtype=torch.float32),
         segment_weight=torch.tensor(collector.segment_weight, dtype=torch.float32),
         content=torch.tensor(collector.content, dtype=torch.bool),
+        extra_bytes=torch.tensor(collector.extra_bytes, dtype=torch.float32),
     )

@@ -35,6 +35,7 @@ class Segment(NamedTuple):
     tokens: Ids | Latents
     loss: bool = True  # False for clean context
     noise_cap: float = 1.0  # maximum noise level, from 0 to 1
+    extra_bytes: float = 0.0  # bytes of the medium less those that its ids encode: not 0 for a lossy tokenizer
 
 
 class Layout(NamedTuple):
@@ -63,6 +64,7 @@ class ModalityBatch(NamedTuple):
     weight: Float[Tensor, " t"]  # 1, or 0 if the segment has no loss
     segment_weight: Float[Tensor, " t"]  # 1 / number of targets in its segment; 1 for control tokens
     content: Bool[Tensor, " t"]  # False for control tokens
+    extra_bytes: Float[Tensor, " t"]  # the target's share of its segment's extra bytes
 
 
 class Step(NamedTuple):

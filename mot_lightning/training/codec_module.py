@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mot_lightning.codecs.autoencoder import Autoencoder
 from mot_lightning.codecs.base import Codec
-from mot_lightning.codecs.fitting import CALIBRATION_IMAGES, LEARNING_RATE, optimizer_for
+from mot_lightning.codecs.fitting import CALIBRATION_IMAGES, LEARNING_RATE, choose, optimizer_for
 from mot_lightning.runs.checkpoint import FORMAT
 from mot_lightning.seeds import generator_for
 from mot_lightning.training.metrics import is_logged, log_row
@@ -56,7 +56,7 @@ class CodecModule(LightningModule):
             )
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
         data.train_codec_on(self.modality)
-        self.calibration_images = torch.stack(list(data.media(self.modality, "train")[:CALIBRATION_IMAGES]))
+        self.calibration_images = torch.stack(list(choose(data.media(self.modality, "train"), CALIBRATION_IMAGES)))
 
     def on_fit_start(self) -> None:
         self.network.requires_grad_(True).train()

@@ -10,6 +10,13 @@ from mot_lightning.runs.checkpoint import strip_prefix
 from mot_lightning.sequence import Grammar
 
 
+def restore_codecs(module: Any, checkpoint: Mapping[str, Any]) -> None:
+    """Take what the codecs learned from a checkpoint of the same model, so that they are not fitted again."""
+    for name, codec in module.codecs.items():
+        codec.load_state_dict(strip_prefix(checkpoint["state_dict"], f"codecs.{name}."))
+        module.fitted_codecs.add(name)
+
+
 def initialise_from(module: Any, checkpoint: Mapping[str, Any]) -> list[str]:
     """Start a module from a checkpoint's averaged weights, and from those of its codecs that are the same.
 

@@ -25,6 +25,7 @@ def config_of(modalities: Mapping[str, Modality], seed: int, **settings: Any) ->
             "codec": class_spec(modality.codec),
             "objective": class_spec(modality.objective),
             "weight": modality.weight,
+            "codec_samples": modality.codec_samples,
         }
         for name, modality in modalities.items()
     }

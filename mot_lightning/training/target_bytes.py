@@ -22,9 +22,12 @@ class TargetBytes:
 
     def __call__(self, batch: InterleavedBatch) -> dict[str, Tensor]:
         """The bytes of each target, (t,), by modality."""
-        targets = {name: batch.by_modality[name].target for name in self.codecs}
-        of_ids = {name: self._bytes_of_ids(name, target) for name, target in targets.items()}
-        return {name: sizes[targets[name]] for name, sizes in of_ids.items() if sizes is not None}  # (t,)
+        sizes = {}
+        for name in self.codecs:
+            part = batch.by_modality[name]
+            if (of_ids := self._bytes_of_ids(name, part.target)) is not None:
+                sizes[name] = of_ids[part.target] + part.extra_bytes  # (t,)
+        return sizes
 
     def _bytes_of_ids(self, name: str, target: Tensor) -> Tensor | None:
         """Bytes of each id, (ids,), on the device of the targets; 0 for stop and control ids."""

@@ -6,6 +6,10 @@ import json
 from browser import measure, needs_browser
 from runs import run
 
+from mot_lightning.callbacks.report import why_no_metrics
+from mot_lightning.evaluation.metrics import JudgedAccuracy
+from mot_lightning.evaluation.tasks import Task
+
 
 def test_metrics_json_holds_losses_tasks_costs_and_training_stats(trained):
     metrics = json.loads((trained / "metrics.json").read_text())
@@ -85,3 +89,12 @@ def test_a_browser_shows_every_image_of_a_run(trained):
     assert min(measured["images"]) == 128
     assert not measured["loaded"]
     assert measured["needed"] <= measured["width"]
+
+
+def test_a_report_without_metrics_says_why():
+    tasks = [Task("text -> image", [[("text", "a")]], "image", [0], {"accuracy": JudgedAccuracy(list)})]
+    assert why_no_metrics(tasks, ["image", "text"], None) == ""
+    assert why_no_metrics([], ["image", "text"], 0) == "report.prompts is 0"
+    assert why_no_metrics([], ["image", "text"], None) == "the data have no tasks of the test split"
+    reason = "the model has speech, text, but text -> image needs image, text, each with metrics"
+    assert why_no_metrics(tasks, ["speech", "text"], None) == reason

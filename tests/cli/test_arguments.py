@@ -47,3 +47,17 @@ def test_what_cannot_be_split_is_refused(command, words, message):
 
 def test_an_option_is_never_taken_for_another_that_it_begins():
     assert parse(find_command("fit"), ["--conf=a"]).settings == [("conf", "a")]
+
+
+def test_options_that_are_paths_are_absolute(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    fit = parse(find_command("fit"), ["--ckpt_path=~/a.ckpt", "--init_from=b.ckpt"])
+    assert fit.ckpt_path == tmp_path / "home/a.ckpt"
+    assert fit.options["init_from"] == tmp_path / "b.ckpt"
+    generate = parse(find_command("generate"), ["--ckpt_path=a", "--prompts=~/p.txt", "--out=o"])
+    assert generate.options["prompts"] == tmp_path / "home/p.txt"
+    assert generate.options["out"] == tmp_path / "o"
+    for name in ("out", "prompts"):
+        with pytest.raises(ConfigError, match=f"^--{name} is '', wanted a path$"):
+            parse(find_command("generate"), ["--ckpt_path=a", f"--{name}="])

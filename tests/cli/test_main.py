@@ -65,7 +65,7 @@ from mot_lightning.cli.main import main
         (["fit", "--report.prompts=x"], ["report.prompts is x, wanted a whole number or null"]),
         (["fit", "--report.temperature=-1"], ["report.temperature is -1.0, wanted a number of 0 or more, or null"]),
         (["fit", "--model.backbone.compile=3"], ["compile is 3, wanted true or false"]),
-        (["fit", "--experiment="], ["experiment is None, wanted a plain folder name"]),
+        (["fit", "--experiment="], ["--experiment has no value"]),
         (["fit", "--experiment=[a]"], ["experiment is ['a'], wanted a plain folder name"]),
         (["fit", "--trainer.val_check_interval=0"], ["trainer.val_check_interval is 0, wanted steps, at least 1"]),
         (["fit", "--model.modalities.image.objective=os.Path"], ["os.Path", "--allow os"]),

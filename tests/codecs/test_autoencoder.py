@@ -1,13 +1,16 @@
 """Image autoencoders: tiny pretrained ones of diffusers, and small ones trained on digits."""
 
+import re
+
 import diffusers
 import pytest
 import torch
 from torch import Tensor
+from weight_files import lose_a_weight
 
 from datamodules.digits.sources import sklearn_digits
 from mot_lightning.codecs import VAE, VQ
-from mot_lightning.codecs.fitting import CACHE
+from mot_lightning.codecs.cache import CACHE
 
 BLOCKS = {
     "down_block_types": ("DownEncoderBlock2D",) * 2,
@@ -136,6 +139,15 @@ def test_pretrained_weights_are_in_the_fingerprint_not_the_state_dict(tmp_path, 
     network.save_pretrained(tmp_path / "network")
     other = kind((3, 16, 12), name).fingerprint(codec.state_dict())
     assert {what for what in same if same[what] != other[what]} == {"weights"}
+
+
+@every_network
+def test_missing_weight_raises_a_one_line_error_that_names_it(tmp_path, kind, make):
+    _, name = folder(tmp_path / "network", make)
+    missing = lose_a_weight(name)
+    with pytest.raises(ValueError, match=re.escape(f"it has no weight {missing} of the right shape")) as refused:
+        kind((3, 16, 12), name)
+    assert "\n" not in str(refused.value)
 
 
 def test_invalid_network_or_settings_raise_a_one_line_error(tmp_path):

@@ -1,10 +1,13 @@
 """HuBERT units with a tiny random network: encoding, decoding and loading."""
 
+import shutil
+
 import pytest
 import torch
 import torchaudio
 from sounds import clips
 from torchaudio.pipelines._wav2vec2.impl import Wav2Vec2Bundle
+from weight_files import lose_a_weight
 
 from mot_lightning.codecs import HubertUnits
 
@@ -106,3 +109,12 @@ def test_invalid_arguments_raise_a_one_line_error(name, codec, tmp_path):
         with pytest.raises(ValueError, match=message) as refused:
             call()
         assert "\n" not in str(refused.value)
+
+
+def test_missing_weight_raises_a_one_line_error_that_names_it(name, tmp_path, capfd):
+    shutil.copytree(name, tmp_path / "hubert")
+    missing = lose_a_weight(tmp_path / "hubert")
+    with pytest.raises(ValueError, match=f"it has no weight {missing} of the right shape") as refused:
+        HubertUnits(str(tmp_path / "hubert"))
+    assert "\n" not in str(refused.value)
+    assert "LOAD REPORT" not in capfd.readouterr().err

@@ -1,8 +1,11 @@
 """Neural audio codecs with tiny random networks: codebooks are flattened to one sequence and restored."""
 
+import shutil
+
 import pytest
 import torch
 from sounds import clips
+from weight_files import lose_a_weight
 
 from mot_lightning.codecs import NeuralCodec
 
@@ -136,3 +139,12 @@ def test_invalid_arguments_raise_a_one_line_error(folders, tmp_path):
         with pytest.raises(ValueError, match=message) as refused:
             make()
         assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("kind", FRAME)
+def test_missing_weight_raises_a_one_line_error_that_names_it(folders, tmp_path, kind):
+    shutil.copytree(folders[kind], tmp_path / kind)
+    missing = lose_a_weight(tmp_path / kind).partition(".")[2]  # some networks have a longer prefix than the file
+    with pytest.raises(ValueError, match=rf"it has no weight \S*{missing} of the right shape") as refused:
+        NeuralCodec(tmp_path / kind)
+    assert "\n" not in str(refused.value)

@@ -99,6 +99,28 @@ def test_tokenizer_json_is_read_with_bytes_per_token(tmp_path, make, text, size)
     assert codec.bytes_per_token()[ids].sum() == size
 
 
+def test_padding_and_truncation_of_the_file_are_off(tmp_path):
+    tokenizer = wordpiece()
+    tokenizer.save(str(tmp_path / "plain.json"))
+    tokenizer.enable_padding(length=6, pad_id=1)
+    tokenizer.enable_truncation(2)
+    tokenizer.save(str(tmp_path / "padded.json"))
+    assert len(Tokenizer.from_file(str(tmp_path / "padded.json")).encode("a").ids) == 6
+    plain, padded = (HFTokenizer(tmp_path / f"{name}.json") for name in ("plain", "padded"))
+    assert padded.encode("a seven twos").tolist() == plain.encode("a seven twos").tolist() == [2, 3, 4, 5, 6]
+    assert padded.pretrained_hash == plain.pretrained_hash
+
+
+def test_texts_that_do_not_come_back_are_counted_in_one_line(tmp_path, capsys):
+    wordpiece().save(str(tmp_path / "tokenizer.json"))
+    codec = HFTokenizer(tmp_path / "tokenizer.json")
+    codec.fit(["a seven", "two"])
+    assert capsys.readouterr().out == ""
+    codec.fit(["a seven", "a  two", "nine " * 20])
+    line = "HFTokenizer: 2 of 3 texts do not come back from their ids, such as 'a  two', which becomes 'a two'\n"
+    assert capsys.readouterr().out == line
+
+
 def test_transformers_tokenizer_folder_is_read(tmp_path):
     from transformers import PreTrainedTokenizerFast
 

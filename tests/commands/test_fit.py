@@ -24,7 +24,7 @@ def test_a_run_folder_holds_everything(trained):
 
 def test_the_runs_config_the_printed_one_and_the_checkpoints_are_one(trained, printed_config):
     config = config_of(trained)
-    printed = printed_config(*TINY, "--report.prompts=3", "--samples.prompts=2")
+    printed = printed_config(*TINY, "--report.prompts=3", "--samples.prompts=3")
     assert {**printed, "runs": config["runs"]} == config
     assert torch.load(trained / "checkpoints/last.ckpt", weights_only=True)["config"] == config
     again = printed_config(f"--config={trained / 'config.yaml'}")

@@ -3,14 +3,18 @@
 import json
 
 import diffusers
+import numpy as np
 import pytest
 import torch
 import yaml
 from runs import TINY, failing, rows, run, weights
+from tokenizers import Tokenizer, models, pre_tokenizers
+from weight_files import alter_a_weight, lose_a_weight
 
 from datamodules import Digits
-from mot_lightning.codecs import BPE, VAE, LogMelUnits, Patches
-from mot_lightning.codecs.fitting import CACHE
+from datamodules.sampler import SampleIndex
+from mot_lightning.codecs import BPE, VAE, HFTokenizer, LogMelUnits, Patches
+from mot_lightning.codecs.cache import CACHE
 from mot_lightning.modality import Modality
 from mot_lightning.module import MoTModule
 from mot_lightning.objectives import FlowMatching, NextToken
@@ -43,6 +47,28 @@ def test_bits_per_byte_are_of_the_captions_bytes_whatever_the_ids(tmp_path):
     targets = dict(zip(module.modalities, sums.content_targets.tolist(), strict=True))
     assert written["text"] == len(texts.encode()) > 1.5 * targets["text"]  # bytes, and ids with their stops
     assert written["speech"] == 0
+
+
+def test_bits_per_byte_are_of_the_text_given_if_the_tokenizer_loses_some_of_it(tmp_path):
+    """A tokenizer of digits' names alone: the other words are unknown ids, but their bytes count."""
+    tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0, "a": 1, "seven": 2}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    modalities = {
+        "text": Modality(HFTokenizer(tmp_path / "tokenizer.json"), NextToken()),
+        "image": Modality(Patches((1, 8, 8), 2), FlowMatching()),
+    }
+    module, data = MoTModule(modalities, "text"), Digits(batch_size=8)
+    module.prepare(data)
+    batch, size = next(iter(data.val_dataloader())), 0
+    for index in range(8):
+        rng = np.random.default_rng((data.seed, 1, index))  # of the val split's document
+        texts = [len(medium.media.encode()) for medium in data.compose("val", index, rng) if medium.modality == "text"]
+        document = data.documents("val")[SampleIndex(index, index)]  # may be cut to its image
+        size += sum(texts) if any(segment.modality == "text" for segment in document) else 0
+    sums = module.sums(module.model(batch, generator_for(0)), batch)
+    assert sums.content_bytes[module.modalities.index("text")].item() == pytest.approx(size)
+    assert size > 50
 
 
 def test_codecs_that_learn_travel_in_the_checkpoint(tmp_path):
@@ -197,3 +223,24 @@ def test_a_codec_is_trained_in_epochs_too(tmp_path):
     assert run(tmp_path, "fit", *CODEC, *SHORT, *epochs, *few) == 0
     metrics = json.loads((tmp_path / "vq/0/metrics.json").read_text())
     assert metrics["fit/steps"] == 6
+
+
+def test_altered_or_incomplete_weights_are_refused_before_a_run_begins(tmp_path, refusal, monkeypatch):
+    monkeypatch.setenv(CACHE, str(tmp_path / "cache"))
+    codec = {"class_path": "VQ", "init_args": {"channels": 8, "steps": 2}}
+    fit = [*TINY, "--trainer.max_steps=1", "--model.modalities.image.objective=NextToken"]
+    vq = f"--model.modalities.image.codec={json.dumps(codec)}"
+    assert run(tmp_path, "fit", *fit, vq) == 0
+    (folder,) = (path for path in (tmp_path / "cache").glob("VQ-*") if path.is_dir())
+    alter_a_weight(folder)
+    assert f"{folder} was altered, wanted it as it was written" in refusal("fit", *fit, vq)
+    missing = lose_a_weight(folder)
+    codec = {"class_path": "VQ", "init_args": {"name_or_path": str(folder)}}
+    vq = f"--model.modalities.image.codec={json.dumps(codec)}"
+    assert f"it has no weight {missing} of the right shape" in refusal("fit", *fit, vq)
+
+
+def test_resumed_run_takes_its_codecs_from_the_checkpoint(tmp_path, trained, monkeypatch):
+    monkeypatch.setattr(LogMelUnits, "fit", lambda *arguments: pytest.fail("it is in the checkpoint"))
+    monkeypatch.setattr(Patches, "fit", lambda *arguments: pytest.fail("it is in the checkpoint"))
+    assert run(tmp_path, "fit", f"--ckpt_path={trained}") == 0

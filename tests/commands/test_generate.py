@@ -175,7 +175,7 @@ def test_negative_prompts_and_continued_segments_equal_those_of_the_pipeline(tmp
     for arguments, message in (
         (["--prompt=a", "--negative_prompt=b", "--guidance=1"], "wanted a higher scale"),
         (["--continue_final_segment=yes"], "--continue_final_segment is 'yes', wanted no value"),
-        (["--prompt=image:."], ". is a folder, wanted a file"),
+        (["--prompt=image:."], " is a folder, wanted a file"),
         (["--continue_final_segment"], "prompt 0 is empty, wanted a final segment of"),
         (["--prompt=a", "--negative_prompt=gone.png"], "gone.png does not exist"),
     ):

@@ -111,3 +111,10 @@ def test_a_key_that_occurs_twice_is_refused_with_its_line(tmp_path):
         read_yaml(tmp_path / "twice.yaml")
     (tmp_path / "merged.yaml").write_text("a: &a {x: 1}\nb: &b {y: 2}\nc: {<<: [*a, *b], x: 3}\n")
     assert read_yaml(tmp_path / "merged.yaml")["c"] == {"x": 3, "y": 2}
+
+
+def test_home_folder_is_expanded_in_configs_and_bases(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "low.yaml").write_text("a: 1")
+    (tmp_path / "high.yaml").write_text("base: ~/low.yaml\na: 2")
+    assert read_layers(Path("~/high.yaml")) == ([{"a": 1}, {"a": 2}], True)

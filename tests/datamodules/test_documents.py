@@ -6,7 +6,7 @@ import pytest
 import torch
 from digit_documents import assert_share, digits, encoded, image_places, kinds, same
 
-from datamodules.documents import DocumentSettings
+from datamodules.documents import DocumentSettings, Medium
 from datamodules.sampler import SampleIndex
 
 
@@ -100,6 +100,16 @@ def test_encodings_of_keyed_media_are_cached():
         for item in range(5):
             documents[SampleIndex(item, number)]
     assert len(encodings) == len({*encodings}) == 5
+
+
+def test_media_of_two_modalities_may_have_one_key():
+    """A depth map with the number of an image is not that image."""
+    data = digits(documents={"image": 1}, two_images=0, shown={"condition_dropout": 0})
+    compose = data.compose
+    data.compose = lambda *where: [m._replace(key=7) for m in compose(*where)] + [Medium("text", "seven", 7)]
+    segments = {s.modality: s.tokens for s in data.documents("train")[SampleIndex(0, 0)]}
+    assert segments["image"].shape == (16, 4)
+    assert bytes(segments["text"].tolist()) == b"seven"
 
 
 def test_randomness_differs_between_splits():

@@ -4,6 +4,7 @@ import struct
 
 import numpy as np
 import soundfile
+from runs import TINY, run
 
 
 def test_data_folders_with_nothing_or_rubbish_in_them_are_refused(refusal, tmp_path):
@@ -50,3 +51,20 @@ def test_a_codecs_training_has_no_total_loss_to_monitor(refusal):
     assert "did you mean train/image/loss" in refusal(
         "fit", "--config=conf/codec/vae.yaml", f"--trainer.callbacks={stops}"
     )
+
+
+def test_empty_splits_are_said_and_training_needs_none(tmp_path, capsys):
+    data = ["--allow=empty_splits", "--data=empty_splits.EmptySplits"]
+    assert run(tmp_path, "fit", *TINY, *data) == 0
+    output = capsys.readouterr()
+    assert "the val split is empty: no validation, no best.ckpt and no samples\n" in output.out
+    assert "the test split is empty: no test and no report\n" in output.out
+    assert output.err == ""
+    assert [path.name for path in (tmp_path / "default/0/checkpoints").iterdir()] == ["last.ckpt"]
+    assert run(tmp_path, "test", data[0], f"--ckpt_path={tmp_path / 'default/0'}") == 0
+    assert capsys.readouterr().out == "the test split is empty: no test and no report\n"
+
+
+def test_codec_that_cannot_learn_from_the_media_is_refused_before_a_folder_is_made(refusal, tmp_path):
+    units = "--model.modalities.speech.codec={class_path: LogMelUnits, init_args: {vocab_size: 100000}}"
+    assert "vocab_size is 100000, wanted at most the" in refusal("fit", *TINY, units)

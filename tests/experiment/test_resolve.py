@@ -96,11 +96,33 @@ def test_the_data_settle_what_a_codec_needs_and_the_user_may_overrule():
     assert image_of(resolve([], settings))["codec"]["init_args"] == {"shape": [1, 28, 28], "patch_size": 7}
 
 
-def test_paths_become_absolute_where_they_exist(tmp_path, monkeypatch):
-    (tmp_path / "mnist").mkdir()
+def test_paths_become_absolute_in_flags_files_and_the_environment(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    arguments = resolve([], [("data.image_root", "mnist"), ("data.speech_root", "gone")])["data"]["init_args"]
-    assert (arguments["image_root"], arguments["speech_root"]) == (str(tmp_path / "mnist"), "gone")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("PL_RUNS", "~/runs")
+    (tmp_path / "a.yaml").write_text("data: {image_root: ~/mnist}")
+    config = resolve([tmp_path / "a.yaml"], [("data.speech_root", "gone")])
+    assert config["data"]["init_args"]["image_root"] == str(tmp_path / "home/mnist")
+    assert config["data"]["init_args"]["speech_root"] == str(tmp_path / "gone")
+    assert config["runs"] == str(tmp_path / "home/runs")
+
+
+def test_name_on_a_hub_is_no_path_unless_it_is_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "vae").mkdir()
+    for given, expected in (("owner/name", "owner/name"), ("vae", str(tmp_path / "vae")), ("~/a", f"{tmp_path}/a")):
+        spec = f"{{class_path: VAE, init_args: {{name_or_path: {given}}}}}"
+        codec = image_of(resolve([], [("model.modalities.image.codec", spec)]))["codec"]
+        assert codec["init_args"]["name_or_path"] == expected
+
+
+def test_empty_values_are_refused(refusal, tmp_path, monkeypatch):
+    assert "--data.image_root has no value, wanted one, or null" in refusal("fit", "--data.image_root=")
+    assert "data.image_root is '', wanted a path" in refusal("fit", "--data.image_root=''")
+    assert "--ckpt_path is '', wanted a path" in refusal("fit", "--ckpt_path=")
+    monkeypatch.setenv("PL_DATA__IMAGE_ROOT", "")
+    assert "PL_DATA__IMAGE_ROOT has no value, wanted one, or null" in refusal("fit")
 
 
 @pytest.mark.parametrize("left_out", ["--config=conf/chameleon.yaml", "--model.modalities.speech=null"])

@@ -114,6 +114,17 @@ def test_wav_without_sizes_in_its_header_is_read_to_the_end(
     assert capsys.readouterr().out == f"{path}: no size in the header, read to the end\n"
 
 
+def test_flac_without_a_length_is_read_to_the_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    samples, path = np.random.default_rng(0).integers(-9_000, 9_000, 100_000) / 2**15, tmp_path / "pipe.flac"
+    soundfile.write(path, samples, RATE)
+    content = bytearray(path.read_bytes())
+    content[21] &= 0xF0  # the last 36 bits of the length
+    content[22:26] = bytes(4)
+    path.write_bytes(content)
+    assert torch.equal(AUDIO.read(path), torch.from_numpy(samples).float())
+    assert capsys.readouterr().out == f"{path}: no size in the header, read to the end\n"
+
+
 def test_sizes_stated_in_a_header_are_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     samples, path = np.arange(-2_000, 2_000), tmp_path / "clip.wav"
     path.write_bytes(wav(samples, None, None, LIST, LIST))

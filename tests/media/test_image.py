@@ -160,6 +160,16 @@ def test_16_bit_images_are_scaled_not_clipped(tmp_path, channels, name):
     assert np.abs(image[0].numpy() - pixels / 65535).max() < 1 / 255
 
 
+def test_transparent_level_of_16_bits_is_flattened_onto_white(tmp_path, capsys):
+    pixels = np.full((8, 8), 40_000, np.uint16)
+    pixels[2:4] = 7
+    PIL.Image.fromarray(pixels).save(tmp_path / "a.png", transparency=7)
+    shown = Image((1, 8, 8)).read(tmp_path / "a.png")[0]
+    assert (shown[2:4] == 1).all()
+    assert (shown[:2] - 40_000 / 65535).abs().max() < 1 / 255
+    assert capsys.readouterr().out == f"{tmp_path / 'a.png'}: flattened onto white, I;16 to L\n"
+
+
 @pytest.mark.parametrize("level", [np.int32(70_000), np.float32(0.5)])
 def test_32_bit_images_raise(tmp_path, level):
     PIL.Image.fromarray(np.full((8, 8), level)).save(tmp_path / "a.tiff")

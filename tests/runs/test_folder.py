@@ -20,9 +20,11 @@ def test_the_next_number_is_above_all_that_are_taken(tmp_path):
 def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert run_folder.choose("~/runs", "a") == tmp_path / "runs/a/0"
+    monkeypatch.chdir(tmp_path)
+    assert run_folder.choose("here", "a") == tmp_path / "here/a/0"
 
 
-@pytest.mark.parametrize("experiment", ["", ".", "a/b", "/a", None, ["a"]])
+@pytest.mark.parametrize("experiment", ["", ".", "..", "a/b", "../a", "a\\b", "/a", "a\0", None, ["a"]])
 def test_an_experiment_is_a_plain_folder_name(tmp_path, experiment):
     with pytest.raises(ConfigError, match="wanted a plain folder name"):
         run_folder.choose(str(tmp_path), experiment)

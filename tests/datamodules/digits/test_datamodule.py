@@ -121,6 +121,10 @@ def test_longest_shipped_document_fits_a_row():
     [
         ({"documents": {"text+smell": 1}}, "data.documents has text+smell"),
         ({"documents": {"text": -1}}, "data.documents has text: -1"),
+        ({"documents": {"text": float("nan")}}, "data.documents has text: nan, wanted a subset of"),
+        ({"documents": {"text": float("inf")}}, "data.documents has text: inf"),
+        ({"speed_perturbation": (1.0, float("nan"))}, "data.speed_perturbation is [1.0, nan], wanted factors"),
+        ({"rotation_degrees": (0.0, float("nan"))}, "data.rotation_degrees is [0.0, nan], wanted degrees"),
         ({"documents": {"text": 0}}, "data.documents is {'text': 0}, wanted a"),
         ({"two_images": 1.5}, "data.two_images is 1.5"),
         ({"speed_perturbation": (0.4,)}, "data.speed_perturbation is [0.4]"),

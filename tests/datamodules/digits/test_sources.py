@@ -196,6 +196,20 @@ def test_folder_without_mnist_raises(tmp_path):
     assert_refused(mnist, tmp_path, tmp_path, "images-idx3-ubyte")
 
 
+def test_error_names_the_folder_that_would_do(tmp_path):
+    raw, recordings = tmp_path / "MNIST/raw", tmp_path / "fsdd/recordings"  # as torchvision and FSDD lay them out
+    for folder in (raw, recordings):
+        folder.mkdir(parents=True)
+    write_half(raw, "train", 30, seed=1, zipped=True)
+    write_fsdd(recordings, clips=1)
+    for wrong in (tmp_path, tmp_path / "MNIST", raw / "train-images-idx3-ubyte.gz"):
+        assert_refused(mnist, wrong, wrong, f", did you mean data.image_root={raw}?")
+    assert_refused(mnist, recordings, f", did you mean data.speech_root={recordings}?")
+    for wrong in (tmp_path / "fsdd", recordings / "0_ann_0.wav"):
+        assert_refused(fsdd, wrong, wrong, f", did you mean data.speech_root={recordings}?")
+    assert_refused(fsdd, raw, raw, f", did you mean data.image_root={raw}?")
+
+
 @pytest.mark.parametrize("zipped", [False, True])
 @pytest.mark.parametrize("kind", ["images-idx3", "labels-idx1"])
 @pytest.mark.parametrize("kept", [0, 3, 9, 0.5])  # bytes, or the share of them
