@@ -14,6 +14,7 @@ from mot_lightning.callbacks.sample_files import log_files
 from mot_lightning.evaluation.run import run_task
 from mot_lightning.evaluation.tasks import Task, check_names
 from mot_lightning.media.board import CARD, board
+from mot_lightning.runs.best_effort import best_effort
 from mot_lightning.runs.examples import Example, Examples, write_examples
 from mot_lightning.runs.page import write_page
 from mot_lightning.training.sharding import summon_full_params
@@ -38,7 +39,10 @@ class SampleLogger(Callback):
             return
         with summon_full_params(pl_module.ema_model):
             if trainer.is_global_zero:
-                self._write(trainer, pl_module)
+                with best_effort("the samples of a validation"):
+                    self._write(trainer, pl_module)
+                with best_effort("the page"):
+                    write_page(Path(trainer.default_root_dir))
 
     def _write(self, trainer: Any, pl_module: Any) -> None:
         if self.tasks is None:
@@ -54,15 +58,16 @@ class SampleLogger(Callback):
         types = {name: codec.media_type for name, codec in pl_module.codecs.items()}
         written = []
         for task in self.tasks:
-            guided = task.guided and pl_module.pipeline.supports_guidance(task.target)
-            media = run_task(pl_module.pipeline, task, self.guidance if guided else 1.0, seed=0)
-            examples = [_write_example(types, task, i, medium, folder) for i, medium in enumerate(media)]
-            written.append(Examples(task.title, step, examples))
-            _write_together(types, task, media, folder, writers, step)
+            with best_effort(f"{folder / task.slug}"):
+                guided = task.guided and pl_module.pipeline.supports_guidance(task.target)
+                media = run_task(pl_module.pipeline, task, self.guidance if guided else 1.0, seed=0)
+                examples = [_write_example(types, task, i, medium, folder) for i, medium in enumerate(media)]
+                written.append(Examples(task.title, step, examples))
+                _write_together(types, task, media, folder, writers, step)
             for logger in trainer.loggers:
-                log_files(logger, folder, task.slug, step)
+                with best_effort(f"{type(logger).__name__} with {folder / task.slug}"):
+                    log_files(logger, folder, task.slug, step)
         write_examples(folder, written)
-        write_page(Path(trainer.default_root_dir))
 
 
 def _write_example(types: Any, task: Task, i: int, medium: Any, folder: Path) -> Example:

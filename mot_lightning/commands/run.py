@@ -45,10 +45,15 @@ def open_run(command: str, invocation: Invocation) -> Iterator[Run | None]:
     """
     startup.quiet()
     startup.keep_freed_memory()
-    with interruptible(), ExitStack() as stack:
+    with interruptible(), startup.quiet_threads(), ExitStack() as stack:
         checkpoint = read_checkpoint(invocation.ckpt_path) if invocation.ckpt_path else None
         init_from = invocation.options.get("init_from")
         start = read_checkpoint(Path(init_from), "--init_from") if init_from else None
+        if command == "fit" and checkpoint and "optimizer_states" not in checkpoint:
+            raise ConfigError(
+                f"--ckpt_path {invocation.ckpt_path} holds weights only, wanted a checkpoint with the state of its "
+                "optimizer; --init_from starts from weights"
+            )
         if checkpoint and start:
             raise ConfigError("--ckpt_path and --init_from are both given, wanted one of them")
         base = checkpoint or start

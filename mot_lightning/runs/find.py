@@ -4,7 +4,8 @@ from pathlib import Path
 
 from mot_lightning.errors import ConfigError
 
-NAMES = ("last.ckpt", "best.ckpt")  # in order of preference
+LAST, PREVIOUS, BEST = "last.ckpt", "last-1.ckpt", "best.ckpt"
+NAMES = (LAST, PREVIOUS, BEST)  # in order of preference
 
 
 def find_checkpoint(path: Path, argument: str = "--ckpt_path") -> Path:
@@ -31,6 +32,6 @@ def find_checkpoint(path: Path, argument: str = "--ckpt_path") -> Path:
         names = ", ".join(str(file.relative_to(path)) for file in others)
         raise ConfigError(f"{argument} {path} is a folder with {len(others)} checkpoints, wanted one of {names}")
     raise ConfigError(
-        f"{argument} {path} is a folder without {' or '.join(NAMES)}, wanted a checkpoint, a run folder or a folder of "
+        f"{argument} {path} is a folder without {LAST} or {BEST}, wanted a checkpoint, a run folder or a folder of "
         "checkpoints"
     )
