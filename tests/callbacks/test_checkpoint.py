@@ -65,7 +65,7 @@ def state_of(path):
     return next(state for name, state in callbacks.items() if name.startswith("Checkpoints"))
 
 
-GO_ON = ["--trainer.max_steps=7", "--trainer.val_check_interval=1", "--report.prompts=0"]
+GO_ON = ["--trainer.max_steps=7", "--trainer.val_check_interval=1", "--report.prompts=0", "--samples.prompts=0"]
 
 
 def test_resumed_run_keeps_the_earlier_best_checkpoint_until_improved(tmp_path, trained, before):
@@ -80,23 +80,17 @@ def test_resumed_run_keeps_the_earlier_best_checkpoint_until_improved(tmp_path, 
     assert (tmp_path / "default/0/checkpoints/best.ckpt").read_bytes() == best
 
 
-def test_best_checkpoint_of_another_run_or_path_is_not_taken(tmp_path, capsys, trained, before, monkeypatch):
-    """A state may name any path; files of the same names lie beside other checkpoints and where commands are run."""
-    (tmp_path / "checkpoints").mkdir()
-    shutil.copyfile(trained / "checkpoints/best.ckpt", tmp_path / "checkpoints/best.ckpt")
+def test_best_checkpoint_of_another_run_or_path_is_not_taken(tmp_path, capsys, trained, before):
+    """A state may name any path, and a file of another run may lie beside a checkpoint."""
     secret = tmp_path / "secret.txt"
     secret.write_text("of nobody's concern")
-    monkeypatch.chdir(tmp_path)
-    others = (
-        before("relative", None, best_model_path="checkpoints/best.ckpt"),
-        before("hostile", secret, best_model_path=str(secret)),
-        before("another", trained / "checkpoints/last.ckpt"),
-    )
+    others = before("hostile", None, best_model_path=str(secret)), before("other", trained / "checkpoints/last.ckpt")
     for number, last in enumerate(others):
         assert run(tmp_path, "fit", f"--ckpt_path={last}", *GO_ON) == 0
         assert "is missing or not the best checkpoint that" in capsys.readouterr().err
         best = tmp_path / f"default/{number}/checkpoints/best.ckpt"
         assert torch.load(best, weights_only=True)["global_step"] == 7  # the best of this run
+        assert {file.name for file in best.parent.iterdir()} == {"best.ckpt", "last.ckpt", "last-1.ckpt"}
 
 
 def test_best_checkpoint_itself_is_resumed_and_remains_the_best(tmp_path, trained, before):
@@ -117,7 +111,7 @@ def test_a_test_copies_no_checkpoint(tmp_path, before):
 
 
 def test_full_disk_while_the_best_is_copied_leaves_nothing_torn(tmp_path, capsys, before):
-    with full_disk("*/default/0/checkpoints/*", writes=2):
+    with full_disk("*/default/0/checkpoints/*"):
         assert run(tmp_path, "fit", f"--ckpt_path={before()}", *GO_ON) == 1
     assert capsys.readouterr().err.strip().splitlines()[-1].startswith("error: ")
     assert not list((tmp_path / "default/0/checkpoints").iterdir())
@@ -152,18 +146,25 @@ def test_last_checkpoint_is_written_at_each_validation_before_samples(tmp_path, 
     assert steps == [(7, 7), (8, 8)]  # though none is the best
 
 
-@pytest.mark.parametrize("writes", [0, 30])
-def test_full_disk_ends_a_run_in_one_line_and_keeps_the_last_checkpoint(tmp_path, capsys, writes):
-    with full_disk("*/checkpoints/.last.ckpt.*") as counted:
-        assert run(tmp_path, "fit", *TINY, "--trainer.max_steps=3") == 1
-    assert len(counted) == 1
-    assert not (tmp_path / "default/0/checkpoints/last.ckpt").exists()
-    capsys.readouterr()
-    with full_disk("*/checkpoints/.*.ckpt.*", writes=writes) as counted:
-        assert run(tmp_path, "fit", *TINY) == 1
-    (line,) = capsys.readouterr().err.strip().splitlines()
-    folder = tmp_path / "default/1/checkpoints"
-    assert line.startswith(f"error: {folder}/")
-    assert "cannot be written: No space left on device" in line
-    assert all(is_intact(file) for file in folder.glob("*.ckpt"))
-    assert not list(folder.glob(".*"))
+@pytest.mark.parametrize(
+    ("name", "files", "writes"), [("best", 0, 0), ("best", 1, 30), ("last", 0, 1), ("last", 1, 30)]
+)
+def test_full_disk_ends_a_run_in_one_line_and_keeps_the_last_checkpoint(tmp_path, capsys, name, files, writes):
+    with full_disk(f"*/.{name}.ckpt.*", files, writes) as written:
+        assert run(tmp_path, "fit", *TINY, "--model.optimizer.learning_rate=0.01") == 1
+    assert len(written) == files + 1
+    folder = tmp_path / "default/0/checkpoints"
+    kept = f"; its last good checkpoint is {folder / 'last.ckpt'}" if files else ""
+    line = f"error: {folder / f'{name}.ckpt'} cannot be written: No space left on device{kept}"
+    assert capsys.readouterr().err.strip() == line
+    assert all(is_intact(file) for file in folder.iterdir())
+    if files:
+        assert torch.load(folder / "last.ckpt", weights_only=True)["global_step"] == 3
+
+
+def test_full_disk_does_not_hide_what_ended_the_run(tmp_path, capsys):
+    with full_disk("*/.last.ckpt.*"):
+        assert run(tmp_path, "fit", *TINY, *failing(("on_train_batch_end", 2, "SIGTERM"))) == 143
+    first, *_, last = capsys.readouterr().err.strip().splitlines()
+    assert first.startswith("last.ckpt is not written: ")
+    assert last == "stopped by SIGTERM"

@@ -14,44 +14,50 @@ import soundfile
 
 
 @contextmanager
-def full_disk(pattern: str, writes: float = 0) -> Iterator[list[str]]:
-    """In this context, the disk is full for files that Python opens to write and whose path fits a pattern.
+def full_disk(pattern: str, files: int = 0, writes: int = 0) -> Iterator[list[str]]:
+    """In this context, the disk fills up while a file is written whose path fits a pattern.
 
     Args:
-        writes: how many writes to such files succeed before.
+        files: how many such files are written before.
+        writes: how many writes to the one after them succeed.
 
     Yields:
-        The path of each file at each write, failed ones included.
+        The paths of such files in the order in which they are opened.
     """
-    opened = io.open
-    written: list[str] = []
+    opened, write_sound = io.open, soundfile.write
+    paths: list[str] = []
+
+    def check(number: int, done: int) -> None:
+        if number > files + 1 or (number == files + 1 and done >= writes):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     class File(io.FileIO):
+        def __init__(self, path: str, mode: str) -> None:
+            super().__init__(path, mode)
+            paths.append(path)
+            self.number, self.done = len(paths), 0
+
         def write(self, data: Any) -> int:
-            written.append(str(self.name))
-            if len(written) > writes:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            check(self.number, self.done)
+            self.done += 1
             return super().write(data)
 
     def open_(file: Any, mode: str = "r", buffering: int = -1, *args: Any, **kwargs: Any) -> Any:
-        is_path = isinstance(file, str | os.PathLike) and fnmatch(os.fspath(file), pattern)
-        if not is_path or not set(mode) & set("wax+"):
+        fits = not isinstance(file, int) and fnmatch(os.fsdecode(file), pattern)
+        if not fits or not set(mode) & set("wax+"):
             return opened(file, mode, buffering, *args, **kwargs)
-        raw = File(file, mode.replace("b", "").replace("t", ""))
+        raw = File(os.fsdecode(file), mode.replace("b", "").replace("t", ""))
         binary = io.BufferedRandom(raw) if "+" in mode else io.BufferedWriter(raw)
         return binary if "b" in mode else io.TextIOWrapper(binary, *args, **kwargs)
 
-    def write_sound(file: Any, *args: Any, **kwargs: Any) -> None:
-        if fnmatch(os.fspath(file), pattern):
-            written.append(str(file))
-            if len(written) > writes:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        sound(file, *args, **kwargs)
+    def write_sound_(file: Any, *args: Any, **kwargs: Any) -> None:
+        if fnmatch(os.fsdecode(file), pattern):
+            paths.append(os.fsdecode(file))
+            check(len(paths), 0)
+        write_sound(file, *args, **kwargs)
 
-    sound = soundfile.write  # a library in C that opens files itself
     with ExitStack() as stack:
-        for module, name, function in (
-            (io, "open", open_), (builtins, "open", open_), (soundfile, "write", write_sound)
-        ):  # fmt: skip
-            stack.enter_context(mock.patch.object(module, name, function))
-        yield written
+        stack.enter_context(mock.patch.object(io, "open", open_))
+        stack.enter_context(mock.patch.object(builtins, "open", open_))
+        stack.enter_context(mock.patch.object(soundfile, "write", write_sound_))  # C, which opens files itself
+        yield paths
