@@ -135,8 +135,9 @@ def test_weights_only_starts_a_run_and_resumes_none(export, tmp_path, capsys):
     assert "holds weights only" in capsys.readouterr().err
     start = [
         f"--init_from={export}", "--data=Digits", "--data.documents={image: 1.0}", "--trainer.max_steps=1",
-        "--trainer.limit_test_batches=1", "--trainer.check_val_every_n_epoch=null", "--report.prompts=0",
-        "--samples.prompts=0", "--trainer.enable_progress_bar=false",
+        "--trainer.limit_test_batches=1", "--trainer.check_val_every_n_epoch=null",
+        "--trainer.val_check_interval=1", "--report.prompts=0", "--samples.prompts=0",
+        "--trainer.enable_progress_bar=false",
     ]  # fmt: skip
     assert run(tmp_path, "fit", *start) == 0
 

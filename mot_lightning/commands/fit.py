@@ -51,7 +51,8 @@ def _fit(experiment: "Experiment", checkpoint: dict[str, Any] | None, path: Path
     from mot_lightning.signals import Interrupted
     from mot_lightning.training.divergence import Diverged
 
-    module, data, trainer = experiment.module, experiment.data, experiment.trainer
+    module, data = experiment.module, experiment.data
+    trainer: Any = experiment.trainer
     if checkpoint is not None and path is not None:
         _copy_rows(trainer, checkpoint, path)
         _report_learning_rate(experiment, checkpoint)

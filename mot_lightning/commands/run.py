@@ -16,6 +16,7 @@ from mot_lightning.experiment.build import Experiment, build
 from mot_lightning.experiment.resolve import resolve
 from mot_lightning.module import MoTModule
 from mot_lightning.runs import folder as run_folder
+from mot_lightning.runs.best_effort import started
 from mot_lightning.runs.checkpoint import read_checkpoint
 from mot_lightning.runs.compatibility import check_weights
 from mot_lightning.signals import interruptible
@@ -84,6 +85,7 @@ def open_run(command: str, invocation: Invocation) -> Iterator[Run | None]:
             if temporary or not rank_zero or run_folder.create(folder, experiment.config):
                 break
         with run_folder.announced(folder):
+            experiment.trainer.loggers = started(experiment.trainer.loggers)
             yield Run(experiment, folder, checkpoint)
 
 

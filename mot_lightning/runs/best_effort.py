@@ -1,12 +1,13 @@
 """What a training can do without, such as samples and loggers: a failure is said in one line, and the run goes on."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from lightning.pytorch.loggers import Logger
 
+from mot_lightning.errors import NotWritten
 from mot_lightning.runs.atomic import os_error
 
 METHODS = ("log_metrics", "log_hyperparams", "log_graph", "save", "finalize", "after_save_checkpoint")
@@ -15,7 +16,10 @@ METHODS = ("log_metrics", "log_hyperparams", "log_graph", "save", "finalize", "a
 def report_failure(what: str, error: Exception) -> None:
     """Say in one line what failed and why."""
     cause = os_error(error)
-    message = (cause.strerror if cause else None) or f"{type(error).__name__}: {error}"
+    if isinstance(error, NotWritten):
+        message = str(error)
+    else:
+        message = (cause.strerror if cause else None) or f"{type(error).__name__}: {error}"
     print(f"{what} failed: {' '.join(message.split())}; the run goes on", file=sys.stderr)
 
 
@@ -43,9 +47,23 @@ class _Tolerant:
             return getattr(type(self.logger), self.name)(self.logger, *args, **kwargs)
         except Exception as error:
             if not self.said:
-                folder = getattr(self.logger, "log_dir", None) or self.logger.save_dir
-                report_failure(type(self.logger).__name__ + (f" in {folder}" if folder else ""), error)
+                report_failure(_name(self.logger), error)
                 self.said.append(True)
+
+
+def _name(logger: Logger) -> str:
+    folder = getattr(logger, "log_dir", None) or logger.save_dir
+    return type(logger).__name__ + (f" in {folder}" if folder else "")
+
+
+def started(loggers: Iterable[Logger]) -> list[Logger]:
+    """The loggers whose experiment begins; Lightning would begin them all, and fail with one of them."""
+    able = []
+    for logger in loggers:
+        with best_effort(_name(logger)):
+            getattr(logger, "experiment", None)
+            able.append(logger)
+    return able
 
 
 def tolerant(logger: Logger) -> Logger:
