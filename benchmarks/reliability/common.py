@@ -17,8 +17,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests/helpers"))
 import torch
 from runs import TINY, run
 
+import mot_lightning.commands.run  # noqa: F401  imported once, for all children
 from mot_lightning.errors import ConfigError
-from mot_lightning.experiment import build  # noqa: F401  imported once, for all children
 from mot_lightning.runs.checkpoint import read_checkpoint
 
 RUN = [

@@ -32,7 +32,7 @@ def killed(folder: Path, number: int, arguments: list[str]) -> tuple[bool, bool]
         time.sleep(0.01)
     started = (checkpoints / "last-1.ckpt").is_file()
     time.sleep(random.uniform(0, 0.3))
-    while started and not any(checkpoints.glob(".*")):
+    while started and not any(checkpoints.glob(".*")) and time.monotonic() < end:
         time.sleep(0.0005)
     time.sleep(random.uniform(0, SAVE))
     kill(process)
