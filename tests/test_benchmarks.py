@@ -16,6 +16,15 @@ def slow(name, keys, *marks):
     return pytest.param(name, keys, marks=[pytest.mark.slow, *marks])
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["kills", "flips", "disk_full"])
+def test_reliability_script_counts_no_failure(tmp_path, name):
+    command = [sys.executable, "-W", "ignore", ROOT / f"benchmarks/reliability/{name}.py", "--quick"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=250, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    assert " trials: " in done.stdout
+
+
 @pytest.mark.parametrize(
     ("name", "keys"),
     [

@@ -104,6 +104,44 @@ def test_pipeline_loads_a_plain_trainers_checkpoint(fitted):
     assert torch.equal(ours[0][1], theirs[0][1])
 
 
+@pytest.fixture(scope="module")
+def export(fitted):
+    """A checkpoint of weights only."""
+    folder, _, fit, _ = fitted
+    fit.save_checkpoint(folder / "weights.ckpt", weights_only=True)
+    return folder / "weights.ckpt"
+
+
+def test_weights_only_holds_the_averaged_weights_alone(fitted, export, tmp_path):
+    _, module, _, data = fitted
+    saved = torch.load(export, weights_only=True)
+    assert {name.partition(".")[0] for name in saved["state_dict"]} == {"ema_model", "codecs"}
+    assert "optimizer_states" not in saved
+    prompts = ["a handwritten seven"]
+    (ours,) = mot.MoTPipeline.from_pretrained(export)(prompts, modalities=("image",))
+    (theirs,) = module.pipeline(prompts, modalities=("image",))
+    assert torch.equal(ours[0][1], theirs[0][1])
+    again = mot.MoTModule.load_from_checkpoint(export)
+    for name, averaged in module.ema_model.state_dict().items():
+        assert torch.equal(again.model.state_dict()[name], averaged)
+    evaluation = trainer(tmp_path, limit_test_batches=1, logger=False)
+    (ours,) = evaluation.test(small_module(), data, ckpt_path=export, weights_only=True, verbose=False)
+    (theirs,) = evaluation.test(module, data, verbose=False)
+    assert ours == theirs
+
+
+def test_weights_only_starts_a_run_and_resumes_none(export, tmp_path, capsys):
+    assert run(tmp_path, "fit", f"--ckpt_path={export}") == 2
+    assert "holds weights only" in capsys.readouterr().err
+    start = [
+        f"--init_from={export}", "--data=Digits", "--data.documents={image: 1.0}", "--trainer.max_steps=1",
+        "--trainer.limit_test_batches=1", "--trainer.check_val_every_n_epoch=null",
+        "--trainer.val_check_interval=1", "--report.prompts=0", "--samples.prompts=0",
+        "--trainer.enable_progress_bar=false",
+    ]  # fmt: skip
+    assert run(tmp_path, "fit", *start) == 0
+
+
 def test_predict_continues_prompts(fitted):
     folder, module, _, _ = fitted
     prompts = DataLoader(["a seven", "two in pixels"], batch_size=2, collate_fn=list)

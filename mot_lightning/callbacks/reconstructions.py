@@ -1,6 +1,5 @@
 """Callbacks of codec training: reconstructions to look at, their quality, and the trained network as a folder."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +7,12 @@ import torch
 from lightning.pytorch import Callback
 from torch import Tensor
 
-from mot_lightning.callbacks.report import Report, closing
+from mot_lightning.callbacks.report import Report, closing, write_metrics
 from mot_lightning.codecs.fitting import CODEC_SAMPLES, choose
+from mot_lightning.errors import NotWritten
 from mot_lightning.media.board import board
+from mot_lightning.runs.atomic import os_error
+from mot_lightning.runs.best_effort import best_effort
 from mot_lightning.runs.examples import Example, Examples, write_examples
 from mot_lightning.runs.page import write_page
 from mot_lightning.training.codec_module import CodecModule
@@ -44,6 +46,10 @@ class Reconstructions(Callback):
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
         if not self.prompts or trainer.sanity_checking or trainer.state.fn != "fit":
             return
+        with best_effort("the samples of a validation"):
+            self._write(trainer, pl_module)
+
+    def _write(self, trainer: Any, pl_module: Any) -> None:
         codec, images = pl_module.codec, images_of(pl_module, "val", self.prompts)
         with torch.no_grad():
             reconstructed = codec.images(codec.latents(images))
@@ -60,7 +66,8 @@ class Reconstructions(Callback):
             cells.append(
                 [("reconstruction", media_type.picture(reconstruction)), ("original", media_type.picture(image))]
             )
-        board(captions, cells).savefig(folder / "reconstructions.png")
+        with best_effort(str(folder / "reconstructions.png")):
+            board(captions, cells).savefig(folder / "reconstructions.png")
         shown = Examples("reconstructions", trainer.global_step, examples, ("reconstruction", "original"))
         write_examples(folder, [shown])
         write_page(folder.parents[1])
@@ -78,7 +85,13 @@ class CodecReport(Report):
 
     def on_fit_end(self, trainer: Any, pl_module: Any) -> None:
         pl_module.codec.on_train_end(pl_module.calibration_images)
-        pl_module.codec.save_pretrained(Path(trainer.default_root_dir) / "codec")
+        folder = Path(trainer.default_root_dir) / "codec"
+        try:
+            pl_module.codec.save_pretrained(folder)
+        except Exception as error:
+            if cause := os_error(error):
+                raise NotWritten(f"{folder} cannot be written: {cause.strerror}") from error
+            raise
 
     def on_test_end(self, trainer: Any, pl_module: Any) -> None:
         # 0 skips the measurement, as in `Report`
@@ -89,9 +102,8 @@ class CodecReport(Report):
         parameters = sum(weights.numel() for weights in pl_module.network.parameters())
         metrics = {**losses, **measured, "model/parameters": parameters, **self.fit}
         folder = Path(trainer.default_root_dir)
-        (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
-        page = write_page(folder)
+        write_metrics(folder, metrics)
         width = max(map(len, metrics))
         print("\n" + "\n".join(f"{name:<{width}}  {value:,.4g}" for name, value in metrics.items()))
-        files = {"page": page, "codec": folder / "codec", "figures": folder / "metrics.json"}
+        files = {"page": folder / "index.html", "codec": folder / "codec", "figures": folder / "metrics.json"}
         print(*closing(trainer, **files, samples=folder / "samples"), sep="\n")

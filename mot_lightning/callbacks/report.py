@@ -14,6 +14,8 @@ from mot_lightning.analysis.cost import ledger
 from mot_lightning.evaluation.evaluate import evaluate_tasks
 from mot_lightning.evaluation.table import table, tables
 from mot_lightning.evaluation.tasks import Task
+from mot_lightning.runs.atomic import write_text
+from mot_lightning.runs.best_effort import best_effort
 from mot_lightning.runs.page import TABLES, write_page
 from mot_lightning.training.sharding import summon_full_params
 
@@ -53,6 +55,7 @@ class Report(Callback):
 
     def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         self._measure(trainer)
+        checkpoint["callbacks"][self.state_key] = self.state_dict()  # Lightning took it before
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         self._measure(trainer)
@@ -89,13 +92,13 @@ class Report(Callback):
             **self.fit,
         }
         folder = Path(trainer.default_root_dir)
-        (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
-        (folder / TABLES).write_text(json.dumps(tables(metrics, pl_module.modalities, tasks), indent=1) + "\n")
-        page = write_page(folder)
+        with best_effort("the tables of the report"):
+            write_text(folder / TABLES, json.dumps(tables(metrics, pl_module.modalities, tasks), indent=1) + "\n")
+        write_metrics(folder, metrics)
         # a checkpoint brings the figures of its training, which is not this run's
         shown = {name: value for name, value in metrics.items() if self.started or not name.startswith("fit/")}
         print("\n" + table(shown, pl_module.modalities, tasks))
-        files = {"page": page, "figures": folder / "metrics.json", "losses": folder / "metrics.csv"}
+        files = {"page": folder / "index.html", "figures": folder / "metrics.json", "losses": folder / "metrics.csv"}
         if reason := why_no_metrics(tasks, pl_module.modalities, self.prompts):
             print(f"no task is measured: {reason}")
         print(*closing(trainer, **files, samples=folder / "samples"), sep="\n")
@@ -111,6 +114,14 @@ def why_no_metrics(tasks: Sequence[Task], modalities: Sequence[str], prompts: in
         return ""
     needed = "; ".join(f"{task.title} needs {', '.join(sorted(task.modalities()))}" for task in tasks)
     return f"the model has {', '.join(modalities)}, but {needed}, each with metrics"
+
+
+def write_metrics(folder: Path, metrics: dict[str, Any]) -> None:
+    """Write metrics.json and the page."""
+    with best_effort("metrics.json"):
+        write_text(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
+    with best_effort("the page"):
+        write_page(folder)
 
 
 def closing(trainer: Any, **paths: Path) -> list[str]:

@@ -5,7 +5,7 @@ Knows the tasks of the data and the codecs of the model; how a kind of media is 
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lightning.pytorch import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -14,6 +14,7 @@ from mot_lightning.callbacks.sample_files import log_files
 from mot_lightning.evaluation.run import run_task
 from mot_lightning.evaluation.tasks import Task, check_names
 from mot_lightning.media.board import CARD, board
+from mot_lightning.runs.best_effort import best_effort
 from mot_lightning.runs.examples import Example, Examples, write_examples
 from mot_lightning.runs.page import write_page
 from mot_lightning.training.sharding import summon_full_params
@@ -38,7 +39,10 @@ class SampleLogger(Callback):
             return
         with summon_full_params(pl_module.ema_model):
             if trainer.is_global_zero:
-                self._write(trainer, pl_module)
+                with best_effort("the samples of a validation"):
+                    self._write(trainer, pl_module)
+                with best_effort("the page"):
+                    write_page(Path(trainer.default_root_dir))
 
     def _write(self, trainer: Any, pl_module: Any) -> None:
         if self.tasks is None:
@@ -54,15 +58,21 @@ class SampleLogger(Callback):
         types = {name: codec.media_type for name, codec in pl_module.codecs.items()}
         written = []
         for task in self.tasks:
-            guided = task.guided and pl_module.pipeline.supports_guidance(task.target)
-            media = run_task(pl_module.pipeline, task, self.guidance if guided else 1.0, seed=0)
-            examples = [_write_example(types, task, i, medium, folder) for i, medium in enumerate(media)]
-            written.append(Examples(task.title, step, examples))
-            _write_together(types, task, media, folder, writers, step)
+            with best_effort(f"{folder / task.slug}"):
+                guided = task.guided and pl_module.pipeline.supports_guidance(task.target)
+                media = run_task(pl_module.pipeline, task, self.guidance if guided else 1.0, seed=0)
+                examples = [_write_example(types, task, i, medium, folder) for i, medium in enumerate(media)]
+                written.append(Examples(task.title, step, examples))
+                shown = _arrange(types, task, media)
+                _write_together(types[task.target], shown, folder / task.slug)
+                tensorboards, writers = writers, []  # after a failure, the next validation tries again
+                with best_effort(f"TensorBoard with {folder / task.slug}"):
+                    _log_together(types[task.target], shown, tensorboards, task.slug, step)
+                    writers = tensorboards
             for logger in trainer.loggers:
-                log_files(logger, folder, task.slug, step)
+                with best_effort(f"{type(logger).__name__} with {folder / task.slug}"):
+                    log_files(logger, folder, task.slug, step)
         write_examples(folder, written)
-        write_page(Path(trainer.default_root_dir))
 
 
 def _write_example(types: Any, task: Task, i: int, medium: Any, folder: Path) -> Example:
@@ -83,11 +93,28 @@ def _write_example(types: Any, task: Task, i: int, medium: Any, folder: Path) ->
     return Example(task.caption(i), prompt, target.write(medium, folder / f"{task.slug}_{i:02}"), real)
 
 
-def _write_together(
-    types: Any, task: Task, media: Sequence[Any], folder: Path, writers: Sequence[Any], step: int
-) -> None:
-    """Write and log all samples of a task: pictures on one board, texts as lines, sounds one by one."""
-    target, captions = types[task.target], [task.caption(i) for i in range(len(media))]
+class _Shown(NamedTuple):
+    """All samples of a task as they are shown together.
+
+    Attributes:
+        titles: captions and, of texts, what was generated.
+        texts: the samples; of texts, beside the real ones.
+        cells: (role, picture) pairs of each sample.
+    """
+
+    captions: list[str]
+    titles: list[str]
+    texts: list[Any]
+    cells: list[list[tuple[str, Any]]]
+
+    @property
+    def is_board(self) -> bool:
+        """Whether the samples themselves are pictures."""
+        return any(role == "generated" for cell in self.cells for role, _ in cell)
+
+
+def _arrange(types: Any, task: Task, media: Sequence[Any]) -> _Shown:
+    captions = [task.caption(i) for i in range(len(media))]
     titles, texts, cells = list(captions), list(media), []
     for i, medium in enumerate(media):
         real = [] if task.references is None else [("real", task.target, task.references[i])]
@@ -98,13 +125,21 @@ def _write_together(
         shown = [*prompt, ("generated", task.target, medium), *real]
         pictures = [(role, types[name].picture(content)) for role, name, content in shown]
         cells.append([(role, picture) for role, picture in pictures if picture is not None])
-    if any(cells):
-        board(titles, cells).savefig(folder / f"{task.slug}.png")
-        for writer in writers:
-            writer.add_figure(task.slug, board(titles, cells, CARD), step)
-    if any(role == "generated" for cell in cells for role, _ in cell):
-        return
-    if titles != captions:
-        target.write_many(texts, captions, folder / task.slug)
+    return _Shown(captions, titles, texts, cells)
+
+
+def _write_together(media_type: Any, shown: _Shown, stem: Path) -> None:
+    """Write all samples of a task: pictures on one board, texts as lines; sounds have files of their own."""
+    if any(shown.cells):
+        board(shown.titles, shown.cells).savefig(stem.with_name(f"{stem.name}.png"))
+    if not shown.is_board and shown.titles != shown.captions:
+        media_type.write_many(shown.texts, shown.captions, stem)
+
+
+def _log_together(media_type: Any, shown: _Shown, writers: Sequence[Any], tag: str, step: int) -> None:
+    """Log all samples of a task to TensorBoard: pictures on one board, texts as lines, sounds one by one."""
     for writer in writers:
-        target.log(writer, task.slug, texts, captions, step)
+        if any(shown.cells):
+            writer.add_figure(tag, board(shown.titles, shown.cells, CARD), step)
+        if not shown.is_board:
+            media_type.log(writer, tag, shown.texts, shown.captions, step)

@@ -7,12 +7,12 @@ from typing import NoReturn
 
 from mot_lightning.cli.arguments import find_command, parse
 from mot_lightning.cli.help import command_page, usage
-from mot_lightning.errors import ConfigError
+from mot_lightning.errors import ConfigError, NotWritten
 
 
-def fail(message: str) -> NoReturn:
+def fail(message: str, code: int = 2) -> NoReturn:
     print(f"error: {' '.join(str(message).split())}", file=sys.stderr)
-    raise SystemExit(2)
+    raise SystemExit(code)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -22,6 +22,8 @@ def main(argv: list[str] | None = None) -> None:
         _run(argv)
     except ConfigError as error:
         fail(str(error))
+    except NotWritten as error:
+        fail(str(error), 1)
     except BrokenPipeError:  # the reader of the output has closed it, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None

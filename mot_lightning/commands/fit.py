@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mot_lightning.commands.base import Command, Invocation, Option
+from mot_lightning.errors import NotWritten
 
 if TYPE_CHECKING:
     from mot_lightning.experiment.build import Experiment
@@ -46,10 +47,12 @@ class Fit(Command):
 
 
 def _fit(experiment: "Experiment", checkpoint: dict[str, Any] | None, path: Path | None, folder: Path) -> None:
+    from mot_lightning.callbacks import Checkpoints
     from mot_lightning.signals import Interrupted
     from mot_lightning.training.divergence import Diverged
 
-    module, data, trainer = experiment.module, experiment.data, experiment.trainer
+    module, data = experiment.module, experiment.data
+    trainer: Any = experiment.trainer
     if checkpoint is not None and path is not None:
         _copy_rows(trainer, checkpoint, path)
         _report_learning_rate(experiment, checkpoint)
@@ -67,9 +70,13 @@ def _fit(experiment: "Experiment", checkpoint: dict[str, Any] | None, path: Path
         kept = f"its last good checkpoint is {last}" if last.is_file() else "it had no checkpoint yet"
         print(f"\nerror: {diverged}; {kept}", file=sys.stderr)
         raise SystemExit(1) from None
-    if finished:  # Lightning then trains nothing and calls no hook
-        trainer.save_checkpoint(last)
+    except NotWritten as error:
+        kept = f"; its last good checkpoint is {last}" if last.is_file() else ""
+        print(f"\nerror: {error}{kept}", file=sys.stderr)
+        raise SystemExit(1) from None
+    if finished:  # Lightning then trains nothing and calls no hook, also if the last validation was cut short
         trainer.validate(module, data, verbose=False)
+        next(callback for callback in trainer.callbacks if isinstance(callback, Checkpoints)).update(trainer)
     try:
         trainer.test(module, data, verbose=False)
     except Interrupted as interrupted:

@@ -16,6 +16,7 @@ from mot_lightning.experiment.build import Experiment, build
 from mot_lightning.experiment.resolve import resolve
 from mot_lightning.module import MoTModule
 from mot_lightning.runs import folder as run_folder
+from mot_lightning.runs.best_effort import started
 from mot_lightning.runs.checkpoint import read_checkpoint
 from mot_lightning.runs.compatibility import check_weights
 from mot_lightning.signals import interruptible
@@ -45,10 +46,15 @@ def open_run(command: str, invocation: Invocation) -> Iterator[Run | None]:
     """
     startup.quiet()
     startup.keep_freed_memory()
-    with interruptible(), ExitStack() as stack:
+    with interruptible(), startup.quiet_threads(), ExitStack() as stack:
         checkpoint = read_checkpoint(invocation.ckpt_path) if invocation.ckpt_path else None
         init_from = invocation.options.get("init_from")
         start = read_checkpoint(init_from, "--init_from") if init_from else None
+        if command == "fit" and checkpoint and "optimizer_states" not in checkpoint:
+            raise ConfigError(
+                f"--ckpt_path {invocation.ckpt_path} holds weights only, wanted a checkpoint with the state of its "
+                "optimizer; --init_from starts from weights"
+            )
         if checkpoint and start:
             raise ConfigError("--ckpt_path and --init_from are both given, wanted one of them")
         base = checkpoint or start
@@ -81,6 +87,7 @@ def open_run(command: str, invocation: Invocation) -> Iterator[Run | None]:
             if temporary or not rank_zero or run_folder.create(folder, experiment.config):
                 break
         with run_folder.announced(folder):
+            experiment.trainer.loggers = started(experiment.trainer.loggers)
             yield Run(experiment, folder, checkpoint)
 
 

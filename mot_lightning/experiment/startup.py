@@ -2,7 +2,11 @@
 
 import ctypes
 import logging
+import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 # parameters of glibc's mallopt(3)
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
@@ -30,3 +34,19 @@ def keep_freed_memory() -> None:
     if mallopt is not None:
         mallopt(M_MMAP_THRESHOLD, 32 << 20)  # the maximum
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+@contextmanager
+def quiet_threads() -> Iterator[None]:
+    """Without the traceback of TensorBoard's writing thread, whose exception the next call of its logger raises."""
+    report = threading.excepthook
+
+    def without_tensorboard(args: Any) -> None:
+        if type(args.thread).__module__ != "tensorboard.summary.writer.event_file_writer":
+            report(args)
+
+    threading.excepthook = without_tensorboard
+    try:
+        yield
+    finally:
+        threading.excepthook = report

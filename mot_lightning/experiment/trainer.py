@@ -11,6 +11,7 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger
 
 from mot_lightning import callbacks
 from mot_lightning.config.classes import LIBRARIES, check_arguments, find_class
+from mot_lightning.runs.best_effort import tolerant
 from mot_lightning.runs.csv_logger import CSVMetricsLogger
 
 
@@ -40,11 +41,16 @@ def in_run_folder(loggers: Any, folder: Path, allow: Sequence[str] = ()) -> Any:
 
 
 def loggers_of(configured: Any, folder: Path) -> list[Logger]:
-    """metrics.csv and the configured loggers; TensorBoard if none is configured, and only metrics.csv for False."""
-    csv = CSVMetricsLogger(folder / "metrics.csv")
+    """metrics.csv and the configured loggers; TensorBoard if none is configured, and only metrics.csv for False.
+
+    None of them ends a run.
+    """
+    loggers: list[Logger] = [CSVMetricsLogger(folder / "metrics.csv")]
     if configured in (None, True):
-        return [csv, TensorBoardLogger(folder, name="", version="tensorboard")]
-    return [csv, *(configured if isinstance(configured, list) else [configured] if configured else [])]
+        loggers.append(TensorBoardLogger(folder, name="", version="tensorboard"))
+    else:
+        loggers += configured if isinstance(configured, list) else [configured] if configured else []
+    return [tolerant(logger) for logger in loggers]
 
 
 def intervals(trainer: dict[str, Any]) -> dict[str, Any]:
@@ -77,7 +83,8 @@ def callbacks_of(
 
 
 def sort_callbacks(trainer: Any) -> None:
-    """Ours first, so that rows are written before anything may raise; a signal stops the run after a checkpoint."""
-    last = {callbacks.Checkpoints: 2, callbacks.StopOnSignal: 3}
+    """Ours first, so that rows are written before anything may raise; a checkpoint before samples and before a stop."""
+    samples = {callbacks.SampleLogger: 3, callbacks.Reconstructions: 3}
+    last = {callbacks.Checkpoints: 2, **samples, callbacks.StopOnSignal: 4}
     ours = tuple(kind for kind in vars(callbacks).values() if isinstance(kind, type) and kind not in last)
     trainer.callbacks.sort(key=lambda c: last.get(type(c), 0 if isinstance(c, ours) else 1))

@@ -1,11 +1,15 @@
 """metrics.csv: one row for each step and stage, on disk as soon as it is logged."""
 
 import csv
+import io
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
+
+from mot_lightning.errors import NotWritten
+from mot_lightning.runs.atomic import write_text
 
 
 class CSVMetricsLogger(Logger):
@@ -24,6 +28,7 @@ class CSVMetricsLogger(Logger):
         self.columns: list[str] = []
         self._rows: dict[tuple[int, str], dict[str, Any]] = {}  # by step and stage, in the order of their first metric
         self._end = 0  # size of the file without its last row
+        self._incomplete = False  # whether a write failed
 
     @property
     def name(self) -> str:
@@ -60,24 +65,33 @@ class CSVMetricsLogger(Logger):
         row.update(metrics)
         new_columns = [name for name in row if name not in self.columns]
         self.columns += new_columns
-        if new_columns or not (is_new or is_last):
+        rewrites = new_columns or self._incomplete or not (is_new or is_last)
+        self._incomplete = True
+        if rewrites:
             self._rewrite()
         else:
-            with self.path.open("r+", newline="") as file:
-                file.seek(self._end if is_last else 0, 0 if is_last else 2)
-                self._end = file.tell()
+            self._write_last(row, self._end if is_last else None)
+        self._incomplete = False
+
+    def _write_last(self, row: dict[str, Any], start: int | None) -> None:
+        """Write the last row, at the end or in place of the one that starts there."""
+        try:
+            with self.path.open("r+", newline="", encoding="utf-8") as file:
+                self._end = file.seek(0, io.SEEK_END) if start is None else file.seek(start)
                 csv.DictWriter(file, self.columns).writerow(row)
                 file.truncate()
+        except OSError as error:
+            raise NotWritten(f"{self.path} cannot be written: {error.strerror}") from error
 
     def _rewrite(self) -> None:
-        temporary = self.path.with_suffix(".tmp")  # a kill leaves the old file or the new one
-        with temporary.open("w", newline="") as file:
-            writer = csv.DictWriter(file, self.columns)
-            writer.writeheader()
-            for row in self._rows.values():
-                self._end = file.tell()
-                writer.writerow(row)
-        temporary.replace(self.path)
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, self.columns)
+        writer.writeheader()
+        for row in self._rows.values():
+            start = text.tell()
+            writer.writerow(row)
+        write_text(self.path, text.getvalue())
+        self._end = len(text.getvalue()[:start].encode())
 
     def log_hyperparams(self, *_: Any, **__: Any) -> None:
         """Nothing: the config.yaml of the run has them."""

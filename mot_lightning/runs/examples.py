@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from mot_lightning.runs.atomic import write_text
+
 NAME = "examples.json"
 
 
@@ -54,7 +56,7 @@ def write_examples(folder: Path, tasks: Sequence[Examples]) -> None:
         }
         for task in tasks
     ]
-    (folder / NAME).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    write_text(folder / NAME, json.dumps(content, indent=1) + "\n")
 
 
 def last_examples(samples: Path) -> list[Examples]:

@@ -5,7 +5,8 @@ from pathlib import Path
 from mot_lightning.config.paths import absolute
 from mot_lightning.errors import ConfigError
 
-NAMES = ("last.ckpt", "best.ckpt")  # in order of preference
+LAST, PREVIOUS, BEST = "last.ckpt", "last-1.ckpt", "best.ckpt"
+NAMES = (LAST, PREVIOUS, BEST)  # in order of preference
 
 
 def run_folder_of(checkpoint: Path) -> Path | None:
@@ -39,6 +40,6 @@ def find_checkpoint(path: Path, argument: str = "--ckpt_path") -> Path:
         names = ", ".join(str(file.relative_to(path)) for file in others)
         raise ConfigError(f"{argument} {path} is a folder with {len(others)} checkpoints, wanted one of {names}")
     raise ConfigError(
-        f"{argument} {path} is a folder without {' or '.join(NAMES)}, wanted a checkpoint, a run folder or a folder of "
+        f"{argument} {path} is a folder without {LAST} or {BEST}, wanted a checkpoint, a run folder or a folder of "
         "checkpoints"
     )

@@ -9,7 +9,8 @@ from typing import Any
 import yaml
 
 from mot_lightning.config.paths import absolute
-from mot_lightning.errors import ConfigError
+from mot_lightning.errors import ConfigError, NotWritten
+from mot_lightning.runs.atomic import write_text
 
 TORCHRUN = "TORCHELASTIC_RUN_ID"  # set in each process that torchrun starts
 CHOSEN = "MOT_LIGHTNING_RUN"  # the folder that rank 0 chose, for the ranks that it launches
@@ -59,7 +60,11 @@ def create(folder: Path, config: dict[str, Any]) -> bool:
         return False
     except OSError as error:
         raise ConfigError(f"run folder {folder} cannot be created: {error.strerror}") from None
-    (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+    try:
+        write_text(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False))
+    except NotWritten as error:
+        folder.rmdir()
+        raise ConfigError(str(error)) from None
     return True
 
 

@@ -6,12 +6,12 @@ out.
 
 import html
 import json
-import os
 import re
 from pathlib import Path
 from typing import Any
 
 from mot_lightning.media.html import facts, figure, grid, kind, page, section, table
+from mot_lightning.runs.atomic import write_text
 from mot_lightning.runs.curves import draw, read_curves
 from mot_lightning.runs.examples import Example, Examples, last_examples
 
@@ -30,9 +30,8 @@ def write_page(folder: Path) -> Path:
         section("Costs", _costs(metrics)),
         section("Config", _config(folder / "config.yaml")),
     ]
-    path, temporary = folder / "index.html", folder / f".index.html.{os.getpid()}"
-    temporary.write_text(page(f"{folder.resolve().parent.name}/{folder.name}", "\n".join(parts)), encoding="utf-8")
-    temporary.replace(path)  # who looks at it while it is written sees the old one
+    path = folder / "index.html"
+    write_text(path, page(f"{folder.resolve().parent.name}/{folder.name}", "\n".join(parts)))
     return path
 
 

@@ -14,7 +14,7 @@ from mot_lightning.config.recorded import class_spec, plain
 from mot_lightning.errors import ConfigError
 from mot_lightning.generation import GenerationLimits
 from mot_lightning.modality import Modality
-from mot_lightning.runs.checkpoint import FORMAT, read_checkpoint
+from mot_lightning.runs.checkpoint import FORMAT, read_checkpoint, with_live_weights, without_live_weights
 from mot_lightning.runs.compatibility import check_codecs
 
 
@@ -101,6 +101,8 @@ class SavedModule(LightningModule):
         return module.to(map_location)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if "optimizer_states" not in checkpoint:  # Lightning's `weights_only`
+            checkpoint["state_dict"] = without_live_weights(checkpoint["state_dict"])
         checkpoint["format"] = FORMAT
         checkpoint["config"] = self.config
         checkpoint["codecs"] = {name: codec.fingerprint(codec.state_dict()) for name, codec in self.codecs.items()}
@@ -110,6 +112,7 @@ class SavedModule(LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         if "state_dict" in checkpoint:  # sharded strategies remove it and load it themselves
             check_codecs(self.codecs, checkpoint)
+            checkpoint["state_dict"] = with_live_weights(checkpoint["state_dict"])
         if state := checkpoint.get("limits"):
             saved = GenerationLimits.from_state_dict(state)
             self.limits = saved.union(self.limits) if self.limits else saved  # a resumed run may use other data

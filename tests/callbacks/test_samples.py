@@ -4,9 +4,11 @@ import io
 
 import numpy as np
 import PIL.Image
+from full_disk import full_disk
 from runs import TINY, failing, run
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from mot_lightning.callbacks import samples
 from mot_lightning.runs.examples import last_examples
 
 SUFFIXES = {"text": ".txt", "image": ".png", "speech": ".wav"}
@@ -77,3 +79,29 @@ def test_a_page_is_there_from_the_first_validation_on(tmp_path):
     assert "text -&gt; image, step 3" in page
     assert "not tested yet" in page
     assert ">val<" in page  # the losses of this validation, too
+
+
+def test_failed_sample_is_said_in_one_line_and_the_others_are_written(tmp_path, capsys, monkeypatch):
+    def run_some(pipeline, task, *args, **kwargs):
+        if task.target == "speech":
+            raise RuntimeError("out of luck")
+        return run_task(pipeline, task, *args, **kwargs)
+
+    run_task = samples.run_task
+    monkeypatch.setattr(samples, "run_task", run_some)
+    monkeypatch.setattr(samples.Task, "caption", lambda self, i: "$$")  # no mathematics
+    arguments = ["--samples.prompts=1", "--trainer.max_steps=2"]
+    with full_disk("*/tensorboard/events*", files=2):
+        assert run(tmp_path, "fit", *TINY, *arguments) == 0
+    folder = tmp_path / "default/0/samples/step_000002"
+    full = "failed: No space left on device; the run goes on"
+    assert sorted(capsys.readouterr().err.strip().splitlines()) == sorted(
+        [
+            f"TensorBoardLogger in {tmp_path / 'default/0/tensorboard'} {full}",
+            f"TensorBoard with {folder / 'text_to_image'} {full}",
+            f"{folder / 'text_to_speech'} failed: RuntimeError: out of luck; the run goes on",
+        ]
+    )
+    assert len(last_examples(folder.parent)) == 4
+    assert (folder / "text_to_image.png").is_file()
+    assert (tmp_path / "default/0/metrics.json").is_file()

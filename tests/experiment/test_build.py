@@ -43,7 +43,7 @@ def test_an_explicit_seed_reaches_model_and_data():
 
 def test_our_callbacks_come_first_and_checkpoints_before_a_signal_is_heard():
     order = [type(callback) for callback in experiment().trainer.callbacks]
-    assert order[-2:] == [callbacks.Checkpoints, callbacks.StopOnSignal]
+    assert order[-3:] == [callbacks.Checkpoints, callbacks.SampleLogger, callbacks.StopOnSignal]
     assert order.index(callbacks.GradientNorms) < order.index(callbacks.Checkpoints)
 
 

@@ -6,6 +6,7 @@ import torch
 from mot_lightning.errors import ConfigError
 from mot_lightning.pipeline import MoTPipeline
 from mot_lightning.runs.checkpoint import FORMAT, AtomicCheckpointIO, read_checkpoint
+from mot_lightning.runs.find import find_checkpoint
 
 
 @pytest.fixture
@@ -47,6 +48,27 @@ def test_nothing_is_run_to_read_one(tmp_path, content):
     torch.save({**content, "code": test_from_python_too}, tmp_path / "code.ckpt")
     with pytest.raises(ConfigError, match="cannot be read"):
         read_checkpoint(tmp_path / "code.ckpt")
+
+
+def test_last_checkpoint_has_a_predecessor_which_is_named_when_it_is_damaged_or_gone(refusal, tmp_path, content):
+    last, previous = tmp_path / "last.ckpt", tmp_path / "last-1.ckpt"
+    for step in (3, 6):
+        AtomicCheckpointIO().save_checkpoint({**content, "global_step": step}, last)
+    assert (read_checkpoint(last)["global_step"], read_checkpoint(previous)["global_step"]) == (6, 3)
+    last.write_bytes(last.read_bytes()[:-9])
+    offer = f"; the checkpoint before it is {previous}"
+    assert refusal("test", f"--ckpt_path={last}").endswith(offer)
+    last.unlink()
+    assert refusal("test", f"--ckpt_path={last}").endswith(f"does not exist{offer}")
+    assert find_checkpoint(tmp_path) == previous
+    previous.write_bytes(previous.read_bytes()[:-9])  # no help
+    assert refusal("test", f"--ckpt_path={last}").endswith("does not exist")
+
+
+def test_only_of_the_last_one(tmp_path):
+    for _ in range(2):
+        AtomicCheckpointIO().save_checkpoint({}, tmp_path / "best.ckpt")
+    assert [file.name for file in tmp_path.iterdir()] == ["best.ckpt"]
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_beside_it(tmp_path):

@@ -2,6 +2,10 @@
 
 import csv
 
+import pytest
+from full_disk import full_disk
+
+from mot_lightning.errors import NotWritten
 from mot_lightning.runs.csv_logger import CSVMetricsLogger
 
 
@@ -55,6 +59,19 @@ def test_a_resumed_run_begins_with_the_rows_up_to_its_step(tmp_path):
     after.log_metrics({"a": 2 / 7}, 2)  # made again
     after.log_metrics({"b": 1}, 3)
     assert rows_of(after.path) == [*rows_of(before.path)[:2], {"step": "3", "b": "1"}]
+
+
+@pytest.mark.parametrize("pattern", ["*/.metrics.csv.*", "*/metrics.csv"])
+def test_full_disk_leaves_the_old_rows_and_the_next_row_brings_all_back(tmp_path, pattern):
+    logger = CSVMetricsLogger(tmp_path / "metrics.csv")
+    logger.log_metrics({"a": 1}, 1)
+    logger.log_metrics({"a": 2}, 2)
+    with full_disk(pattern), pytest.raises(NotWritten, match=r"metrics\.csv cannot be written"):
+        logger.log_metrics({"a": 3} if pattern == "*/metrics.csv" else {"b": 3}, 3)
+    assert rows_of(logger.path) == [{"step": "1", "a": "1"}, {"step": "2", "a": "2"}]
+    logger.log_metrics({"a": 4}, 4)
+    assert [row["step"] for row in rows_of(logger.path)] == ["1", "2", "3", "4"]
+    assert [file.name for file in tmp_path.iterdir()] == ["metrics.csv"]
 
 
 def test_nothing_is_written_before_the_first_row(tmp_path):
