@@ -1,6 +1,5 @@
 """The report after a test: measures every task, writes metrics.json and the page, and prints the table."""
 
-import json
 import math
 import resource
 import time
@@ -14,7 +13,7 @@ from mot_lightning.analysis.cost import ledger
 from mot_lightning.evaluation.evaluate import evaluate_tasks
 from mot_lightning.evaluation.table import table, tables
 from mot_lightning.evaluation.tasks import Task
-from mot_lightning.runs.atomic import write_text
+from mot_lightning.runs.atomic import write_json
 from mot_lightning.runs.best_effort import best_effort
 from mot_lightning.runs.page import TABLES, write_page
 from mot_lightning.training.sharding import summon_full_params
@@ -93,7 +92,7 @@ class Report(Callback):
         }
         folder = Path(trainer.default_root_dir)
         with best_effort("the tables of the report"):
-            write_text(folder / TABLES, json.dumps(tables(metrics, pl_module.modalities, tasks), indent=1) + "\n")
+            write_json(folder / TABLES, tables(metrics, pl_module.modalities, tasks))
         write_metrics(folder, metrics)
         # a checkpoint brings the figures of its training, which is not this run's
         shown = {name: value for name, value in metrics.items() if self.started or not name.startswith("fit/")}
@@ -119,7 +118,7 @@ def why_no_metrics(tasks: Sequence[Task], modalities: Sequence[str], prompts: in
 def write_metrics(folder: Path, metrics: dict[str, Any]) -> None:
     """Write metrics.json and the page."""
     with best_effort("metrics.json"):
-        write_text(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
+        write_json(folder / "metrics.json", metrics, indent=2)
     with best_effort("the page"):
         write_page(folder)
 

@@ -11,6 +11,7 @@ from lightning.pytorch import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from mot_lightning.callbacks.sample_files import log_files
+from mot_lightning.callbacks.stop_on_signal import stops
 from mot_lightning.evaluation.run import run_task
 from mot_lightning.evaluation.tasks import Task, check_names
 from mot_lightning.media.board import CARD, board
@@ -58,6 +59,8 @@ class SampleLogger(Callback):
         types = {name: codec.media_type for name, codec in pl_module.codecs.items()}
         written = []
         for task in self.tasks:
+            if stops(trainer):  # after this validation, on all ranks
+                break
             with best_effort(f"{folder / task.slug}"):
                 guided = task.guided and pl_module.pipeline.supports_guidance(task.target)
                 media = run_task(pl_module.pipeline, task, self.guidance if guided else 1.0, seed=0)

@@ -56,6 +56,11 @@ class StopOnSignal(Callback):
         self._stop_if_received(trainer)
 
 
+def stops(trainer: Any) -> bool:
+    """Whether this process has received a signal, so that the run stops as soon as all ranks have agreed."""
+    return any(callback.received for callback in trainer.callbacks if isinstance(callback, StopOnSignal))
+
+
 def _over_ranks(trainer: Any, value: float, operation: str) -> float:
     if trainer.world_size == 1:
         return value

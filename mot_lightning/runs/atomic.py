@@ -1,11 +1,13 @@
 """Files that are written whole: a kill or a full disk at any moment leaves the old file or the new one."""
 
+import json
+import math
 import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from mot_lightning.errors import NotWritten
 
@@ -51,6 +53,23 @@ def write_text(path: Path, text: str) -> None:
     """
     with replacing(path) as file:
         file.write(text.encode())
+
+
+def write_json(path: Path, content: Any, indent: int = 1) -> None:
+    """Write a JSON file whole. NaN and infinity become null: JSON has neither.
+
+    Raises:
+        NotWritten: the system refused a write.
+    """
+    write_text(path, json.dumps(_finite(content), indent=indent, allow_nan=False) + "\n")
+
+
+def _finite(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def os_error(error: BaseException | None) -> OSError | None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from mot_lightning.runs.atomic import write_text
+from mot_lightning.runs.atomic import write_json
 
 NAME = "examples.json"
 
@@ -56,7 +56,7 @@ def write_examples(folder: Path, tasks: Sequence[Examples]) -> None:
         }
         for task in tasks
     ]
-    write_text(folder / NAME, json.dumps(content, indent=1) + "\n")
+    write_json(folder / NAME, content)
 
 
 def last_examples(samples: Path) -> list[Examples]:

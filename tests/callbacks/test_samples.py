@@ -1,6 +1,7 @@
 """Samples written at each validation, for each task whose modalities the model has."""
 
 import io
+import signal
 
 import numpy as np
 import PIL.Image
@@ -9,6 +10,7 @@ from runs import TINY, failing, run
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from mot_lightning.callbacks import samples
+from mot_lightning.evaluation.run import run_task
 from mot_lightning.runs.examples import last_examples
 
 SUFFIXES = {"text": ".txt", "image": ".png", "speech": ".wav"}
@@ -105,3 +107,17 @@ def test_failed_sample_is_said_in_one_line_and_the_others_are_written(tmp_path, 
     assert len(last_examples(folder.parent)) == 4
     assert (folder / "text_to_image.png").is_file()
     assert (tmp_path / "default/0/metrics.json").is_file()
+
+
+def test_a_signal_while_sampling_ends_it_with_the_task(tmp_path, monkeypatch):
+    sampled = []
+
+    def run_and_signal(pipeline, task, *settings, **others):
+        sampled.append(task.title)
+        signal.raise_signal(signal.SIGTERM)
+        return run_task(pipeline, task, *settings, **others)
+
+    monkeypatch.setattr("mot_lightning.callbacks.samples.run_task", run_and_signal)
+    assert run(tmp_path, "fit", *TINY, "--samples.prompts=1") == 143
+    assert sampled == ["text -> image"]
+    assert (tmp_path / "default/0/checkpoints/last.ckpt").is_file()

@@ -1,12 +1,14 @@
 """Files written whole or not at all, whatever happens in between."""
 
+import json
+import math
 from pathlib import Path
 
 import pytest
 from full_disk import full_disk
 
 from mot_lightning.errors import NotWritten
-from mot_lightning.runs.atomic import replacing, write_text
+from mot_lightning.runs.atomic import replacing, write_json, write_text
 
 
 def test_full_disk_leaves_the_old_file_and_names_it(tmp_path):
@@ -43,3 +45,11 @@ def test_previous_file_is_kept_with_and_without_hard_links(tmp_path, monkeypatch
             names = {path.name for path in tmp_path.iterdir() if path.name[0] != "."}
             assert "a" in names or number == "1"  # at any moment before
     assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {"a": "3", "b": "2"}
+
+
+def test_json_has_no_numbers_that_json_does_not_have(tmp_path):
+    write_json(
+        tmp_path / "metrics.json", {"loss": math.nan, "losses": [1.5, math.inf, {"deep": -math.inf}], "steps": 3}
+    )
+    content = json.loads((tmp_path / "metrics.json").read_text(), parse_constant=pytest.fail)
+    assert content == {"loss": None, "losses": [1.5, None, {"deep": None}], "steps": 3}
