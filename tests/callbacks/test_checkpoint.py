@@ -16,7 +16,7 @@ from mot_lightning.runs.integrity import is_intact
 
 
 def test_signal_after_nan_weights_does_not_overwrite_last_checkpoint(tmp_path, capsys):
-    failures = failing(("on_train_batch_start", 4, "nan"), ("on_train_batch_end", 5, "SIGTERM"))
+    failures = failing(("on_train_batch_end", 5, "nan"), ("on_train_batch_end", 5, "SIGTERM"))
     assert run(tmp_path, "fit", *TINY, "--trainer.log_every_n_steps=8", *failures) == 143
     error = capsys.readouterr().err
     assert "last.ckpt is not written: the norm of all weights is nan at step 5" in error
