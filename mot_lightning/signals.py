@@ -32,18 +32,26 @@ def interruption(number: int, main_process: int) -> BaseException:
     return KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number)
 
 
-@contextmanager
-def handled(handler: Any, signals: Iterable[int] = SIGNALS) -> Iterator[None]:
-    """In this context, signals have a handler, except those that are ignored, as SIGHUP is by `nohup`."""
-    before = {number: signal.getsignal(number) for number in signals}
-    previous = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}
-    for number in previous:
-        signal.signal(number, handler)
-    try:
-        yield
-    finally:
-        for number, former in previous.items():
-            signal.signal(number, former)
+class handled:  # noqa: N801 (a context, used as a function)
+    """In this context, signals have a handler, except those that are ignored, as SIGHUP is by `nohup`.
+
+    Not a generator: one that is not left would restore its handlers when it is collected, at any time.
+    """
+
+    def __init__(self, handler: Any, signals: Iterable[int] = SIGNALS) -> None:
+        self.handler, self.signals = handler, signals
+        self.previous: dict[int, Any] = {}
+
+    def __enter__(self) -> None:
+        before = {number: signal.getsignal(number) for number in self.signals}
+        self.previous = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}
+        for number in self.previous:
+            signal.signal(number, self.handler)
+
+    def __exit__(self, *_: Any) -> None:
+        for number, handler in self.previous.items():
+            signal.signal(number, handler)
+        self.previous = {}
 
 
 @contextmanager

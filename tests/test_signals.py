@@ -1,12 +1,14 @@
 """Signals as exceptions: shielded code is not interrupted, interruptible code exits with one line."""
 
+import gc
 import signal
 import subprocess
 import sys
+from contextlib import ExitStack
 
 import pytest
 
-from mot_lightning.signals import SIGNALS, Interrupted, interruptible, shielded
+from mot_lightning.signals import SIGNALS, Interrupted, handled, interruptible, shielded
 
 every_signal = pytest.mark.parametrize("number", SIGNALS)
 
@@ -49,3 +51,15 @@ with interruptible():
     finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert finished.returncode == 128 + signal.SIGTERM
     assert finished.stderr == ""
+
+
+@every_signal
+def test_a_context_that_is_never_left_restores_nothing_later(number):
+    """As after an exception in a run: Lightning then calls no teardown."""
+    before = signal.getsignal(number)
+    with interruptible():
+        contexts = ExitStack()
+        contexts.enter_context(handled(signal.SIG_DFL))
+    del contexts
+    gc.collect()
+    assert signal.getsignal(number) is before
