@@ -32,7 +32,7 @@ def interruption(number: int, main_process: int) -> BaseException:
     return KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number)
 
 
-class handled:  # noqa: N801 (a context, used as a function)
+class handled:
     """In this context, signals have a handler, except those that are ignored, as SIGHUP is by `nohup`.
 
     Not a generator: one that is not left would restore its handlers when it is collected, at any time.
