@@ -7,6 +7,7 @@ from typing import NoReturn
 
 from mot_lightning.cli.arguments import find_command, parse
 from mot_lightning.cli.help import command_page, usage
+from mot_lightning.cli.terminal import escaping
 from mot_lightning.errors import ConfigError, NotWritten
 
 
@@ -16,10 +17,15 @@ def fail(message: str, code: int = 2) -> NoReturn:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Run a command line."""
-    argv = sys.argv[1:] if argv is None else argv
+    """Run a command line; control characters of its input and output are shown, not sent to the terminal."""
+    with escaping():
+        _run_or_fail(sys.argv[1:] if argv is None else argv)
+
+
+def _run_or_fail(argv: list[str]) -> None:
     try:
         _run(argv)
+        sys.stdout.flush()  # here, where a closed pipe is not yet an error of Python's shutdown
     except ConfigError as error:
         fail(str(error))
     except NotWritten as error:
