@@ -30,7 +30,8 @@ def bad_files(folder: Path) -> Iterator[Trial]:
     laughs += "".join(f"a{i + 1}: &a{i + 1} [{','.join([f'*a{i}'] * 9)}]\n" for i in range(12))
     contents = {
         "cycle": b"a: &a\n  b: *a\n", "laughs": laughs.encode(), "deep": b"[" * 20_000, "tag": b"a: !!timestamp x",
-        "binary": bytes(range(256)) * 8, "latin": b"seed: \xe9", "list": b"[1]", "text": b"hello", "twice": b"a: 1\na: 2",
+        "binary": bytes(range(256)) * 8, "latin": b"seed: \xe9", "list": b"[1]", "text": b"hello",
+        "twice": b"a: 1\na: 2",
         "own_base": b"base: own_base.yaml", "nul": b"a: \0", "escape": b"\"a\\x1b[31m\": 1",
     }  # fmt: skip
     for name, content in contents.items():

@@ -49,11 +49,13 @@ def test_3000_random_settings(tmp_path, capsys, data):
 
 @pytest.mark.parametrize(
     ("argument", "message"),
-    [("--data.num_workers=-1", "num_workers is -1, wanted 0 or more"), ("--data.row_length=30", "row_length is 30, wanted"),
+    [("--data.num_workers=-1", "num_workers is -1, wanted 0 or more"),
+     ("--data.row_length=30", "row_length is 30, wanted"),
      ("--model.modalities.speech.codec.n_mels=-1", "n_mels is -1, wanted at least 1"),
      ("--model.modalities.speech.codec.hop_ms=0", "hop_ms is 0, wanted at least 1"),
-     ("--trainer.accumulate_grad_batches=0", "accumulate_grad_batches"), ("--model.optimizer.algorithm={a: 1}", "KeyError"),
-     ("--model.modalities.image.objective.patch_io=null", "patch_io")],
+     ("--trainer.accumulate_grad_batches=0", "accumulate_grad_batches is 0, wanted at least 1"),
+     ("--model.optimizer.algorithm={a: 1}", "KeyError"),
+     ("--model.modalities.image.objective.patch_io=null", "FlowMatching cannot be made: KeyError")],
 )  # fmt: skip
 def test_value_out_of_range_is_refused_before_a_run_begins(refusal, argument, message):
     assert message in refusal("fit", *TINY, argument)
