@@ -1,8 +1,6 @@
 """Errors as one-line messages: bad input, with the actual and the expected value, and files that cannot be written."""
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 # C0 and C1 controls but tab and newline, and what reorders or splits a line (Trojan Source, CVE-2021-42574)
@@ -26,21 +24,6 @@ def require(name: str, value: Any, requirement: str, fits: bool) -> None:
 def escaped(text: str) -> str:
     r"""A text whose control characters are shown, as in \x1b, but for tabs and newlines."""
     return CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
-
-
-@contextmanager
-def refusing(what: str) -> Iterator[None]:
-    """Turns any error of what is made from a user's input into a ConfigError of one line, with the error as its cause.
-
-    Args:
-        what: is made, for errors that do not say what they are about.
-    """
-    try:
-        yield
-    except (ConfigError, NotWritten):
-        raise
-    except Exception as error:  # classes of users and of libraries raise anything
-        raise ConfigError(describe(error, what)) from error
 
 
 def describe(error: Exception, what: str) -> str:

@@ -6,7 +6,6 @@ import typing
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from importlib import import_module
-from typing import Any
 
 from mot_lightning.cli.settings_help import settings_parser
 
@@ -55,9 +54,3 @@ def bad_settings() -> Iterator[tuple[str, tuple[str, ...]]]:
     for name, beside in settings():
         for value in (*NUMBERS, *OTHERS):
             yield f"--{name}={value}", (*beside, f"--{name}={value}")
-
-
-def may_work(trial: str) -> Any:
-    """Whether a value, odd as it is, means something."""
-    name, _, value = trial.removeprefix("--").partition("=")
-    return value not in (".nan",) and bool(name)

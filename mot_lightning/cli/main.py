@@ -7,22 +7,17 @@ from typing import NoReturn
 
 from mot_lightning.cli.arguments import find_command, parse
 from mot_lightning.cli.help import command_page, usage
-from mot_lightning.cli.terminal import escaping
-from mot_lightning.errors import ConfigError, NotWritten
+from mot_lightning.errors import ConfigError, NotWritten, escaped
 
 
 def fail(message: str, code: int = 2) -> NoReturn:
-    print(f"error: {' '.join(str(message).split())}", file=sys.stderr)
+    print(f"error: {escaped(' '.join(str(message).split()))}", file=sys.stderr)
     raise SystemExit(code)
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Run a command line; control characters of its input and output are shown, not sent to the terminal."""
-    with escaping():
-        _run_or_fail(sys.argv[1:] if argv is None else argv)
-
-
-def _run_or_fail(argv: list[str]) -> None:
+    """Run a command line."""
+    argv = sys.argv[1:] if argv is None else argv
     try:
         _run(argv)
         sys.stdout.flush()  # here, where a closed pipe is not yet an error of Python's shutdown

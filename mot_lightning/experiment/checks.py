@@ -5,7 +5,6 @@ from typing import Any
 import torch
 from lightning.pytorch.callbacks import GradientAccumulationScheduler
 
-from datamodules.sampler import SampleIndex
 from mot_lightning.config.classes import LIBRARIES, OURS
 from mot_lightning.config.hints import did_you_mean
 from mot_lightning.errors import ConfigError
@@ -13,8 +12,6 @@ from mot_lightning.experiment.build import Experiment
 from mot_lightning.module import MoTModule
 from mot_lightning.training.codec_module import CodecModule
 from mot_lightning.training.sharding import FSDP2
-
-CHECKED = 32  # documents of each split whose length is checked before the start
 
 
 def check(experiment: Experiment, command: str) -> None:
@@ -124,20 +121,11 @@ def _report_empty_splits(experiment: Experiment, command: str) -> None:
             print(f"the {split} split is empty: {without[split]}")
 
 
-def _check_lengths(data: Any) -> None:
-    """Raises ConfigError if one of the first documents is longer than a row."""
-    for split in ("train", "val"):
-        documents = data.documents(split)
-        for item in range(min(CHECKED, len(documents))):
-            documents.collate([documents[SampleIndex(item, item)]])
-
-
 def _fit_codecs(experiment: Experiment) -> None:
     """Fit the codecs, which may refuse the media, while nothing is written yet but what they learn."""
     if isinstance(experiment.module, MoTModule):
         try:
             experiment.module.fit_codecs(experiment.data)
-            _check_lengths(experiment.data)
         except ConfigError:
             raise
         except ValueError as error:
