@@ -50,6 +50,8 @@ class InterleavedDataModule(LightningDataModule):
             raise ValueError(f"data.batch_size is {batch_size}, wanted at least 1")
         if row_length < 8:
             raise ValueError(f"data.row_length is {row_length}, wanted at least 8")
+        if num_workers < 0:
+            raise ValueError(f"data.num_workers is {num_workers}, wanted 0 or more")
         self.batch_size, self.row_length, self.document_settings = batch_size, row_length, document_settings
         self.seed, self.num_workers = seed, num_workers
         self.resumed_at = 0  # training documents consumed over all ranks when this run began

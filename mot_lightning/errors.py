@@ -1,6 +1,10 @@
 """Errors as one-line messages: bad input, with the actual and the expected value, and files that cannot be written."""
 
+import re
 from typing import Any
+
+# C0 and C1 controls but tab and newline, and what reorders or splits a line (Trojan Source, CVE-2021-42574)
+CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 
 class ConfigError(ValueError):
@@ -15,3 +19,28 @@ def require(name: str, value: Any, requirement: str, fits: bool) -> None:
     """Raises ValueError "{name} is {value}, wanted {requirement}" unless `fits` is true."""
     if not fits:
         raise ValueError(f"{name} is {value!r}, wanted {requirement}")
+
+
+def escaped(text: str) -> str:
+    r"""A text whose control characters are shown, as in \x1b, but for tabs and newlines."""
+    return CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+def describe(error: Exception, what: str) -> str:
+    """One line about an error: its message if it says which value is wrong, else where it was raised as well."""
+    message = " ".join(str(error).split())
+    if isinstance(error, ValueError | TypeError) and (re.search(r"\bis\b.*, wanted ", message)):
+        return message
+    return f"{_class_in(error) or what} cannot be made: {type(error).__name__}: {message}".removesuffix(": ")[:500]
+
+
+def _class_in(error: Exception) -> str:
+    """The name of the class whose `__init__` was running, the innermost that is no library's parser."""
+    name, trace = "", error.__traceback__
+    while trace:
+        code, instance = trace.tb_frame.f_code, trace.tb_frame.f_locals.get("self")
+        package = type(instance).__module__.partition(".")[0]
+        if code.co_name in ("__init__", "__post_init__") and package not in ("jsonargparse", "argparse", "torch"):
+            name = type(instance).__name__
+        trace = trace.tb_next
+    return name if not name.endswith("CLI") else ""

@@ -17,7 +17,7 @@ def slow(name, keys, *marks):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["kills", "flips", "disk_full"])
+@pytest.mark.parametrize("name", ["kills", "flips", "disk_full", "bad_input"])
 def test_reliability_script_counts_no_failure(tmp_path, name):
     command = [sys.executable, "-W", "ignore", ROOT / f"benchmarks/reliability/{name}.py", "--quick"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=250, cwd=tmp_path)

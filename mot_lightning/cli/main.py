@@ -7,11 +7,11 @@ from typing import NoReturn
 
 from mot_lightning.cli.arguments import find_command, parse
 from mot_lightning.cli.help import command_page, usage
-from mot_lightning.errors import ConfigError, NotWritten
+from mot_lightning.errors import ConfigError, NotWritten, escaped
 
 
 def fail(message: str, code: int = 2) -> NoReturn:
-    print(f"error: {' '.join(str(message).split())}", file=sys.stderr)
+    print(f"error: {escaped(' '.join(str(message).split()))}", file=sys.stderr)
     raise SystemExit(code)
 
 
@@ -20,6 +20,7 @@ def main(argv: list[str] | None = None) -> None:
     argv = sys.argv[1:] if argv is None else argv
     try:
         _run(argv)
+        sys.stdout.flush()  # here, where a closed pipe is not yet an error of Python's shutdown
     except ConfigError as error:
         fail(str(error))
     except NotWritten as error:

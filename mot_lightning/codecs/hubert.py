@@ -130,8 +130,8 @@ def _load(name_or_path: str) -> Any:
         return bundle.get_model()
     from transformers import AutoConfig, HubertModel  # takes seconds
 
-    kind = AutoConfig.from_pretrained(name_or_path).model_type
+    kind = AutoConfig.from_pretrained(name_or_path, trust_remote_code=False).model_type
     if kind != "hubert":
         raise ValueError(f"it holds a {kind}")
-    loaded: Any = HubertModel.from_pretrained(name_or_path, output_loading_info=True)
+    loaded: Any = HubertModel.from_pretrained(name_or_path, output_loading_info=True, trust_remote_code=False)
     return all_weights(loaded)

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torchaudio.transforms import GriffinLim, InverseMelScale, MelSpectrogram
 
 from mot_lightning.codecs.audio import AudioCodec, Waveform
+from mot_lightning.errors import require
 
 FLOOR = 1e-5  # 50 dB below a clip's loudest mel band; anything quieter is silence
 
@@ -27,6 +28,8 @@ class MelCodec(AudioCodec):
 
     def __init__(self, sample_rate: int, n_mels: int, hop_ms: int, frames: int, griffin_lim_iterations: int) -> None:
         super().__init__(sample_rate)
+        for name, value in (("n_mels", n_mels), ("hop_ms", hop_ms), ("frames", frames)):
+            require(name, value, "at least 1", value >= 1)
         self.n_mels, self.hop_ms, self.frames = n_mels, hop_ms, frames
         self.griffin_lim_iterations = griffin_lim_iterations
         hop, window = sample_rate * hop_ms // 1_000, sample_rate * 32 // 1_000

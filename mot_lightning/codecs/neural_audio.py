@@ -107,7 +107,7 @@ class NeuralCodec(AudioCodec):
 def _load(name_or_path: str) -> Any:
     from transformers import AutoConfig, AutoModel  # takes seconds
 
-    kind = AutoConfig.from_pretrained(name_or_path).model_type
+    kind = AutoConfig.from_pretrained(name_or_path, trust_remote_code=False).model_type
     if kind not in KINDS:
         raise ValueError(f"it holds a {kind}")
-    return all_weights(AutoModel.from_pretrained(name_or_path, output_loading_info=True))
+    return all_weights(AutoModel.from_pretrained(name_or_path, output_loading_info=True, trust_remote_code=False))

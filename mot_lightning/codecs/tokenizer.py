@@ -86,7 +86,7 @@ def _load(name_or_path: str) -> Tokenizer:
         return Tokenizer.from_file(name_or_path)
     from transformers import AutoTokenizer  # takes seconds
 
-    return AutoTokenizer.from_pretrained(name_or_path).backend_tokenizer
+    return AutoTokenizer.from_pretrained(name_or_path, trust_remote_code=False).backend_tokenizer
 
 
 class BPE(Subwords):

@@ -1,5 +1,6 @@
 """`fit`: train, then test and print a table."""
 
+import csv
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,7 +93,11 @@ def _copy_rows(trainer: Any, checkpoint: dict[str, Any], path: Path) -> None:
         return
     old = run_folder_of(path)
     if old and (old / "metrics.csv").is_file():
-        trainer.loggers[0].begin_with(old / "metrics.csv", checkpoint["global_step"])
+        try:
+            trainer.loggers[0].begin_with(old / "metrics.csv", checkpoint["global_step"])
+        except (ValueError, KeyError, TypeError, csv.Error) as error:  # it was edited, or cut
+            reason = " ".join(str(error).split())
+            print(f"{old / 'metrics.csv'} is damaged from here on, its other rows are kept: {reason}", file=sys.stderr)
     else:
         missing = f"{old / 'metrics.csv'} is missing" if old else f"{path} is in no run folder"
         print(f"{missing}: the new metrics.csv begins at step {checkpoint['global_step']}", file=sys.stderr)

@@ -40,6 +40,9 @@ Loader.add_implicit_resolver(
 )
 
 
+MAX_NODES = 100_000  # of a config: aliases of aliases make a small file a large one
+
+
 class Layers(NamedTuple):
     """The contents of a config file and of its bases, from the lowest base to the file itself."""
 
@@ -116,8 +119,12 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """
     try:
         text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
-        content = yaml.load(text, Loader) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        content = _load(text) or {}
+    except OSError as error:
+        raise ConfigError(f"--config {path} cannot be read: {error.strerror}") from None
+    except ConfigError as error:
+        raise ConfigError(f"--config {path}: {' '.join(str(error).split())}") from None
+    except Exception as error:  # PyYAML raises errors of many types for values that do not fit their tags
         raise ConfigError(f"--config {path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         raise ConfigError(f"--config {path} holds a {type(content).__name__}, wanted a mapping")
@@ -125,8 +132,47 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def parse_value(text: str) -> Any:
-    """The value of a command line option, parsed as YAML; invalid YAML stays text."""
+    """The value of a command line option, parsed as YAML; invalid YAML stays text.
+
+    Raises:
+        ConfigError: its aliases lead back to it, or it is too large.
+    """
     try:
-        return nested(yaml.load(text, Loader))
-    except yaml.YAMLError:
+        return nested(_load(text))
+    except ConfigError:
+        raise
+    except Exception:  # PyYAML raises errors of many types for values that do not fit their tags
         return text
+
+
+def _load(text: str) -> Any:
+    """The content of YAML.
+
+    Raises:
+        ConfigError: with its aliases in full, it has no end or more than `MAX_NODES` values.
+    """
+    loader = Loader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _size(node, {}, ())
+        return loader.construct_document(node)
+    except RecursionError:
+        raise ConfigError("YAML is nested too deeply, wanted a config") from None
+    finally:
+        loader.dispose()
+
+
+def _size(node: yaml.Node, sizes: dict[int, int], above: tuple[int, ...]) -> int:
+    """The number of values in a node, with its aliases in full."""
+    if id(node) in above:
+        raise ConfigError(f"YAML has an alias that leads back to itself{node.start_mark}, wanted a tree")
+    if id(node) not in sizes:
+        pairs = node.value if isinstance(node, yaml.CollectionNode) else ()
+        children = [child for pair in pairs for child in (pair if isinstance(pair, tuple) else (pair,))]
+        size = 1 + sum(_size(child, sizes, (*above, id(node))) for child in children)
+        if size > MAX_NODES:
+            raise ConfigError(f"YAML has over {MAX_NODES:,} values with its aliases in full, wanted fewer")
+        sizes[id(node)] = size
+    return sizes[id(node)]

@@ -14,7 +14,7 @@ from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy
 from mot_lightning import callbacks
 from mot_lightning.config.instantiate import importing_only
 from mot_lightning.config.messages import shorten
-from mot_lightning.errors import ConfigError
+from mot_lightning.errors import ConfigError, describe
 from mot_lightning.experiment.parser import Parser, check_groups
 from mot_lightning.experiment.trainer import (
     callbacks_of,
@@ -131,6 +131,8 @@ def build(config: dict[str, Any], allow: list[str], folder: Path = Path("runs"))
             complete = _complete(cli, config["trainer"])
     except (ValueError, TypeError, MisconfigurationException) as error:
         raise ConfigError(shorten(str(error))) from error
+    except Exception as error:  # classes of libraries and of users raise anything
+        raise ConfigError(describe(error, "the experiment")) from error
     cli.model.config = complete
     return Experiment(cli.model, cli.datamodule, cli.trainer, complete)
 

@@ -37,6 +37,8 @@ def _check_trainer(experiment: Experiment) -> None:
             "the training data have no end"
         )
     accumulated = trainer.accumulate_grad_batches
+    if accumulated < 1:
+        raise ConfigError(f"trainer.accumulate_grad_batches is {accumulated}, wanted at least 1")
     if any(isinstance(callback, GradientAccumulationScheduler) for callback in trainer.callbacks):
         raise ConfigError("trainer.callbacks has GradientAccumulationScheduler, wanted trainer.accumulate_grad_batches")
     if isinstance(batches, int) and batches % accumulated and not trainer.fast_dev_run:

@@ -118,3 +118,27 @@ def test_home_folder_is_expanded_in_configs_and_bases(tmp_path, monkeypatch):
     (tmp_path / "low.yaml").write_text("a: 1")
     (tmp_path / "high.yaml").write_text("base: ~/low.yaml\na: 2")
     assert read_layers(Path("~/high.yaml")) == ([{"a": 1}, {"a": 2}], True)
+
+
+LAUGHS = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n" + "".join(
+    f"a{i + 1}: &a{i + 1} [{','.join([f'*a{i}'] * 9)}]\n" for i in range(12)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("a: &a\n  b: *a", "leads back to itself"), (LAUGHS, "over 100,000 values"), ("[" * 20_000, "nested too deeply"),
+     ("a: !!timestamp x", "is not YAML"), ("a: !!python/object/apply:os.getcwd []", "is not YAML"),
+     ("a: !!bool x", "is not YAML")],
+)  # fmt: skip
+def test_hostile_yaml_is_refused_in_one_line(tmp_path, text, message):
+    (tmp_path / "a.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=message) as refusal:
+        read_yaml(tmp_path / "a.yaml")
+    assert "\n" not in str(refusal.value)
+
+
+def test_value_with_an_alias_of_itself_is_refused():
+    with pytest.raises(ConfigError, match="leads back to itself"):
+        parse_value("&a [*a]")
+    assert parse_value("!!timestamp x") == "!!timestamp x"
