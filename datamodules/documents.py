@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from datamodules.sampler import SampleIndex
+from mot_lightning.config.checked import checked
 from mot_lightning.sequence import Grammar, InterleavedBatch, Segment, pack
 
 Split = Literal["train", "val", "test"]
@@ -27,6 +28,7 @@ class Medium(NamedTuple):
     key: Hashable = None  # media with a key are encoded once, then cached
 
 
+@checked("data.document_settings")
 @dataclass(frozen=True)
 class DocumentSettings:
     """How segments of a document are shown to the model.

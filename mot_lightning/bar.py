@@ -6,7 +6,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-SECONDS = 30.0  # between two lines; TQDM_MININTERVAL may ask for more
+LINE_INTERVAL = 30.0  # between two lines; TQDM_MININTERVAL may ask for more
 
 
 class Bar(tqdm):
@@ -23,12 +23,13 @@ class Bar(tqdm):
 
     @property
     def _in_lines(self) -> bool:
-        return not self.fp.isatty() and "ipykernel" not in sys.modules
+        isatty = getattr(self.fp, "isatty", None)  # which an object with `write` and `flush` need not have
+        return not (isatty and not self.fp.closed and isatty()) and "ipykernel" not in sys.modules
 
     def display(self, msg: str | None = None, pos: int | None = None) -> None:
         if not self._in_lines:
             super().display(msg, pos)
-        elif time.monotonic() - self._written >= max(SECONDS, self.mininterval):
+        elif time.monotonic() - self._written >= max(LINE_INTERVAL, self.mininterval):
             self._write_line()
 
     def _write_line(self) -> None:

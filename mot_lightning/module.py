@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from mot_lightning.backbone import BackboneSettings
 from mot_lightning.backbone.moe import collect_router_stats, experts_of
+from mot_lightning.config.checked import Checked
 from mot_lightning.config.recorded import plain
-from mot_lightning.config.types import check_types
 from mot_lightning.generation import GenerationLimits
 from mot_lightning.generation.checks import check_batch
 from mot_lightning.generation.prompts import Document, Prompt
@@ -37,7 +37,7 @@ from mot_lightning.training.target_bytes import TargetBytes
 VALIDATION = 1 << 40  # offset of the seeds of validation noise, which is the same at every validation
 
 
-class MoTModule(SavedModule):
+class MoTModule(Checked, SavedModule):
     """A Mixture-of-Transformers experiment: every modality with its codec, objective and weight.
 
     The averaged weights are a second model, `ema_model`. Weights are never swapped, so a checkpoint from any moment
@@ -56,6 +56,8 @@ class MoTModule(SavedModule):
             by their targets together, raise `data.batch_size` or the number of ranks instead.
     """
 
+    setting = "model"
+
     def __init__(
         self,
         modalities: dict[str, Modality],
@@ -65,7 +67,6 @@ class MoTModule(SavedModule):
         seed: int = 0,
         reduction: Reduction = "token",
     ) -> None:
-        check_types(MoTModule.__init__, locals(), "model.")
         super().__init__()
         self.seed, self.optimizer = seed, optimizer
         with torch.random.fork_rng(devices=[]):

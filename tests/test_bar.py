@@ -27,7 +27,7 @@ def test_a_file_gets_one_line_at_the_end_and_none_of_a_bar_that_goes():
 
 
 def test_a_file_gets_every_update_as_a_line_once_it_is_due(monkeypatch):
-    monkeypatch.setattr(bar, "SECONDS", 0.0)
+    monkeypatch.setattr(bar, "LINE_INTERVAL", 0.0)
     assert shown(Bar, io.StringIO()).splitlines() == [f"Sorting {n}/4" for n in range(5)]
 
 

@@ -8,7 +8,7 @@ import torch
 from lightning.pytorch import Callback
 from torch import Tensor
 
-from mot_lightning.callbacks.report import Report, closing
+from mot_lightning.callbacks.report import Report, closing_lines
 from mot_lightning.media.board import board
 from mot_lightning.runs.examples import Example, Examples, write_examples
 from mot_lightning.runs.page import write_page
@@ -92,4 +92,4 @@ class CodecReport(Report):
         width = max(map(len, metrics))
         print("\n" + "\n".join(f"{name:<{width}}  {value:,.4g}" for name, value in metrics.items()))
         files = {"page": page, "codec": folder / "codec", "figures": folder / "metrics.json"}
-        print(*closing(trainer, **files, samples=folder / "samples"), sep="\n")
+        print(*closing_lines(trainer, **files, samples=folder / "samples"), sep="\n")

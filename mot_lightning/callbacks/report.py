@@ -94,10 +94,10 @@ class Report(Callback):
         shown = {name: value for name, value in metrics.items() if self.started or not name.startswith("fit/")}
         print("\n" + table(shown, pl_module.modalities, tasks))
         files = {"page": page, "figures": folder / "metrics.json", "losses": folder / "metrics.csv"}
-        print(*closing(trainer, **files, samples=folder / "samples"), sep="\n")
+        print(*closing_lines(trainer, **files, samples=folder / "samples"), sep="\n")
 
 
-def closing(trainer: Any, **paths: Path) -> list[str]:
+def closing_lines(trainer: Any, **paths: Path) -> list[str]:
     """The last lines of a command: the paths that exist, by name; or that it was a trial, which leaves no file."""
     if trainer.fast_dev_run:
         return ["trainer.fast_dev_run: a trial, whose figures say nothing of the model; no file is kept"]

@@ -13,7 +13,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from mot_lightning.callbacks.sample_files import log_files
 from mot_lightning.evaluation.run import run_task
 from mot_lightning.evaluation.tasks import Task, check_names
-from mot_lightning.media.board import CARD, board
+from mot_lightning.media.board import TENSORBOARD_COLUMNS, board
 from mot_lightning.runs.examples import Example, Examples, write_examples
 from mot_lightning.runs.page import write_page
 from mot_lightning.training.sharding import summon_full_params
@@ -101,7 +101,7 @@ def _write_together(
     if any(cells):
         board(titles, cells).savefig(folder / f"{task.slug}.png")
         for writer in writers:
-            writer.add_figure(task.slug, board(titles, cells, CARD), step)
+            writer.add_figure(task.slug, board(titles, cells, TENSORBOARD_COLUMNS), step)
     if any(role == "generated" for cell in cells for role, _ in cell):
         return
     if titles != captions:

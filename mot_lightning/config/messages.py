@@ -2,17 +2,9 @@
 
 import re
 
-KINDS = {
-    "int": "a whole number",
-    "float": "a number",
-    "str": "a text",
-    "bool": "true or false",
-    "dict": "a mapping",
-    "list": "a list",
-    "tuple": "a list",
-    "path": "a mapping",  # or a file with one
-    "NoneType": "null",
-}
+from mot_lightning.config.words import WORDS, alternatives
+
+KINDS = {**WORDS, "path": "a mapping"}  # or a file with one
 TYPE = re.compile(
     r"""tuple\ with\ (?P<count>\d+)\ elements
     | Literal\[(?P<choices>.*?)\]
@@ -68,5 +60,4 @@ def in_words(types: str) -> str:
             words += KINDS.get(name, name).split(" or ")
         else:
             words += [choice.strip("'") for choice in match["choices"].split(", ")]
-    *most, last = dict.fromkeys(words) or KINDS.get(types, types).split(" or ")
-    return f"{', '.join(most)} or {last}" if most else last
+    return alternatives(words or KINDS.get(types, types).split(" or "))

@@ -12,7 +12,7 @@ from torchvision.transforms.v2.functional import to_pil_image
 
 from mot_lightning.media.arrays import as_array, check_range
 from mot_lightning.media.base import MediaType
-from mot_lightning.media.board import CARD, board
+from mot_lightning.media.board import TENSORBOARD_COLUMNS, board
 from mot_lightning.media.image_file import from_pillow, read_image
 
 # from other usual ranges to 0 to 1
@@ -96,7 +96,7 @@ class Image(MediaType):
         return [path]
 
     def log(self, writer: Any, tag: str, media: Sequence[Tensor], captions: Sequence[str], step: int) -> None:
-        writer.add_figure(tag, board(captions, [[("", self.picture(image))] for image in media], CARD), step)
+        writer.add_figure(tag, board(captions, [[("", self.picture(image))] for image in media], TENSORBOARD_COLUMNS), step)
 
     def picture(self, media: Tensor) -> PIL.Image.Image:
         return _pil(media)

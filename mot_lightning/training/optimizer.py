@@ -13,7 +13,7 @@ from torch.optim import AdamW, Muon, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from mot_lightning.config.types import check_types
+from mot_lightning.config.checked import checked
 from mot_lightning.training.combined_optimizer import CombinedOptimizer
 
 ClassSpec = dict[str, Any]  # class_path and init_args
@@ -22,6 +22,7 @@ SCHEDULERS = "torch.optim.lr_scheduler"
 COOLDOWN = 0.2  # fraction of the steps in which "wsd" decays (arXiv 2405.18392)
 
 
+@checked("model.optimizer")
 @dataclass(frozen=True)
 class OptimizerSettings:
     """The optimizer with linear warm-up, then a schedule to `min_lr_ratio` of the peak at the last step.
@@ -53,7 +54,6 @@ class OptimizerSettings:
     max_skipped_steps: int = 10
 
     def __post_init__(self) -> None:
-        check_types(OptimizerSettings, vars(self), "optimizer.")
         for name in ("learning_rate", "weight_decay", "min_lr_ratio", "ema_decay"):
             object.__setattr__(self, name, float(getattr(self, name)))  # NumPy's numbers would not load in checkpoints
         object.__setattr__(self, "betas", tuple(float(beta) for beta in self.betas))
@@ -69,7 +69,7 @@ class OptimizerSettings:
             ("schedule", f"{', '.join(SCHEDULES)} or a class", not named or self.schedule in SCHEDULES),
         ):
             if not fits:
-                raise ValueError(f"optimizer.{name} is {getattr(self, name)}, wanted {requirement}")
+                raise ValueError(f"model.optimizer.{name} is {getattr(self, name)}, wanted {requirement}")
         for setting, home, base in (("algorithm", "torch.optim", Optimizer), ("schedule", SCHEDULERS, LRScheduler)):
             if (spec := getattr(self, setting)) not in SCHEDULES:
                 kind, arguments = _class_of(spec, setting, home, base)

@@ -190,9 +190,15 @@ def test_unknown_optimizers_and_schedules_are_refused_without_an_import(settings
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"learning_rate": "3e-4"}, "optimizer.learning_rate is '3e-4', wanted a number"),
-        ({"betas": 0.9}, "optimizer.betas is 0.9, wanted a list"),
-        ({"algorithm": torch.optim.SGD}, "optimizer.algorithm is the class SGD, wanted a text or a mapping"),
+        ({"learning_rate": "3e-4"}, "model.optimizer.learning_rate is '3e-4', wanted a number"),
+        ({"betas": 0.9}, "model.optimizer.betas is 0.9, wanted a list of 2"),
+        ({"betas": (0.9,)}, r"model.optimizer.betas is \(0.9,\), wanted a list of 2"),
+        (
+            {"algorithm": torch.optim.SGD},
+            "model.optimizer.algorithm is the class SGD, wanted a text or a mapping: give its name, 'SGD'",
+        ),
+        ({"lr": 1}, "there is no setting 'lr', .*"),
+        ({"learning_rat": 1}, "there is no setting 'learning_rat', did you mean learning_rate.*"),
     ],
 )
 def test_settings_of_another_type_are_refused(settings, message):
