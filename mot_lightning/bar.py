@@ -12,7 +12,8 @@ LINE_INTERVAL = 30.0  # between two lines; TQDM_MININTERVAL may ask for more
 class Bar(tqdm):
     """tqdm whose updates are lines in a file, where a carriage return would make them one long line.
 
-    A line is written every 30 seconds, and at the end of a bar that stays.
+    A line is written every 30 seconds, and at the end of a bar that stays. A notebook shows the text of a terminal, not
+    a widget as tqdm.auto does.
     """
 
     disable: bool
@@ -23,8 +24,10 @@ class Bar(tqdm):
 
     @property
     def _in_lines(self) -> bool:
-        isatty = getattr(self.fp, "isatty", None)  # which an object with `write` and `flush` need not have
-        return not (isatty and not self.fp.closed and isatty()) and "ipykernel" not in sys.modules
+        try:
+            return not self.fp.isatty() and "ipykernel" not in sys.modules
+        except (AttributeError, ValueError):  # an object with `write` and `flush` alone, or a closed file
+            return True
 
     def display(self, msg: str | None = None, pos: int | None = None) -> None:
         if not self._in_lines:
@@ -34,7 +37,7 @@ class Bar(tqdm):
 
     def _write_line(self) -> None:
         self._written, line = time.monotonic(), str(self)
-        if line != self._last:
+        if line != self._last and not getattr(self.fp, "closed", False):
             self._last = line
             self.fp.write(f"{line}\n")
             self.fp.flush()

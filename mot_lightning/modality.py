@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from mot_lightning.backbone import BackboneSettings
 from mot_lightning.codecs import Codec
 from mot_lightning.config.checked import checked
-from mot_lightning.errors import require
 from mot_lightning.model import MixtureOfTransformers
 from mot_lightning.objectives import Objective
 from mot_lightning.objectives.compatibility import incompatible
@@ -31,9 +30,6 @@ class Modality:
     codec: Codec
     objective: Objective
     weight: float = 1.0
-
-    def __post_init__(self) -> None:
-        require("Modality.weight", self.weight, "a number of 0 or more", 0 <= self.weight < math.inf)
 
 
 def tokens_of(codec: Codec) -> Tokens:
@@ -62,13 +58,15 @@ def assemble(
         backbone: size, shape and towers.
 
     Raises:
-        ValueError: no modality is given, or an objective does not fit its codec's tokens.
+        ValueError: no modality is given, a weight is out of range, or an objective does not fit its codec's tokens.
     """
     if not modalities:
         raise ValueError("model.modalities is empty, wanted at least one modality")
     modalities = {name: modalities[name] for name in sorted(modalities)}
     tokens = {name: tokens_of(modality.codec) for name, modality in modalities.items()}
     for name, modality in modalities.items():
+        if not 0 <= modality.weight < math.inf:
+            raise ValueError(f"model.modalities.{name}.weight is {modality.weight}, wanted a number of 0 or more")
         if not modality.objective.supports(tokens[name]):
             raise ValueError(incompatible(name, modality.objective, tokens[name]))
     objectives = {name: modality.objective for name, modality in modalities.items()}

@@ -179,8 +179,7 @@ class MoTModule(Checked, SavedModule):
         return {"loss": loss, "expert_visits": visits}
 
     def _log_training(self, sums: Sums) -> None:
-        step = self.global_step + 1  # the trainer has not counted this one yet
-        if is_logged(self.trainer, step):
+        if is_logged(self.trainer, step := self.global_step + 1):  # the trainer has not counted this one yet
             row = metrics_of(self, reduced(self.trainer, sums.stack()), "train")
             row["train/learning_rate"] = self.trainer.optimizers[0].param_groups[0]["lr"]
             log_row(self, {**row, **self.skipped_steps.row()}, step)

@@ -31,6 +31,29 @@ def test_a_file_gets_every_update_as_a_line_once_it_is_due(monkeypatch):
     assert shown(Bar, io.StringIO()).splitlines() == [f"Sorting {n}/4" for n in range(5)]
 
 
+def test_a_stream_that_can_only_write_gets_lines():
+    class Tee:
+        text = ""
+
+        def write(self, text):
+            self.text += text
+
+        def flush(self):
+            pass
+
+        def getvalue(self):
+            return self.text
+
+    assert shown(Bar, Tee()) == "Sorting 4/4\n"
+
+
+def test_a_stream_that_is_closed_first_is_no_error():
+    file = io.StringIO()
+    steps = Bar(total=4, file=file)
+    file.close()
+    steps.close()
+
+
 def test_a_terminal_sees_what_tqdm_shows():
     assert shown(Bar, Terminal()) == shown(tqdm, Terminal())
 

@@ -21,7 +21,7 @@ NO_REASON = re.compile(
 
 def shorten(message: str) -> str:
     """The setting, its value and the expected types, or the message of a project class; else the message unchanged."""
-    message = " ".join(message.split())
+    message = NO_REASON.sub("", " ".join(message.split()))
     if denied := re.search(r"Importing '(?P<path>(?P<package>\w+)[\w.]*)' is not allowed", message):
         return f"class {denied['path']!r} is outside the allowed packages: add --allow {denied['package']} to use it"
     if ours := _our_message(message):
@@ -36,8 +36,8 @@ def shorten(message: str) -> str:
     refusal = union or single
     keys = re.findall(r'Parser key "([^"]+)"', refusal["around"]) if refusal else []
     if not refusal or not keys:
-        tried = NO_REASON.sub("", message)  # of the alternatives, the one that was built and failed
-        raised = re.search(r"Errors: - (?P<reason>.+?) Given value.*?class_path='(?P<path>[^']+)'", tried)
+        # of the alternatives, the one that was built and failed
+        raised = re.search(r"Errors: - (?P<reason>.+?) Given value.*?class_path='(?P<path>[^']+)'", message)
         return f"{raised['path']} raised: {raised['reason']}" if raised else message
     value = re.split(r"Given value: ", refusal["tried"])[1] if union else refusal["value"]
     value = re.split(" - (?:Expected|Not) ", value)[0]
@@ -46,8 +46,10 @@ def shorten(message: str) -> str:
 
 def _our_message(message: str) -> str:
     """The message of a project class inside jsonargparse's; empty if there is none."""
-    line = re.search(r"(?:- |\": |^)(?P<line>[\w.]+ (?:is|has) \S.*?, wanted .+?)(?: - Expected|$)", message)
-    return line["line"] if line else ""
+    line = re.search(
+        r"(?:- |\": |^)(?P<line>[\w.]+ (?:is|has) \S.*?, wanted .+?)(?: - Expected| Given value type|$)", message
+    )
+    return line["line"].replace(" is None, ", " is null, ") if line else ""
 
 
 def in_words(types: str) -> str:

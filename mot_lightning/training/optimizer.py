@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from mot_lightning.config.checked import checked
+from mot_lightning.config.hints import did_you_mean
 from mot_lightning.training.combined_optimizer import CombinedOptimizer
 
 ClassSpec = dict[str, Any]  # class_path and init_args
@@ -75,8 +76,10 @@ class OptimizerSettings:
                 kind, arguments = _class_of(spec, setting, home, base)
                 if issubclass(kind, ReduceLROnPlateau):
                     raise ValueError(f"model.optimizer.schedule is {kind.__name__}, wanted one that needs no metric")
-                for name in {*arguments} - {*inspect.signature(kind).parameters}:
-                    raise ValueError(f"model.optimizer.{setting} has no setting {name!r} in {kind.__name__}")
+                known = inspect.signature(kind).parameters
+                for name in {*arguments} - {*known}:
+                    close = did_you_mean(name, known) or f", wanted some of {', '.join(known)}"
+                    raise ValueError(f"model.optimizer.{setting} has no setting {name!r} in {kind.__name__}{close}")
 
     @property
     def combines(self) -> bool:
@@ -154,7 +157,10 @@ def _class_of(spec: str | ClassSpec, setting: str, home: str, base: type) -> tup
     # a checkpoint may name any module: whoever allows one imports it
     kind = getattr(sys.modules.get(module), name, None)
     if not (isinstance(kind, type) and issubclass(kind, base)):
-        raise ValueError(f"model.optimizer.{setting} is {path}, wanted a class of {home}, or one that is imported")
+        names = [name for name, value in vars(sys.modules[home]).items() if isinstance(value, type)]
+        close = did_you_mean(name, names) if module == home else ""
+        choices = f"wanted a class of {home}, or one that is imported"
+        raise ValueError(f"model.optimizer.{setting} is {path}, {choices}{close}")
     return kind, dict(spec.get("init_args") or {})
 
 

@@ -28,18 +28,18 @@ class OptimizerStep:
         Raises:
             ValueError: gradients accumulate, and the batch does not know its step.
         """
-        step, wanted, stacked = batch.step, trainer.accumulate_grad_batches, sums.stack().detach()
-        if step is None and wanted > 1:
+        step, accumulated, stacked = batch.step, trainer.accumulate_grad_batches, sums.stack().detach()
+        if step is None and accumulated > 1:
             raise ValueError(
-                f"Trainer.accumulate_grad_batches is {wanted}, wanted 1 with dataloaders: the datamodule's batches "
-                "know the targets of their step"
+                f"Trainer.accumulate_grad_batches is {accumulated}, wanted 1 with dataloaders: "
+                "the datamodule's batches know the targets of their step"
             )
         if step is None or step.position == 0:
             targets = sums.targets.detach().clone()
             if step is not None and step.batches > 1:
                 targets = targets.new_tensor(weights.targets(step))
             self.targets = trainer.strategy.reduce(targets, reduce_op="sum")
-            self.scale = wanted / (step.batches if step else 1)
+            self.scale = accumulated / (step.batches if step else 1)
             self.sums, self._losses = stacked, []
         else:
             self.sums = self.sums + stacked

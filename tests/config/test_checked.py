@@ -51,6 +51,11 @@ def test_what_does_not_fit_is_named(build, message):
     assert str(refusal.value) == message
 
 
+def test_a_public_name_that_is_none_gets_the_closest():
+    with pytest.raises(AttributeError, match=r"no attribute 'NextTokens', did you mean NextToken\?$"):
+        mot.NextTokens  # noqa: B018
+
+
 def test_a_missing_argument_is_left_to_python():
     with pytest.raises(TypeError, match="missing"):
         mot.MoTModule(control="text")
