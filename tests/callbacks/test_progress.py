@@ -1,13 +1,16 @@
 """The progress bar of training: its total and its rate, also of a resumed run."""
 
-from runs import TINY, run
+from types import SimpleNamespace
+
+from mot_lightning.callbacks import StepProgress
 
 
-def test_a_resumed_run_counts_from_where_it_begins_to_all_its_steps(tmp_path, capsys):
-    arguments = [argument for argument in TINY if "progress_bar" not in argument]
-    assert run(tmp_path, "fit", *arguments, "--trainer.max_steps=3") == 0
-    capsys.readouterr()
-    last = tmp_path / "default/0/checkpoints/last.ckpt"
-    assert run(tmp_path, "fit", f"--ckpt_path={last}", "--trainer.max_steps=6") == 0
-    training = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Training")]
-    assert "6/6 [" in training[-1]
+def test_a_run_resumed_inside_an_epoch_knows_its_total_and_where_it_began():
+    """Lightning calls no `on_train_epoch_start` then."""
+    done = SimpleNamespace(current=SimpleNamespace(ready=60))
+    loop = SimpleNamespace(epoch_loop=SimpleNamespace(batch_progress=done))
+    progress = StepProgress()
+    progress._trainer = SimpleNamespace(max_steps=100, accumulate_grad_batches=1, fit_loop=loop)
+    progress.on_train_start(progress.trainer)
+    shown = progress.train_progress_bar.format_dict
+    assert (shown["total"], shown["initial"], shown["n"]) == (100, 60, 60)
