@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 
 from datamodules.sampler import SampleIndex
 from mot_lightning.codecs import Codec
+from mot_lightning.config.checked import checked
 from mot_lightning.sequence import Grammar, InterleavedBatch, Segment, pack
 
 Split = Literal["train", "val", "test"]
@@ -28,6 +29,7 @@ class Medium(NamedTuple):
     key: Hashable = None  # media with a key, which is unique in their modality, are encoded once, then cached
 
 
+@checked("data.document_settings")
 @dataclass(frozen=True)
 class DocumentSettings:
     """How segments of a document are shown to the model.

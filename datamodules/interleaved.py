@@ -6,7 +6,7 @@ Knows how documents become batches; a subclass knows the media of a document and
 import math
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from datamodules.documents import Documents, DocumentSettings, Media, Medium, Sp
 from datamodules.sampler import OrderedSampler, RepeatingSampler, ResumableSampler
 from datamodules.steps import StepLoader
 from mot_lightning.codecs import Codec
+from mot_lightning.config.checked import Checked
 from mot_lightning.evaluation.tasks import Task
 from mot_lightning.generation.checks import PREDICTABLE
 from mot_lightning.sequence import Grammar
@@ -25,7 +26,7 @@ from mot_lightning.sequence import Grammar
 __all__ = ["InterleavedDataModule", "Medium", "Split"]
 
 
-class InterleavedDataModule(LightningDataModule):
+class InterleavedDataModule(Checked, LightningDataModule):
     """Documents of interleaved media, as packed batches.
 
     Args:
@@ -36,6 +37,8 @@ class InterleavedDataModule(LightningDataModule):
         seed: seed of all randomness of the data.
         num_workers: worker processes of each data loader.
     """
+
+    setting = "data"
 
     def __init__(
         self,
@@ -174,7 +177,7 @@ class InterleavedDataModule(LightningDataModule):
     def test_dataloader(self) -> DataLoader[Any]:
         return self._in_order("test")
 
-    def predict_dataloader(self) -> NoReturn:
+    def predict_dataloader(self) -> DataLoader[Any]:
         raise TypeError(f"trainer.predict has a datamodule of type {type(self).__name__}, wanted {PREDICTABLE}")
 
     def _count_anew(self) -> None:

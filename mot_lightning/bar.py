@@ -6,13 +6,14 @@ from typing import Any
 
 from tqdm import tqdm
 
-SECONDS = 30.0  # between two lines; TQDM_MININTERVAL may ask for more
+LINE_INTERVAL = 30.0  # between two lines; TQDM_MININTERVAL may ask for more
 
 
 class Bar(tqdm):
     """tqdm whose updates are lines in a file, where a carriage return would make them one long line.
 
-    A line is written every 30 seconds, and at the end of a bar that stays.
+    A line is written every 30 seconds, and at the end of a bar that stays. A notebook shows the text of a terminal, not
+    a widget as tqdm.auto does.
     """
 
     disable: bool
@@ -23,17 +24,20 @@ class Bar(tqdm):
 
     @property
     def _in_lines(self) -> bool:
-        return not self.fp.isatty() and "ipykernel" not in sys.modules
+        try:
+            return not self.fp.isatty() and "ipykernel" not in sys.modules
+        except (AttributeError, ValueError):  # an object with `write` and `flush` alone, or a closed file
+            return True
 
     def display(self, msg: str | None = None, pos: int | None = None) -> None:
         if not self._in_lines:
             super().display(msg, pos)
-        elif time.monotonic() - self._written >= max(SECONDS, self.mininterval):
+        elif time.monotonic() - self._written >= max(LINE_INTERVAL, self.mininterval):
             self._write_line()
 
     def _write_line(self) -> None:
         self._written, line = time.monotonic(), str(self)
-        if line != self._last:
+        if line != self._last and not getattr(self.fp, "closed", False):
             self._last = line
             self.fp.write(f"{line}\n")
             self.fp.flush()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from mot_lightning.backbone import BackboneSettings
 from mot_lightning.codecs import Codec
 from mot_lightning.codecs.fitting import CODEC_SAMPLES
-from mot_lightning.config.types import check_types
+from mot_lightning.config.checked import checked
 from mot_lightning.errors import require
 from mot_lightning.model import MixtureOfTransformers
 from mot_lightning.objectives import Objective
@@ -18,6 +18,7 @@ from mot_lightning.objectives.compatibility import incompatible
 from mot_lightning.sequence import Tokens
 
 
+@checked("Modality")
 @dataclass
 class Modality:
     """One modality of an experiment.
@@ -35,7 +36,6 @@ class Modality:
     codec_samples: int = CODEC_SAMPLES
 
     def __post_init__(self) -> None:
-        check_types(Modality, vars(self), "Modality.")
         require("codec_samples", self.codec_samples, "at least 1", self.codec_samples >= 1)
 
 

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from mot_lightning.backbone import BackboneSettings
 from mot_lightning.backbone.moe import collect_router_stats, experts_of
 from mot_lightning.codecs.fitting import fit_once
+from mot_lightning.config.checked import Checked
 from mot_lightning.config.recorded import plain
-from mot_lightning.config.types import check_types
 from mot_lightning.generation import GenerationLimits
 from mot_lightning.generation.checks import check_batch
 from mot_lightning.generation.prompts import Document, Prompt
@@ -38,7 +38,7 @@ from mot_lightning.training.target_bytes import TargetBytes
 VALIDATION = 1 << 40  # offset of the seeds of validation noise, which is the same at every validation
 
 
-class MoTModule(SavedModule):
+class MoTModule(Checked, SavedModule):
     """A Mixture-of-Transformers experiment: every modality with its codec, objective and weight.
 
     The averaged weights are a second model, `ema_model`. Weights are never swapped, so a checkpoint from any moment
@@ -57,6 +57,8 @@ class MoTModule(SavedModule):
             by their targets together, raise `data.batch_size` or the number of ranks instead.
     """
 
+    setting = "model"
+
     def __init__(
         self,
         modalities: dict[str, Modality],
@@ -66,7 +68,6 @@ class MoTModule(SavedModule):
         seed: int = 0,
         reduction: Reduction = "token",
     ) -> None:
-        check_types(MoTModule.__init__, locals(), "model.")
         super().__init__()
         self.seed, self.optimizer = seed, optimizer
         with torch.random.fork_rng(devices=[]):
@@ -178,8 +179,7 @@ class MoTModule(SavedModule):
         return {"loss": loss, "expert_visits": visits}
 
     def _log_training(self, sums: Sums) -> None:
-        step = self.global_step + 1  # the trainer has not counted this one yet
-        if is_logged(self.trainer, step):
+        if is_logged(self.trainer, step := self.global_step + 1):  # the trainer has not counted this one yet
             row = metrics_of(self, reduced(self.trainer, sums.stack()), "train")
             row["train/learning_rate"] = self.trainer.optimizers[0].param_groups[0]["lr"]
             log_row(self, {**row, **self.skipped_steps.row()}, step)

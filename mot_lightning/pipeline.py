@@ -13,11 +13,11 @@ import torch
 
 from mot_lightning.codecs import Codec
 from mot_lightning.config.instantiate import instantiate
-from mot_lightning.config.types import check_names
+from mot_lightning.config.types import check_names, check_types
 from mot_lightning.errors import ConfigError
 from mot_lightning.generation import GenerationLimits, GenerationSettings, generate
 from mot_lightning.generation.checks import check_prompts
-from mot_lightning.generation.prompts import Document, Prompt, decode, encode, read_prompt, report_ended
+from mot_lightning.generation.prompts import Document, Prompt, decode, encode, read_prompt, warn_of_ended
 from mot_lightning.generation.sampler import Progress, Sampler
 from mot_lightning.generation.session import Session
 from mot_lightning.generation.settings import DEFAULT_GUIDANCE
@@ -43,6 +43,11 @@ class MoTPipeline:
     ) -> None:
         self.codecs, self.model, self.limits = codecs, model, limits
 
+    def __new__(cls, *args: Any, **kwargs: Any) -> "MoTPipeline":
+        if args and isinstance(args[0], str | Path):
+            raise TypeError(f"MoTPipeline has the path {str(args[0])!r}, did you mean MoTPipeline.from_pretrained?")
+        return super().__new__(cls)
+
     @classmethod
     def from_pretrained(
         cls, path: str | Path, allow: Sequence[str] = (), name_or_path: Mapping[str, str | Path] | None = None
@@ -59,6 +64,7 @@ class MoTPipeline:
             ConfigError: the file is missing, damaged, of another format, or not a checkpoint.
             ValueError: a codec is not the one of the checkpoint.
         """
+        check_types(MoTPipeline.from_pretrained, {"path": path, "allow": allow, "name_or_path": name_or_path})
         return cls.from_checkpoint(read_checkpoint(Path(path), "checkpoint"), allow, name_or_path)
 
     @classmethod
@@ -113,22 +119,25 @@ class MoTPipeline:
         Returns:
             The new segments of each prompt, as (modality, media). With `continue_final_segment`, the first one
             continues the prompt's last segment, and holds only what is new. A document that the model ends at once has
-            none, and a printed line says so.
+            none, and a logged line says so.
 
         Raises:
             ValueError: a setting or a prompt does not fit the model or its limits.
             TypeError: there is no setting of this name, or it has another type.
         """
+        if "num_samples" in settings:
+            raise TypeError("there is no setting 'num_samples', wanted each prompt as often: 2 * [prompt]")
         check_names(GenerationSettings, settings)
         if isinstance(prompts, str):
             prompts = [prompts]
         if not isinstance(prompts, Sequence):
             raise ValueError(f"prompts is of type {type(prompts).__name__}, wanted a list of prompts")
-        documents, negative = [self.encode(prompt) for prompt in prompts], self.encode(negative_prompt)
+        documents = [self.encode(prompt, f"prompt {number}") for number, prompt in enumerate(prompts)]
+        negative = self.encode(negative_prompt, "negative_prompt")
         resolved = self.with_guidance(GenerationSettings(**settings))
         self.check(documents, resolved, negative)
         continued = self.continue_segments(documents, resolved, negative_prompt=negative)
-        report_ended(continued)
+        warn_of_ended(continued)
         return [decode(self.codecs, segments) for segments in continued]
 
     def start(self, prompt: Prompt | None = None, negative_prompt: Prompt | None = None, **settings: Any) -> Session:
@@ -137,7 +146,8 @@ class MoTPipeline:
         Its first round, `session()` or `session(more)`, reads the prompt. Each round returns its new segments.
         """
         check_names(GenerationSettings, settings)
-        resolved, negative = self.with_guidance(GenerationSettings(**settings)), self.encode(negative_prompt)
+        resolved = self.with_guidance(GenerationSettings(**settings))
+        negative = self.encode(negative_prompt, "negative_prompt")
         self.check([], resolved, negative)
 
         def check(document: Sequence[Segment]) -> None:
@@ -147,9 +157,9 @@ class MoTPipeline:
         sampler = Sampler(self.model, resolved, [generator], negative_prompt=negative)
         return Session(self.codecs, sampler, check, self.encode(prompt))
 
-    def encode(self, prompt: Prompt | None) -> list[Segment]:
-        """The segments of a prompt; none of None. Raises ValueError if it does not fit the model."""
-        return encode(self.codecs, read_prompt(self.codecs, self.model.grammar.control, prompt))
+    def encode(self, prompt: Prompt | None, name: str = "prompt") -> list[Segment]:
+        """The segments of a prompt; none of None. Raises ValueError, with its name, if it does not fit the model."""
+        return encode(self.codecs, read_prompt(self.codecs, self.model.grammar.control, prompt, name))
 
     def with_guidance(
         self, settings: GenerationSettings, by_modality: Mapping[str, float] | None = None

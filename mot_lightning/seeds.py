@@ -14,8 +14,11 @@ def generator_for(*numbers: int, device: torch.device | str = "cpu") -> torch.Ge
 def seed_layers(seed: int, device: torch.device) -> None:
     """Seed the default generators of the host and of a device, from which layers such as dropout sample.
 
-    Equal to `torch.manual_seed`, which formats the Python stack in each call while CUDA is not initialised.
+    As `torch.manual_seed`, which seeds all devices, and formats the Python stack while CUDA is not initialised.
     """
+    if device.type not in ("cpu", "cuda", "mps"):
+        torch.manual_seed(seed)
+        return
     torch.default_generator.manual_seed(seed)
     if device.type != "cpu":
         torch.get_device_module(device).manual_seed(seed)

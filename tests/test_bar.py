@@ -27,8 +27,31 @@ def test_a_file_gets_one_line_at_the_end_and_none_of_a_bar_that_goes():
 
 
 def test_a_file_gets_every_update_as_a_line_once_it_is_due(monkeypatch):
-    monkeypatch.setattr(bar, "SECONDS", 0.0)
+    monkeypatch.setattr(bar, "LINE_INTERVAL", 0.0)
     assert shown(Bar, io.StringIO()).splitlines() == [f"Sorting {n}/4" for n in range(5)]
+
+
+def test_a_stream_that_can_only_write_gets_lines():
+    class Tee:
+        text = ""
+
+        def write(self, text):
+            self.text += text
+
+        def flush(self):
+            pass
+
+        def getvalue(self):
+            return self.text
+
+    assert shown(Bar, Tee()) == "Sorting 4/4\n"
+
+
+def test_a_stream_that_is_closed_first_is_no_error():
+    file = io.StringIO()
+    steps = Bar(total=4, file=file)
+    file.close()
+    steps.close()
 
 
 def test_a_terminal_sees_what_tqdm_shows():

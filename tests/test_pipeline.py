@@ -132,10 +132,10 @@ def test_images_and_sounds_may_be_any_object_or_file(tmp_path, pipeline):
         (("image", "photo.png"), "image is of type str, wanted a PIL image, an array or a tensor"),
         (("image", Path("gone.png")), "gone.png does not exist"),
         (Path("gone.png"), "gone.png does not exist"),
-        (("video", "a"), "a prompt names 'video', wanted some of"),
-        (np.zeros((8, 8)), r"a prompt holds ndarray, wanted a text, a Path or \(modality, media\)"),
-        (7, "a prompt holds int, wanted a text"),
-        (("image", "text", "a"), "a prompt holds tuple, wanted a text"),
+        (("video", "a"), "prompt . names 'video', wanted some of"),
+        (np.zeros((8, 8)), r"prompt . holds ndarray, wanted a text, a Path, an image of Pillow or \(modality, media\)"),
+        (7, "prompt . holds int, wanted a text"),
+        (("image", "text", "a"), "prompt . holds tuple, wanted a text"),
     ],
 )
 def test_invalid_prompt_raises_one_line(pipeline, prompt, message):
@@ -147,7 +147,7 @@ def test_invalid_prompt_raises_one_line(pipeline, prompt, message):
 
 def test_image_that_may_be_of_two_modalities_raises(pipeline):
     depth = MoTPipeline({**pipeline.codecs, "depth": pipeline.codecs["image"]}, pipeline.model)
-    message = r"a prompt holds Image, wanted \(modality, media\): it may be image or depth"
+    message = r"prompt 0 holds Image, wanted \(modality, media\): it may be image or depth"
     with pytest.raises(ValueError, match=message):
         depth([PIL.Image.new("L", (8, 8))])
 
@@ -163,13 +163,37 @@ def test_unknown_settings_and_values_of_another_type_raise(pipeline):
                 generate("two", **settings)
 
 
-def test_documents_that_the_model_ends_at_once_are_reported(pipeline, monkeypatch, capsys):
+def test_prompts_of_no_modality_are_named(pipeline):
+    with pytest.raises(ValueError, match=r"^prompt 1 holds int, wanted a text, a Path, an image of Pillow or"):
+        pipeline(["two", 3])
+    with pytest.raises(ValueError, match=r"^negative_prompt holds int, wanted a text"):
+        pipeline(["two"], negative_prompt=3)
+    with pytest.raises(TypeError, match=r"^there is no setting 'num_samples', wanted each prompt as often"):
+        pipeline(["two"], num_samples=2)
+
+
+def test_a_text_that_is_a_path_is_refused(pipeline, tmp_path):
+    (tmp_path / "two").touch()
+    for path in (str(tmp_path / "two"), "pictures/two.png"):
+        with pytest.raises(ValueError, match=f"^prompt 0 is '{path}', a file: wanted Path"):
+            pipeline([path])
+    assert pipeline(["two.png"], modalities=("text",), max_length=1)
+
+
+def test_a_path_is_for_from_pretrained():
+    with pytest.raises(TypeError, match=r"'runs/default/0', did you mean MoTPipeline.from_pretrained\?$"):
+        MoTPipeline("runs/default/0")
+    with pytest.raises(TypeError, match=r"^path is 3, wanted a text or a Path$"):
+        MoTPipeline.from_pretrained(3)
+
+
+def test_documents_that_the_model_ends_at_once_are_reported(pipeline, monkeypatch, caplog):
     end, image = pipeline.model.grammar.end_of_document, pipeline.model.grammar.begins["image"][0]
     chosen = iter([torch.tensor([end, image]), torch.tensor([end])])
     monkeypatch.setattr(type(pipeline.model.control), "choose", lambda *arguments: next(chosen))
     first, second = pipeline(["two", "three"])
     assert (first, [name for name, _ in second]) == ([], ["image"])
-    assert capsys.readouterr().out.startswith("the model ended 1 of 2 documents without a new segment: ")
+    assert "the model ended 1 of 2 documents without a new segment: " in caplog.text
 
 
 def test_a_single_text_is_a_list_of_one(pipeline):

@@ -29,6 +29,15 @@ def test_layers_sample_as_after_manual_seed():
     assert torch.equal(layer(ones), expected)
 
 
+def test_layers_on_a_device_of_no_generator_sample_as_after_manual_seed():
+    """As XLA's, of which torch has no device module: `torch.manual_seed` knows what to do."""
+    layer, ones = torch.nn.Dropout(0.5), torch.ones(1000)
+    torch.manual_seed(5)
+    expected = layer(ones)
+    seed_layers(5, torch.device("xla"))
+    assert torch.equal(layer(ones), expected)
+
+
 @needs_cuda
 def test_layers_on_a_gpu_sample_as_after_manual_seed():
     layer, ones = torch.nn.Dropout(0.5), torch.ones(1000, device="cuda")

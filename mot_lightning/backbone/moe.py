@@ -14,11 +14,12 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from mot_lightning.config.types import check_types
+from mot_lightning.config.checked import checked
 from mot_lightning.errors import require
 from mot_lightning.initialisation import NEARLY_UNIFORM, init_linear, residual_std
 
 
+@checked("backbone.experts")
 @dataclass(frozen=True)
 class MoESettings:
     """Experts in place of one tower's feed-forward network.
@@ -47,7 +48,6 @@ class MoESettings:
         def check(name: str, requirement: str, fits: bool) -> None:
             require(f"backbone.experts.{name}", getattr(self, name), requirement, fits)
 
-        check_types(MoESettings, vars(self), "backbone.experts.")
         check("count", "at least 1", self.count >= 1)
         check("choice", "'expert' or 'token'", self.choice in ("expert", "token"))
         check("capacity", f"above 0, and at most count {self.count}", 0 < self.capacity <= self.count)

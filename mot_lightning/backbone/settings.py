@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 from mot_lightning.backbone.attention import AttentionBackend
 from mot_lightning.backbone.moe import MoESettings
-from mot_lightning.config.types import check_types
+from mot_lightning.config.checked import checked
 from mot_lightning.errors import require
 
 # weights of a layer that towers share or untie
@@ -14,6 +14,7 @@ Shareable = Literal["ffn", "qkv", "o", "norm", "qk_norm"]
 SHAREABLE: tuple[Shareable, ...] = get_args(Shareable)
 
 
+@checked("backbone")
 @dataclass(frozen=True)
 class BackboneSettings:
     """Size and shape of the backbone.
@@ -67,7 +68,6 @@ class BackboneSettings:
         def check(name: str, requirement: str, fits: bool) -> None:
             require(f"backbone.{name}", getattr(self, name), requirement, fits)
 
-        check_types(BackboneSettings, vars(self), "backbone.")
         for name in ("dim", "depth", "heads"):
             check(name, "at least 1", getattr(self, name) >= 1)
         for name in ("kv_heads", "head_dim", "ffn_dim"):

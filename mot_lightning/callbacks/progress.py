@@ -1,5 +1,6 @@
 """The progress bar of training, validation and test: steps done, steps a second, time left."""
 
+import math
 import sys
 from typing import Any
 
@@ -40,8 +41,8 @@ class StepProgress(TQDMProgressBar):
         return self._bar(self.predict_description, smoothing=0)
 
     def init_validation_tqdm(self) -> Bar:
-        alone = self.trainer.state.fn == "validate"
-        return self._bar(self.validation_description, leave=alone, position=0 if alone else 1)
+        validates_only = self.trainer.state.fn == "validate"
+        return self._bar(self.validation_description, leave=validates_only, position=0 if validates_only else 1)
 
     def init_test_tqdm(self) -> Bar:
         return self._bar(self.test_description)
@@ -55,6 +56,13 @@ class StepProgress(TQDMProgressBar):
     def get_metrics(self, trainer: Any, pl_module: Any) -> dict[str, Any]:
         metrics = trainer.progress_bar_metrics.items()
         return {name: f"{value:.3g}" for name, value in metrics}
+
+    def on_train_start(self, trainer: Any, *_: Any) -> None:
+        super().on_train_start()
+        bar, total = self.train_progress_bar, self.total_train_batches
+        bar.total = total if math.isfinite(total) else None
+        # a run resumed inside an epoch does not start it again
+        bar.initial = bar.n = trainer.fit_loop.epoch_loop.batch_progress.current.ready
 
     def on_train_epoch_start(self, trainer: Any, *_: Any) -> None:
         super().on_train_epoch_start(trainer)

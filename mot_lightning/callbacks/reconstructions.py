@@ -7,7 +7,7 @@ import torch
 from lightning.pytorch import Callback
 from torch import Tensor
 
-from mot_lightning.callbacks.report import Report, closing, write_metrics
+from mot_lightning.callbacks.report import Report, closing_lines, write_metrics
 from mot_lightning.codecs.fitting import CODEC_SAMPLES, choose
 from mot_lightning.errors import NotWritten
 from mot_lightning.media.board import board
@@ -106,4 +106,4 @@ class CodecReport(Report):
         width = max(map(len, metrics))
         print("\n" + "\n".join(f"{name:<{width}}  {value:,.4g}" for name, value in metrics.items()))
         files = {"page": folder / "index.html", "codec": folder / "codec", "figures": folder / "metrics.json"}
-        print(*closing(trainer, **files, samples=folder / "samples"), sep="\n")
+        print(*closing_lines(trainer, **files, samples=folder / "samples"), sep="\n")

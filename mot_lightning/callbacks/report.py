@@ -100,7 +100,7 @@ class Report(Callback):
         files = {"page": folder / "index.html", "figures": folder / "metrics.json", "losses": folder / "metrics.csv"}
         if reason := why_no_metrics(tasks, pl_module.modalities, self.prompts):
             print(f"no task is measured: {reason}")
-        print(*closing(trainer, **files, samples=folder / "samples"), sep="\n")
+        print(*closing_lines(trainer, **files, samples=folder / "samples"), sep="\n")
 
 
 def why_no_metrics(tasks: Sequence[Task], modalities: Sequence[str], prompts: int | None) -> str:
@@ -123,7 +123,7 @@ def write_metrics(folder: Path, metrics: dict[str, Any]) -> None:
         write_page(folder)
 
 
-def closing(trainer: Any, **paths: Path) -> list[str]:
+def closing_lines(trainer: Any, **paths: Path) -> list[str]:
     """The last lines of a command: the paths that exist, by name; or that it was a trial, which leaves no file."""
     if trainer.fast_dev_run:
         return ["trainer.fast_dev_run: a trial, whose figures say nothing of the model; no file is kept"]

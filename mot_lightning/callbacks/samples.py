@@ -14,7 +14,7 @@ from mot_lightning.callbacks.sample_files import log_files
 from mot_lightning.callbacks.stop_on_signal import stops
 from mot_lightning.evaluation.run import run_task
 from mot_lightning.evaluation.tasks import Task, check_names
-from mot_lightning.media.board import CARD, board
+from mot_lightning.media.board import TENSORBOARD_COLUMNS, board
 from mot_lightning.runs.best_effort import best_effort
 from mot_lightning.runs.examples import Example, Examples, write_examples
 from mot_lightning.runs.page import write_page
@@ -143,6 +143,6 @@ def _log_together(media_type: Any, shown: _Shown, writers: Sequence[Any], tag: s
     """Log all samples of a task to TensorBoard: pictures on one board, texts as lines, sounds one by one."""
     for writer in writers:
         if any(shown.cells):
-            writer.add_figure(tag, board(shown.titles, shown.cells, CARD), step)
+            writer.add_figure(tag, board(shown.titles, shown.cells, TENSORBOARD_COLUMNS), step)
         if not shown.is_board:
             media_type.log(writer, tag, shown.texts, shown.captions, step)

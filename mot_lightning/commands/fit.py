@@ -33,6 +33,7 @@ class Fit(Command):
         ("--model.optimizer.learning_rate=1e-3", "also warmup_steps, weight_decay, ema_decay"),
         ("--data.batch_size=64", "documents in a batch; also image_root, speech_root"),
         ("--trainer.max_steps=3000", "and any other argument of Lightning's Trainer"),
+        ("--report.prompts=20", "prompts of each task in the report, for a quick one; by default all"),
         ("--report.guidance=3", "classifier-free guidance of the guided figures"),
         ("--report.temperature=0.3", "of sampled ids in the report: lower is more accurate, less diverse"),
         ("--seed=1", "of weights, data and noise"),

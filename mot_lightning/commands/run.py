@@ -86,6 +86,8 @@ def open_run(command: str, invocation: Invocation) -> Iterator[Run | None]:
             rank_zero = experiment.trainer.is_global_zero
             if temporary or not rank_zero or run_folder.create(folder, experiment.config):
                 break
+        if command == "fit" and rank_zero and not temporary:
+            print(f"run:     {folder}", flush=True)
         with run_folder.announced(folder):
             experiment.trainer.loggers = started(experiment.trainer.loggers)
             yield Run(experiment, folder, checkpoint)

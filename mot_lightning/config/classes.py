@@ -58,24 +58,37 @@ def find_class(path: str, allow: Iterable[str] = ()) -> type:
     raise ConfigError(f"there is no class {path!r}{close}")
 
 
-def check_arguments(path: str, kind: type, arguments: Collection[str], linked: Collection[str] = ()) -> None:
+def check_arguments(
+    path: str, kind: type, arguments: Collection[str], linked: Collection[str] = (), listed: bool = False
+) -> None:
     """Raises ConfigError if a class has no argument of a name, or one that it needs is not given.
 
     Args:
         path: the dotted name of the setting that names the class.
         arguments: their names.
         linked: names of arguments that are set elsewhere.
+        listed: whether the setting is a list of classes, so that no dotted name leads to an argument.
     """
     parameters = inspect.signature(kind).parameters
     kinds = {parameter.kind for parameter in parameters.values()}
     for name in arguments:
         if name not in parameters and inspect.Parameter.VAR_KEYWORD not in kinds:
-            hint = did_you_mean_setting(name, [f"{path}.{argument}" for argument in argument_names(kind)])
+            known = argument_names(kind)
+            if listed:
+                raise ConfigError(f"{path}: {kind.__name__} has no argument {name!r}{did_you_mean(name, known)}")
+            hint = did_you_mean_setting(name, [f"{path}.{argument}" for argument in known])
             raise ConfigError(f"there is no setting '{path}.{name}' of {kind.__name__}{hint}")
     for name, parameter in parameters.items():
         gathers = parameter.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
         if parameter.default is inspect.Parameter.empty and not gathers and name not in {*arguments, *linked}:
-            raise ConfigError(f"{path}: {kind.__name__} has no {name}, wanted one")
+            form = f": {{class_path: {kind.__name__}, init_args: {{{name}: ...}}}}" if listed else ""
+            raise ConfigError(f"{path}: {kind.__name__} has no {name}, wanted one{form}")
+
+
+def check_keys(path: str, spec: Mapping[str, Any]) -> None:
+    """Raises ConfigError if a class has other keys than class_path and init_args."""
+    for key in spec.keys() - {"class_path", "init_args"}:
+        raise ConfigError(f"{path} has {key!r} of {spec['class_path']}, wanted its arguments in init_args")
 
 
 def argument_names(kind: type) -> set[str]:

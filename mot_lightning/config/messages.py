@@ -2,17 +2,9 @@
 
 import re
 
-KINDS = {
-    "int": "a whole number",
-    "float": "a number",
-    "str": "a text",
-    "bool": "true or false",
-    "dict": "a mapping",
-    "list": "a list",
-    "tuple": "a list",
-    "path": "a mapping",  # or a file with one
-    "NoneType": "null",
-}
+from mot_lightning.config.words import WORDS, alternatives
+
+KINDS = {**WORDS, "path": "a mapping"}  # or a file with one
 TYPE = re.compile(
     r"""tuple\ with\ (?P<count>\d+)\ elements
     | Literal\[(?P<choices>.*?)\]
@@ -29,7 +21,7 @@ NO_REASON = re.compile(
 
 def shorten(message: str) -> str:
     """The setting, its value and the expected types, or the message of a project class; else the message unchanged."""
-    message = " ".join(message.split())
+    message = NO_REASON.sub("", " ".join(message.split()))
     if denied := re.search(r"Importing '(?P<path>(?P<package>\w+)[\w.]*)' is not allowed", message):
         return f"class {denied['path']!r} is outside the allowed packages: add --allow {denied['package']} to use it"
     if ours := _our_message(message):
@@ -44,8 +36,8 @@ def shorten(message: str) -> str:
     refusal = union or single
     keys = re.findall(r'Parser key "([^"]+)"', refusal["around"]) if refusal else []
     if not refusal or not keys:
-        tried = NO_REASON.sub("", message)  # of the alternatives, the one that was built and failed
-        raised = re.search(r"Errors: - (?P<reason>.+?) Given value.*?class_path='(?P<path>[^']+)'", tried)
+        # of the alternatives, the one that was built and failed
+        raised = re.search(r"Errors: - (?P<reason>.+?) Given value.*?class_path='(?P<path>[^']+)'", message)
         return f"{raised['path']} raised: {raised['reason']}" if raised else message
     value = re.split(r"Given value: ", refusal["tried"])[1] if union else refusal["value"]
     value = re.split(" - (?:Expected|Not) ", value)[0]
@@ -54,8 +46,10 @@ def shorten(message: str) -> str:
 
 def _our_message(message: str) -> str:
     """The message of a project class inside jsonargparse's; empty if there is none."""
-    line = re.search(r"(?:- |\": |^)(?P<line>[\w.]+ (?:is|has) \S.*?, wanted .+?)(?: - Expected|$)", message)
-    return line["line"] if line else ""
+    line = re.search(
+        r"(?:- |\": |^)(?P<line>[\w.]+ (?:is|has) \S.*?, wanted .+?)(?: - Expected| Given value type|$)", message
+    )
+    return line["line"].replace(" is None, ", " is null, ") if line else ""
 
 
 def in_words(types: str) -> str:
@@ -68,5 +62,4 @@ def in_words(types: str) -> str:
             words += KINDS.get(name, name).split(" or ")
         else:
             words += [choice.strip("'") for choice in match["choices"].split(", ")]
-    *most, last = dict.fromkeys(words) or KINDS.get(types, types).split(" or ")
-    return f"{', '.join(most)} or {last}" if most else last
+    return alternatives(words or KINDS.get(types, types).split(" or "))

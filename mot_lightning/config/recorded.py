@@ -1,6 +1,5 @@
 """Objects that remember how they were built, so that a checkpoint can say how to build them again."""
 
-import inspect
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -8,24 +7,19 @@ from typing import Any
 
 import numpy as np
 
+from mot_lightning.config.checked import Checked, bound
 
-class Recorded:
+
+class Recorded(Checked):
     """Records the arguments of `__init__`, as given, in `init_args`."""
 
     init_args: dict[str, Any]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-        instance = super().__new__(cls)
-        signature = inspect.signature(cls.__init__)
-        try:
-            bound = signature.bind(instance, *args, **kwargs)
-        except TypeError:  # __init__ raises it as well; copies are made without arguments and get them afterwards
-            return instance
-        arguments: dict[str, Any] = {}
-        for name, value in list(bound.arguments.items())[1:]:
-            gathers = signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD
-            arguments.update(value if gathers else {name: value})
-        instance.__dict__["init_args"] = arguments  # torch's __setattr__ needs __init__ first
+        instance = super().__new__(cls, *args, **kwargs)
+        arguments = bound(cls, args, kwargs)
+        if arguments is not None:  # else __init__ raises; copies are made without arguments and get them afterwards
+            instance.__dict__["init_args"] = arguments  # torch's __setattr__ needs __init__ first
         return instance
 
 
@@ -45,8 +39,8 @@ def plain(value: Any) -> Any:
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [plain(item) for item in value]
-    if isinstance(value, np.generic):  # also a float, but not one that a checkpoint can hold
-        return value.item()
+    if isinstance(value, np.generic | np.ndarray):  # some are floats too, but not such as a checkpoint can hold
+        return value.tolist()
     if isinstance(value, Path):
         return str(value)
     return value if isinstance(value, str | int | float | bool | None) else repr(value)

@@ -25,8 +25,9 @@ class Parser(LightningArgumentParser):
         )
         if unknown:
             name = ".".join([*keys, *filter(None, unknown.group("group", "a", "b"))])
-            hint = did_you_mean_setting(name.rpartition(".")[2], self._setting_names())
-            raise ConfigError(f"there is no setting {name!r}{hint}")
+            part, _, last = name.rpartition(".")
+            hint = did_you_mean_setting(last, self._setting_names())
+            raise ConfigError(f"there is no setting {name!r}{hint or (part and f': see --{part}.help')}")
         raise ConfigError(shorten(message))
 
     def _setting_names(self) -> set[str]:

@@ -12,7 +12,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from mot_lightning.config.classes import LIBRARIES, check_arguments, check_classes, class_names, find_class
+from mot_lightning.config.classes import LIBRARIES, check_arguments, check_classes, check_keys, class_names, find_class
 from mot_lightning.config.files import parse_value, read_default, read_layers
 from mot_lightning.config.hints import did_you_mean
 from mot_lightning.config.merge import Override, as_list, diff, flatten_keys, merge, unflatten
@@ -108,7 +108,8 @@ def _check_unchanged(layers: Sequence[Config | None]) -> None:
     for name in (name for layer in layers for name in flatten_keys(layer)):
         if (section := name.partition(".")[0]) in ("model", "seed") and not MOVED.fullmatch(name):
             raise ConfigError(
-                f"the checkpoint determines {section}, which cannot be changed: leave it out of flags and configs"
+                f"the checkpoint determines {section}, which cannot be changed: leave it out of flags and configs, or "
+                "train on with fit --init_from"
             )
 
 
@@ -220,7 +221,8 @@ def _callback_spec(spec: Any, allow: Sequence[str]) -> Any:
         raise ConfigError(
             f"trainer.callbacks has {kind.__name__}, wanted none that averages weights: see model.optimizer.ema_decay"
         )
-    check_arguments("trainer.callbacks", kind, spec.get("init_args") or {})
+    check_keys("trainer.callbacks", spec)
+    check_arguments("trainer.callbacks", kind, spec.get("init_args") or {}, listed=True)
     defaults = {name: parameter.default for name, parameter in inspect.signature(kind).parameters.items()}
     enums = {name: default.value for name, default in defaults.items() if isinstance(default, Enum)}
     return {"class_path": path, "init_args": {**enums, **(spec.get("init_args") or {})}}

@@ -10,7 +10,7 @@ from lightning.pytorch import Callback
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 
 from mot_lightning import callbacks
-from mot_lightning.config.classes import LIBRARIES, check_arguments, find_class
+from mot_lightning.config.classes import LIBRARIES, check_arguments, check_keys, find_class
 from mot_lightning.runs.best_effort import tolerant
 from mot_lightning.runs.csv_logger import CSVMetricsLogger
 
@@ -36,7 +36,8 @@ def in_run_folder(loggers: Any, folder: Path, allow: Sequence[str] = ()) -> Any:
     kind = find_class(path, [*LIBRARIES, *allow])
     if "save_dir" in inspect.signature(kind).parameters:
         arguments = {"save_dir": str(folder), **arguments}
-    check_arguments("trainer.logger", kind, arguments)
+    check_keys("trainer.logger", loggers)
+    check_arguments("trainer.logger", kind, arguments, listed=True)
     return {"class_path": path, "init_args": arguments}
 
 

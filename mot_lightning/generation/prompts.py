@@ -4,6 +4,7 @@ Knows codecs and files; generating tokens is left to `generate.py`.
 """
 
 import json
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,16 +19,19 @@ from mot_lightning.sequence import Segment
 
 LOOKS_LIKE_PATH = re.compile(r"\S*/\S*\.[A-Za-z]\w{0,4}|(/|~/|\.\.?/)\S[^\n]*\.\w{1,5}")
 
+log = logging.getLogger(__name__)
+
 Piece = str | Path | PIL.Image.Image | tuple[str, Any]  # a text, a file, an image, or (modality, media)
 Prompt = Piece | Sequence[Piece]
 Document = list[tuple[str, Any]]  # (modality, media) of each segment
 
 
-def read_prompt(codecs: Mapping[str, Codec], control: str, prompt: Prompt | None) -> Document:
+def read_prompt(codecs: Mapping[str, Codec], control: str, prompt: Prompt | None, name: str = "prompt") -> Document:
     """The media of a prompt; none of None.
 
     Args:
         control: the modality that a `str` belongs to.
+        name: of the prompt, in messages.
 
     Raises:
         ValueError: a modality is unknown, no codec can read a file, or media are not of their modality's type or range.
@@ -36,32 +40,34 @@ def read_prompt(codecs: Mapping[str, Codec], control: str, prompt: Prompt | None
         return []
     several = isinstance(prompt, Sequence) and not isinstance(prompt, str | tuple)
     pieces: Any = prompt if several else [prompt]
-    return [_read_piece(codecs, control, piece) for piece in pieces]
+    return [_read_piece(codecs, control, piece, name) for piece in pieces]
 
 
-def _read_piece(codecs: Mapping[str, Codec], control: str, piece: Any) -> tuple[str, Any]:
+def _read_piece(codecs: Mapping[str, Codec], control: str, piece: Any, prompt: str) -> tuple[str, Any]:
     if isinstance(piece, str):
+        if _is_file(Path(piece)) or ("/" in piece and _has_media_suffix(codecs, control, piece)):
+            raise ValueError(f"{prompt} is {piece!r}, a file: wanted Path({piece!r}), or a text as ({control!r}, ...)")
         return control, piece
     if isinstance(piece, Path):
         return read_file(codecs, absolute(piece, "prompt"))
     if not isinstance(piece, tuple) or len(piece) != 2:
-        piece = _only_modality(codecs, piece), piece
+        piece = _only_modality(codecs, piece, prompt), piece
     name, media = piece
     if name not in codecs:
-        raise ValueError(f"a prompt names {name!r}, wanted some of {', '.join(codecs)}")
+        raise ValueError(f"{prompt} names {name!r}, wanted some of {', '.join(codecs)}")
     if isinstance(media, Path):
         return name, _read_as(codecs[name], absolute(media, "prompt"))
     return name, codecs[name].media_type.coerce(media)
 
 
-def _only_modality(codecs: Mapping[str, Codec], media: Any) -> str:
+def _only_modality(codecs: Mapping[str, Codec], media: Any, prompt: str) -> str:
     """The modality of media without a name: the only one whose media have this Python type."""
     kind = type(media).__name__
     names = [name for name, codec in codecs.items() if isinstance(media, codec.media_type.types)]
     if not names:
-        raise ValueError(f"a prompt holds {kind}, wanted a text, a Path or (modality, media)")
+        raise ValueError(f"{prompt} holds {kind}, wanted a text, a Path, an image of Pillow or (modality, media)")
     if len(names) > 1:
-        raise ValueError(f"a prompt holds {kind}, wanted (modality, media): it may be {' or '.join(names)}")
+        raise ValueError(f"{prompt} holds {kind}, wanted (modality, media): it may be {' or '.join(names)}")
     return names[0]
 
 
@@ -136,6 +142,19 @@ def read_words(codecs: Mapping[str, Codec], control: str, words: str, folder: Pa
     return control, words
 
 
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a text too long to be a path, or with a null character
+        return False
+
+
+def _has_media_suffix(codecs: Mapping[str, Codec], control: str, words: str) -> bool:
+    """Whether words look like the path of a file of media that are not text."""
+    suffixes = {suffix for name, codec in codecs.items() if name != control for suffix in codec.media_type.suffixes}
+    return Path(words).suffix.lower() in suffixes and len(words.split()) == 1
+
+
 def read_prompts(path: Path) -> list[list[str]]:
     """The prompts of a file, one a line: text, or in a .jsonl file a JSON list of texts and paths.
 
@@ -179,9 +198,9 @@ def decode(codecs: Mapping[str, Codec], segments: Sequence[Segment]) -> Document
     return [(segment.modality, codecs[segment.modality].decode(segment.tokens.cpu())) for segment in segments]
 
 
-def report_ended(continuations: Sequence[Sequence[Any]]) -> None:
-    """Print a line if the model ended documents without a new segment."""
+def warn_of_ended(continuations: Sequence[Sequence[Any]]) -> None:
+    """Log a line if the model ended documents without a new segment."""
     ended = sum(not segments for segments in continuations)
     if ended:
         which = "the document" if len(continuations) == 1 else f"{ended} of {len(continuations)} documents"
-        print(f"the model ended {which} without a new segment: modalities=(...) asks for some")
+        log.warning("the model ended %s without a new segment: modalities=(...) asks for some", which)

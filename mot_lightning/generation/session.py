@@ -10,7 +10,7 @@ from mot_lightning.config.types import check_names
 from mot_lightning.generation.context import Context
 from mot_lightning.generation.generate import inference, trainable
 from mot_lightning.generation.prefill import extend
-from mot_lightning.generation.prompts import Document, Prompt, decode, encode, read_prompt, report_ended
+from mot_lightning.generation.prompts import Document, Prompt, decode, encode, read_prompt, warn_of_ended
 from mot_lightning.generation.sampler import Sampler
 from mot_lightning.generation.settings import GenerationSettings
 from mot_lightning.sequence import Segment
@@ -45,7 +45,7 @@ class Session:
     def __call__(self, more: Prompt | None = None, **misplaced: Any) -> Document:
         """Read more of a prompt, then continue the document; returns the new segments as (modality, media).
 
-        There are none if the model ends the document, which prints a line that says so.
+        There are none if the model ends the document, which logs a line that says so.
 
         A round that fails changes nothing but the state of the random generator.
 
@@ -53,8 +53,9 @@ class Session:
             ValueError: `more` does not fit the model, or there is nothing in it to continue.
             TypeError: a setting is given, which `MoTPipeline.start` takes for all rounds.
         """
-        check_names(GenerationSettings, misplaced)
-        for name in misplaced:
+        if misplaced:
+            check_names(GenerationSettings, misplaced.keys() - {"prompt", "negative_prompt"})
+            name = next(iter(misplaced))
             raise TypeError(f"{name} is given to a round, wanted in start(): all rounds of a session share it")
         model, settings = self.sampler.model, self.sampler.settings
         said = [*self.unread, *encode(self.codecs, read_prompt(self.codecs, model.grammar.control, more))]
@@ -72,6 +73,6 @@ class Session:
             ids = torch.cat([opened[0].tokens, continued[0].tokens.to(opened[0].tokens.device)])
             said, whole = said[:-1], [opened[0]._replace(tokens=ids), *continued[1:]]
         answer = decode(self.codecs, continued)
-        report_ended([answer])
+        warn_of_ended([answer])
         self.context, self.segments, self.unread = context, [*self.segments, *said, *whole], []
         return answer

@@ -4,13 +4,14 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from mot_lightning.config.types import check_types
+from mot_lightning.config.checked import checked
 from mot_lightning.errors import require
 from mot_lightning.sequence import Grammar
 
 DEFAULT_GUIDANCE = 2.0
 
 
+@checked("")
 @dataclass(frozen=True)
 class GenerationSettings:
     """How to continue prompts.
@@ -49,9 +50,6 @@ class GenerationSettings:
     continue_final_segment: bool = False
 
     def __post_init__(self) -> None:
-        if isinstance(self.modalities, str):
-            raise ValueError(f"modalities is {self.modalities!r}, wanted a list of names")
-        check_types(GenerationSettings, vars(self))
         require("max_segments", self.max_segments, "at least 1", self.max_segments >= 1)
         require("max_length", self.max_length, "at least 1", self.max_length >= 1)
         require("temperature", self.temperature, "0 or more", self.temperature >= 0)

@@ -1,6 +1,6 @@
 """Arrays in memory, of NumPy or torch, and whether their values are in range."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,17 +18,18 @@ def as_array(media: Array | Tensor) -> Array:
 
 
 def check_range(
-    name: str, values: Array, low: int, high: int, rescaled: Mapping[str, tuple[int, int]] | None = None
+    name: str, values: Array, low: int, high: int, rescaled: Mapping[str, Callable[[float, float], bool]] | None = None
 ) -> None:
     """Raises ValueError unless all values are finite and from `low` to `high`.
 
     Args:
-        rescaled: other usual ranges, by the formula that leads from them to this one; the error names one that fits.
+        rescaled: whether a least and a highest value are of another usual range, by the formula that leads from it to
+            this one; the error names one that fits.
     """
     if not np.isfinite(values).all():
         raise ValueError(f"{name} has values that are NaN or infinite, wanted {low} to {high}")
     least, most = (values.min(), values.max()) if values.size else (low, high)
     if not low <= least <= most <= high:
-        formulas = [f for f, (start, end) in (rescaled or {}).items() if start <= least <= most <= end]
+        formulas = [formula for formula, is_usual in (rescaled or {}).items() if is_usual(least, most)]
         hint = f", did you mean {formulas[0]}?" if formulas else ""
         raise ValueError(f"{name} has values from {least:g} to {most:g}, wanted {low} to {high}{hint}")

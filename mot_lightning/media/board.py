@@ -11,7 +11,7 @@ from mot_lightning.media.captions import families, fit
 WIDTH, GAP = 1.4, 0.1  # of a picture and between pictures, in inches
 LINE = 0.15  # height of a line, in inches
 LINES = 5  # of a caption, at most
-CARD = 4  # pictures across a figure in TensorBoard, which shrinks it to 345 pixels
+TENSORBOARD_COLUMNS = 4  # pictures across a figure in TensorBoard, which shrinks it to 345 pixels
 
 
 def board(captions: Sequence[str], cells: Sequence[Sequence[tuple[str, PIL.Image.Image]]], across: int = 10) -> Figure:

@@ -1,6 +1,6 @@
 """Images of one shape, and boards of them; how files are decoded and converted is left to `image_file.py`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,11 +12,14 @@ from torchvision.transforms.v2.functional import to_pil_image
 
 from mot_lightning.media.arrays import as_array, check_range
 from mot_lightning.media.base import MediaType
-from mot_lightning.media.board import CARD, board
+from mot_lightning.media.board import TENSORBOARD_COLUMNS, board
 from mot_lightning.media.image_file import from_pillow, read_image
 
-# from other usual ranges to 0 to 1
-RESCALED = {"(x + 1) / 2": (-1, 1), "x / 255": (0, 255)}
+# from other usual ranges to 0 to 1; values that are only a little outside it may have overshot
+RESCALED: dict[str, Callable[[float, float], bool]] = {
+    "(x + 1) / 2": lambda least, most: -1 <= least < -0.5 and most <= 1,
+    "x / 255": lambda least, most: least >= 0 and 2 < most <= 255,
+}
 
 
 class Image(MediaType):
@@ -96,7 +99,8 @@ class Image(MediaType):
         return [path]
 
     def log(self, writer: Any, tag: str, media: Sequence[Tensor], captions: Sequence[str], step: int) -> None:
-        writer.add_figure(tag, board(captions, [[("", self.picture(image))] for image in media], CARD), step)
+        cells = [[("", self.picture(image))] for image in media]
+        writer.add_figure(tag, board(captions, cells, TENSORBOARD_COLUMNS), step)
 
     def picture(self, media: Tensor) -> PIL.Image.Image:
         return _pil(media)

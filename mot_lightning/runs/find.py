@@ -33,11 +33,12 @@ def find_checkpoint(path: Path, argument: str = "--ckpt_path") -> Path:
     for file in files:
         if file.is_file():
             return file
-    others = sorted(file for folder in (path / "checkpoints", path) for file in folder.glob("*.ckpt") if file.is_file())
+    present = (file for folder in (path / "checkpoints", path) for file in folder.glob("[!.]*.ckpt"))
+    others = sorted(file for file in present if file.is_file())
     if len(others) == 1:
         return others[0]
     if others:
-        names = ", ".join(str(file.relative_to(path)) for file in others)
+        names = ", ".join(str(file.relative_to(path)) for file in others[:3]) + ("" if len(others) <= 3 else ", ...")
         raise ConfigError(f"{argument} {path} is a folder with {len(others)} checkpoints, wanted one of {names}")
     raise ConfigError(
         f"{argument} {path} is a folder without {LAST} or {BEST}, wanted a checkpoint, a run folder or a folder of "

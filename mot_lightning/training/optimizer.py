@@ -13,7 +13,8 @@ from torch.optim import AdamW, Muon, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from mot_lightning.config.types import check_types
+from mot_lightning.config.checked import checked
+from mot_lightning.config.hints import did_you_mean
 from mot_lightning.training.combined_optimizer import CombinedOptimizer
 
 ClassSpec = dict[str, Any]  # class_path and init_args
@@ -22,6 +23,7 @@ SCHEDULERS = "torch.optim.lr_scheduler"
 COOLDOWN = 0.2  # fraction of the steps in which "wsd" decays (arXiv 2405.18392)
 
 
+@checked("model.optimizer")
 @dataclass(frozen=True)
 class OptimizerSettings:
     """The optimizer with linear warm-up, then a schedule to `min_lr_ratio` of the peak at the last step.
@@ -53,7 +55,6 @@ class OptimizerSettings:
     max_skipped_steps: int = 10
 
     def __post_init__(self) -> None:
-        check_types(OptimizerSettings, vars(self), "optimizer.")
         for name in ("learning_rate", "weight_decay", "min_lr_ratio", "ema_decay"):
             object.__setattr__(self, name, float(getattr(self, name)))  # NumPy's numbers would not load in checkpoints
         object.__setattr__(self, "betas", tuple(float(beta) for beta in self.betas))
@@ -69,14 +70,16 @@ class OptimizerSettings:
             ("schedule", f"{', '.join(SCHEDULES)} or a class", not named or self.schedule in SCHEDULES),
         ):
             if not fits:
-                raise ValueError(f"optimizer.{name} is {getattr(self, name)}, wanted {requirement}")
+                raise ValueError(f"model.optimizer.{name} is {getattr(self, name)}, wanted {requirement}")
         for setting, home, base in (("algorithm", "torch.optim", Optimizer), ("schedule", SCHEDULERS, LRScheduler)):
             if (spec := getattr(self, setting)) not in SCHEDULES:
                 kind, arguments = _class_of(spec, setting, home, base)
                 if issubclass(kind, ReduceLROnPlateau):
                     raise ValueError(f"model.optimizer.schedule is {kind.__name__}, wanted one that needs no metric")
-                for name in {*arguments} - {*inspect.signature(kind).parameters}:
-                    raise ValueError(f"model.optimizer.{setting} has no setting {name!r} in {kind.__name__}")
+                known = inspect.signature(kind).parameters
+                for name in {*arguments} - {*known}:
+                    close = did_you_mean(name, known) or f", wanted some of {', '.join(known)}"
+                    raise ValueError(f"model.optimizer.{setting} has no setting {name!r} in {kind.__name__}{close}")
 
     @property
     def combines(self) -> bool:
@@ -154,7 +157,10 @@ def _class_of(spec: str | ClassSpec, setting: str, home: str, base: type) -> tup
     # a checkpoint may name any module: whoever allows one imports it
     kind = getattr(sys.modules.get(module), name, None)
     if not (isinstance(kind, type) and issubclass(kind, base)):
-        raise ValueError(f"model.optimizer.{setting} is {path}, wanted a class of {home}, or one that is imported")
+        names = [name for name, value in vars(sys.modules[home]).items() if isinstance(value, type)]
+        close = did_you_mean(name, names) if module == home else ""
+        choices = f"wanted a class of {home}, or one that is imported"
+        raise ValueError(f"model.optimizer.{setting} is {path}, {choices}{close}")
     return kind, dict(spec.get("init_args") or {})
 
 

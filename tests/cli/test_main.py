@@ -104,9 +104,12 @@ from mot_lightning.cli.main import main
         ),
         (
             ["fit", "--trainer.callbacks=[{class_path: EarlyStopping, init_args: {monitr: a}}]"],
-            ["no setting 'trainer.callbacks.monitr' of EarlyStopping, did you mean trainer.callbacks.monitor?"],
+            ["trainer.callbacks: EarlyStopping has no argument 'monitr', did you mean monitor?"],
         ),
-        (["fit", "--trainer.logger={class_path: CSVLogger, init_args: {prefx: a}}"], ["mean trainer.logger.prefix?"]),
+        (
+            ["fit", "--trainer.logger={class_path: CSVLogger, init_args: {prefx: a}}"],
+            ["no argument 'prefx', did you mean prefix?"],
+        ),
         (
             ["fit", "--trainer.logger=[CSVLogger, {class_path: MLFlowLogger, init_args: {tracking_uri: 'bad://x'}}]"],
             ["loggers.MLFlowLogger raised: Model registry functionality is unavailable; got unsupported URI 'bad://x'"],
@@ -117,7 +120,10 @@ from mot_lightning.cli.main import main
         ),
         (["fit", "--data.batch_size=null"], ["data.batch_size is null, wanted a whole number"]),
         (["fit", "--model.backbone.dim=null"], ["model.backbone.dim is null, wanted a whole number"]),
-        (["fit", "--data.document_settings.noise_cap=null"], ["Digits raised: ", "NoneType"]),
+        (
+            ["fit", "--data.document_settings.noise_cap=null"],
+            ["data.document_settings.noise_cap is null, wanted a number"],
+        ),
         (["fit", "--model.optimizer=3"], ["model.optimizer is 3, wanted a mapping of settings"]),
         (["fit", "--samples=3"], ["samples is 3, wanted a mapping of settings"]),
         (["fit", "--sample={}"], ["there is no setting 'sample', did you mean samples?"]),

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -28,6 +29,9 @@ class Settings:
     parts: dict[str, Part] = field(default_factory=dict)
     codec: Codec | None = None
     anything: Any = None
+    pair: tuple[int, float] | None = None
+    either: list[int] | list[str] | None = None
+    folder: Path | None = None
 
 
 @pytest.mark.parametrize(
@@ -35,7 +39,9 @@ class Settings:
     [
         {"count": np.int64(3), "rate": np.float32(0.5)},
         {"rate": 3, "names": ["a"], "flag": True},
-        {"scale": None},
+        {"scale": None, "flag": np.bool_(True), "folder": "a/b"},
+        {"pair": np.array([1, 2]), "either": ["a"]},
+        {"pair": (1, 0.5), "either": [1]},
         {"scale": {"image": 2}},
         {"part": Part(1, "c"), "parts": {"a": Part(2)}},  # which choices there are is checked elsewhere
         {"codec": Bytes(), "anything": object(), "unknown": object()},
@@ -59,6 +65,11 @@ def test_what_fits_passes(values):
         ({"part": {"width": 3}}, "my.part is {'width': 3}, wanted Part(width) or None"),
         ({"parts": {"a": Bytes()}}, "my.parts.a is of type Bytes, wanted Part(width)"),
         ({"parts": {"a": Part}}, "my.parts.a is the class Part, wanted Part(width): call it, Part()"),
+        ({"flag": np.int64(1)}, "my.flag is of type int64, wanted True or False"),
+        ({"pair": (1,)}, "my.pair is (1,), wanted a list of 2 or None"),
+        ({"pair": (0.5, 1)}, "my.pair[0] is 0.5, wanted a whole number"),
+        ({"either": [0.5]}, "my.either[0] is 0.5, wanted a whole number"),
+        ({"names": str}, "my.names is the class str, wanted a list"),
         ({"codec": "x" * 99}, "my.codec is of type str, wanted a Codec or None"),
         ({"codec": Bytes}, "my.codec is the class Bytes, wanted a Codec or None: call it, Bytes()"),
     ],

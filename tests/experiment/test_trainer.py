@@ -176,3 +176,26 @@ def test_a_document_longer_than_a_row_ends_the_run_in_one_line(tmp_path, capsys)
     assert run(tmp_path, "fit", *TINY, "--data.row_length=30") == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert line.startswith("error: data.row_length is 30, wanted at least ")
+
+
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        (
+            "--trainer.callbacks=EarlyStopping",
+            "EarlyStopping has no monitor, wanted one: {class_path: EarlyStopping, init_args: {monitor: ...}}",
+        ),
+        (
+            "--trainer.callbacks={class_path: EarlyStopping, init_args: {monitor: val/loss, patience: x}}",
+            "error: patience is x, wanted a whole number\n",
+        ),
+        (
+            "--trainer.logger={class_path: CSVLogger, dict_kwargs: {flush: 1}}",
+            "trainer.logger has 'dict_kwargs' of CSVLogger, wanted its arguments in init_args",
+        ),
+        ("--report.limit=20", "there is no setting 'report.limit': see --report.help"),
+    ],
+)
+def test_what_a_part_does_not_take_is_refused_in_one_line(tmp_path, capsys, flag, message):
+    assert run(tmp_path, "fit", flag) == 2
+    assert message in capsys.readouterr().err

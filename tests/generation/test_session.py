@@ -54,13 +54,13 @@ def test_rounds_equal_one_call_with_the_whole_document(pipeline, settings):
         assert ids(session.segments) == ids([*before, *expected])
 
 
-def test_session_goes_on_after_the_model_ended_the_document(pipeline, monkeypatch, capsys):
+def test_session_goes_on_after_the_model_ended_the_document(pipeline, monkeypatch, capsys, caplog):
     session = pipeline.start("to be", **{**GREEDY, "modalities": ()})
     end = pipeline.model.grammar.end_of_document
     with monkeypatch.context() as patch:
         patch.setattr(type(pipeline.model.control), "choose", lambda *arguments: torch.tensor([end]))
         assert session() == []
-        assert capsys.readouterr().out.startswith("the model ended the document without a new segment: modalities=")
+        assert "the model ended the document without a new segment: modalities=" in caplog.text
     other = pipeline.start("to be", **GREEDY)
     session.sampler.settings = other.sampler.settings
     assert session("or") == other("or")
@@ -73,6 +73,9 @@ def test_settings_belong_to_the_session_and_not_to_a_round(pipeline):
         session(modalities=("text",))
     with pytest.raises(TypeError, match=r"^there is no setting 'modality', did you mean modalities\?$"):
         session("or", modality="text")
+    for name in ("prompt", "negative_prompt"):
+        with pytest.raises(TypeError, match=rf"^{name} is given to a round, wanted in start\(\)"):
+            session(**{name: "or"})
     assert session() == pipeline.start("to be", **GREEDY)()
 
 
@@ -132,7 +135,7 @@ def test_rounds_draw_on_and_repeat_with_their_seed(pipeline):
 
 def test_prompt_of_a_session_is_checked_when_it_starts(pipeline):
     for arguments, message in (
-        ({"prompt": 3}, "a prompt holds int"),
+        ({"prompt": 3}, "^prompt holds int"),
         ({"prompt": "a", "modalities": ("video",)}, "modalities names 'video'"),
         ({"modalities": ("video",)}, "modalities names 'video'"),
         ({"prompt": ("image", PICTURE), "continue_final_segment": True}, "prompt 0 ends with image"),

@@ -38,7 +38,7 @@ def test_scalar_guidance_without_a_bidirectional_modality_raises():
 
 
 def test_modalities_as_a_string_raises():
-    with pytest.raises(ValueError, match=r"^modalities is 'text', wanted a list of names$"):
+    with pytest.raises(TypeError, match=r"^modalities is 'text', wanted a list$"):
         GenerationSettings("text")  # type: ignore[arg-type]
 
 

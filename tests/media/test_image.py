@@ -321,6 +321,8 @@ def test_ambiguous_channel_order_follows_the_library():
             r"image has values from -0.9\d+ to 0.9\d+, wanted 0 to 1, did you mean \(x \+ 1\) / 2\?$",
         ),
         (torch.tensor([[-1.0, 1.0]]), r"values from -1 to 1, wanted 0 to 1, did you mean \(x \+ 1\) / 2\?$"),
+        (np.full((8, 8), 1.5), r"values from 1.5 to 1.5, wanted 0 to 1$"),
+        (np.full((8, 8), -0.1), r"values from -0.1 to -0.1, wanted 0 to 1$"),
         (np.full((8, 8), 255.0), r"values from 255 to 255, wanted 0 to 1, did you mean x / 255\?$"),
         (np.full((8, 8), -2.0), r"image has values from -2 to -2, wanted 0 to 1$"),
         (torch.full((1, 8, 8), torch.nan), "image has values that are NaN or infinite, wanted 0 to 1"),

@@ -175,7 +175,15 @@ def test_other_optimizers_get_the_settings_that_they_take():
         ({"algorithm": "Muo"}, r"algorithm is torch.optim.Muo, wanted a class of torch.optim"),
         ({"algorithm": "torch.nn.Linear"}, r"algorithm is torch.nn.Linear, wanted a class of torch.optim"),
         ({"algorithm": "antigravity.fly"}, r"algorithm is antigravity.fly, wanted a class of torch.optim"),
-        ({"algorithm": {"class_path": "SGD", "init_args": {"x": 1}}}, "algorithm has no setting 'x' in SGD"),
+        (
+            {"algorithm": {"class_path": "SGD", "init_args": {"x": 1}}},
+            "algorithm has no setting 'x' in SGD, wanted some of params, lr",
+        ),
+        (
+            {"schedule": {"class_path": "StepLR", "init_args": {"stepsize": 1}}},
+            r"schedule has no setting 'stepsize' in StepLR, did you mean step_size\?",
+        ),
+        ({"algorithm": "torch.optim.Adamm"}, r"wanted a class of torch.optim, .*, did you mean Adam(ax)?\?"),
         ({"schedule": "step"}, "schedule is step, wanted cosine, linear, constant, wsd or a class"),
         ({"schedule": {"class_path": "ReduceLROnPlateau"}}, "ReduceLROnPlateau, wanted one that needs no metric"),
         ({"schedule": "torch.optim.SGD"}, r"schedule is torch.optim.SGD, wanted a class of torch.optim.lr_scheduler"),
@@ -190,9 +198,15 @@ def test_unknown_optimizers_and_schedules_are_refused_without_an_import(settings
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"learning_rate": "3e-4"}, "optimizer.learning_rate is '3e-4', wanted a number"),
-        ({"betas": 0.9}, "optimizer.betas is 0.9, wanted a list"),
-        ({"algorithm": torch.optim.SGD}, "optimizer.algorithm is the class SGD, wanted a text or a mapping"),
+        ({"learning_rate": "3e-4"}, "model.optimizer.learning_rate is '3e-4', wanted a number"),
+        ({"betas": 0.9}, "model.optimizer.betas is 0.9, wanted a list of 2"),
+        ({"betas": (0.9,)}, r"model.optimizer.betas is \(0.9,\), wanted a list of 2"),
+        (
+            {"algorithm": torch.optim.SGD},
+            "model.optimizer.algorithm is the class SGD, wanted a text or a mapping: give its name, 'SGD'",
+        ),
+        ({"lr": 1}, "there is no setting 'lr', .*"),
+        ({"learning_rat": 1}, "there is no setting 'learning_rat', did you mean learning_rate.*"),
     ],
 )
 def test_settings_of_another_type_are_refused(settings, message):
