@@ -74,7 +74,14 @@ class MixtureOfTransformers(nn.Module):
         return objective
 
     def forward(self, batch: InterleavedBatch, generator: torch.Generator) -> dict[str, Losses]:
-        """Losses of a batch, by modality; noise and diffusion times are sampled from the generator."""
+        """Losses of a batch, by modality; noise and diffusion times are sampled from the generator.
+
+        Raises:
+            TypeError: the batch is no `InterleavedBatch`.
+        """
+        if not isinstance(batch, InterleavedBatch):
+            what = "wanted an InterleavedBatch, as an InterleavedDataModule and pack(...) give"
+            raise TypeError(f"the batch is of type {type(batch).__name__}, {what}")
         layout, parts = batch.layout, batch.by_modality
         embedded: dict[str, Embedded] = {name: o.embed(parts[name], generator) for name, o in self.objectives.items()}
         x = torch.cat([embedded[name].embedding for name in self.grammar.groups])  # (N, d)

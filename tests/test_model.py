@@ -219,3 +219,8 @@ class Unchoosing(NextToken):
 def test_control_objective_must_be_able_to_choose():
     with pytest.raises(ValueError, match="control is 'text', learned by Unchoosing, wanted an objective that has"):
         MixtureOfTransformers({"text": Unchoosing()}, {"text": TOKENS["text"]}, "text", SMALL)
+
+
+def test_another_batch_is_refused():
+    with pytest.raises(TypeError, match=r"^the batch is of type list, wanted an InterleavedBatch"):
+        shared("additive", "dense")(["a", "b"], generator_for(0))

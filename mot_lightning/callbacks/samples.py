@@ -63,9 +63,11 @@ class SampleLogger(Callback):
                 break
             with best_effort(f"{folder / task.slug}"):
                 guided = task.guided and pl_module.pipeline.supports_guidance(task.target)
-                media = run_task(pl_module.pipeline, task, self.guidance if guided else 1.0, seed=0)
+                guidance = self.guidance if guided else 1.0
+                media = run_task(pl_module.pipeline, task, guidance, seed=0)
                 examples = [_write_example(types, task, i, medium, folder) for i, medium in enumerate(media)]
-                written.append(Examples(task.title, step, examples))
+                note = f"prompts of the validation split, averaged weights, guidance {guidance:g}"
+                written.append(Examples(task.title, step, examples, note=note))
                 shown = _arrange(types, task, media)
                 _write_together(types[task.target], shown, folder / task.slug)
                 tensorboards, writers = writers, []  # after a failure, the next validation tries again

@@ -80,10 +80,11 @@ def print_settings(name: str, class_name: str, allow: Sequence[str] = ()) -> Non
     for action in parser._actions:
         if action.dest != name and not action.dest.startswith(f"{name}."):
             action.help = argparse.SUPPRESS
+    parser._action_groups = [group for group in parser._action_groups if group.title != "Linked arguments"]
     for group in parser._action_groups:
         if all(action.help == argparse.SUPPRESS for action in group._group_actions):
             group.title = group.description = None
-    parser.usage = argparse.SUPPRESS
+    parser.usage, parser.description = argparse.SUPPRESS, None
     parser.print_help()
 
 

@@ -27,12 +27,14 @@ class Examples(NamedTuple):
 
     Attributes:
         roles: what `generated` and `real` are called.
+        note: how the samples were made.
     """
 
     title: str
     step: int
     examples: Sequence[Example]
     roles: tuple[str, str] = ("generated", "real")
+    note: str = ""
 
 
 def write_examples(folder: Path, tasks: Sequence[Examples]) -> None:
@@ -76,5 +78,7 @@ def last_examples(samples: Path) -> list[Examples]:
             )
             for entry in content["examples"]
         ]
-        tasks.append(Examples(content["title"], content["step"], examples, tuple(content["roles"])))
+        tasks.append(
+            Examples(content["title"], content["step"], examples, tuple(content["roles"]), content.get("note", ""))
+        )
     return tasks

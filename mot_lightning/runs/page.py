@@ -70,7 +70,8 @@ def _curves(path: Path) -> str:
 def _task(task: Examples) -> str:
     cells = [_example(example, *task.roles) for example in task.examples]
     pictures = any(kind(example.generated) == "image" for example in task.examples)
-    return f"<h3>{html.escape(task.title)}, step {task.step}</h3>\n{grid(cells, 15.5 if pictures else 17)}"
+    note = f'<p class="note">{html.escape(task.note)}</p>\n' if task.note else ""
+    return f"<h3>{html.escape(task.title)}, step {task.step}</h3>\n{note}{grid(cells, 15.5 if pictures else 17)}"
 
 
 def _example(example: Example, generated: str, real: str) -> str:

@@ -40,6 +40,8 @@ def test_samples_follow_the_prompts_and_guidance_settings(tmp_path, trained):
         folder = tmp_path / f"default/{number}/samples/step_000007"
         assert len(list(folder.glob("text_to_speech*.wav"))) == 3
         pictures.append((folder / "text_to_image.png").read_bytes())
+        guided = {task.title: task.note.endswith(f"guidance {2 - number}") for task in last_examples(folder.parent)}
+        assert guided["text -> image"]
     assert pictures[0] != pictures[1]  # 2 is the default
 
 

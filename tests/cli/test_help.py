@@ -46,6 +46,8 @@ def test_the_settings_of_a_part_and_of_a_class_in_its_place(capsys):
     output = capsys.readouterr().out
     assert "--model.backbone.dim " in output
     assert "--trainer" not in output
+    main(["fit", "--report.help"])
+    assert capsys.readouterr().out.startswith("Writes `metrics.json`")
     main(["fit", "--model.modalities.image.objective.help"])
     assert "--model.modalities.image.objective.steps " in capsys.readouterr().out
     main(["fit", "--model.modalities.image.objective.help=my_objective.SlowFlow", "--allow=my_objective"])

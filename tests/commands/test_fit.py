@@ -74,7 +74,9 @@ def test_a_run_that_goes_on_with_other_data_may_be_asked_what_it_learned_before(
 
 def test_a_finished_run_has_nothing_left_to_train(tmp_path, capsys, trained):
     assert run(tmp_path, "fit", f"--ckpt_path={trained / 'checkpoints/last.ckpt'}", "--report.prompts=0") == 0
-    assert "is at step 6 of 6: nothing is left to train" in capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert "is at step 6 of 6: nothing is left to train" in output
+    assert f"run:     {tmp_path / 'default/0'}\n" in output
 
 
 def test_a_scheduler_goes_by_its_bare_name_beside_arguments_too(printed_config):

@@ -41,7 +41,7 @@ def folder(tmp_path):
     words.write_text("costs $$ <b>, 七\n", encoding="utf-8")
     tasks = [
         Examples("b -> a", 4, [Example("七", [words], generated, real)] * 3),
-        Examples("a -> b", 4, [Example("", [prompt], words)]),
+        Examples("a -> b", 4, [Example("", [prompt], words)], note="guidance <2>"),
     ]
     write_examples(samples / "step_000004", tasks)
     (samples / "step_000002").mkdir()
@@ -58,8 +58,8 @@ def test_a_page_has_all_that_the_folder_has(folder):
     page = write_page(folder).read_text(encoding="utf-8")
     for text in (
         "<title>digits/3</title>", "0.125 ±0.010", "a: loss", "b: loss", "b: bits per byte", ">train<", ">val<",
-        "b -&gt; a, step 4", "a -&gt; b, step 4", "costs $$ &lt;b&gt;, 七", "generated", "real", "1,234,567", "7,654",
-        "experiment: digits  # &lt;&amp;&gt;",
+        "b -&gt; a, step 4", "a -&gt; b, step 4", "guidance &lt;2&gt;", "costs $$ &lt;b&gt;, 七", "generated", "real",
+        "1,234,567", "7,654", "experiment: digits  # &lt;&amp;&gt;",
     ):  # fmt: skip
         assert text in page
     assert page.count("data:image/png") == 3 * 2 + 1
