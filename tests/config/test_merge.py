@@ -1,6 +1,9 @@
 """How one config is laid over another."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from randomised import often
 
 from mot_lightning.config.merge import Override, diff, flatten_keys, merge, nested, unflatten
 
@@ -60,6 +63,42 @@ def test_dotted_keys_are_mappings_in_mappings_at_any_depth():
     assert nested(config) == {
         "a": {"b": {"c": 1, "d": 2}}, "list": [{"e": {"f": 3}}], "over": Override({"g": {"h": 4}})}  # fmt: skip
     assert unflatten("a.b", 1) == {"a": {"b": 1}}
+
+
+scalars = st.none() | st.booleans() | st.integers(0, 9) | st.text("xyz", max_size=2)
+configs = st.dictionaries(
+    st.sampled_from("abc"),
+    st.recursive(
+        scalars | st.lists(st.integers(0, 9), max_size=3),
+        lambda values: st.dictionaries(st.sampled_from("abc"), values, max_size=3),
+        max_leaves=8,
+    ),
+    max_size=3,
+)
+
+
+@often
+def test_the_later_config_wins_and_a_second_time_changes_nothing(tried):
+    @tried
+    @given(configs, configs)
+    def holds(old, new):
+        before = repr((old, new))
+        merged = merge(old, new)
+        assert repr((old, new)) == before
+        assert diff(merge(merged, new), merged) == []
+        assert set(merged) <= set(old) | set(new)
+        assert merge(old, {}) == old
+        for key in set(old) - set(new):
+            assert merged[key] == old[key]
+        for key, value in new.items():
+            if value is None and isinstance(old.get(key), dict):
+                assert key not in merged
+            elif isinstance(value, dict):
+                assert merged[key] == merge(old.get(key), value)
+            else:
+                assert merged[key] == value
+
+    holds()
 
 
 def test_names_and_differences_are_told_by_dotted_names():

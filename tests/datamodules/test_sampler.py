@@ -3,6 +3,9 @@
 from itertools import islice
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from randomised import often
 
 from datamodules.sampler import OrderedSampler, RepeatingSampler, ResumableSampler
 
@@ -52,6 +55,23 @@ def test_changing_the_world_size_keeps_the_order(before, after):
     consumed = steps * before
     then = [draw for rank in range(after) for draw in draws(steps, consumed=consumed, rank=rank, world=after)]
     assert sorted(first + then, key=lambda draw: draw.number) == draws(consumed + steps * after)
+
+
+@often
+def test_any_stops_on_any_numbers_of_ranks_keep_the_order(tried):
+    """Ranks, and draws of each rank between two stops."""
+
+    @tried
+    @given(st.integers(0, 99), st.lists(st.tuples(st.integers(1, 5), st.integers(0, 9)), max_size=5))
+    def kept(seed, stages):
+        consumed, all_draws = 0, []
+        for world, n in stages:
+            for rank in range(world):
+                all_draws += draws(n, seed=seed, consumed=consumed, rank=rank, world=world)
+            consumed += n * world
+        assert sorted(all_draws, key=lambda draw: draw.number) == draws(consumed, seed=seed)
+
+    kept()
 
 
 def test_iterating_again_restarts_at_consumed():

@@ -4,9 +4,12 @@ import zipfile
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from randomised import often
 
 from mot_lightning.errors import ConfigError
-from mot_lightning.runs.checkpoint import AtomicCheckpointIO
+from mot_lightning.runs.checkpoint import AtomicCheckpointIO, read_checkpoint
 from mot_lightning.runs.integrity import check_integrity, is_intact, recorded_digest
 
 
@@ -47,6 +50,28 @@ def test_shortened_and_longer_files_are_damaged(path, cut):
     assert not is_intact(path)
     path.write_bytes(content + b"\0" * cut)
     assert not is_intact(path)
+
+
+@often
+def test_a_changed_file_is_refused_in_one_line(path, tried):
+    """Bytes cut out, put in or replaced, anywhere in the file."""
+    content = path.read_bytes()
+
+    @tried
+    @given(st.integers(0, len(content)), st.integers(0, 300), st.binary(max_size=300))
+    def refused(start, length, new):
+        changed = content[:start] + new + content[start + length :]
+        path.write_bytes(changed)
+        if changed == content:
+            assert AtomicCheckpointIO().load_checkpoint(path)["step"] == 1
+            return
+        for read in (AtomicCheckpointIO().load_checkpoint, read_checkpoint):
+            with pytest.raises(ConfigError) as refusal:
+                read(path)
+            assert "\n" not in str(refusal.value)
+            assert str(path) in str(refusal.value)
+
+    refused()
 
 
 def test_file_without_a_digest_has_its_checksums_verified(path):

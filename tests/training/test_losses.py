@@ -2,9 +2,14 @@
 
 from functools import cache
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from randomised import often
 
+from datamodules.steps import targets_of
 from mot_lightning.backbone import BackboneSettings
 from mot_lightning.codecs import Bytes, Patches
 from mot_lightning.modality import Modality
@@ -12,9 +17,10 @@ from mot_lightning.model import Losses
 from mot_lightning.module import MoTModule
 from mot_lightning.objectives import FlowMatching, NextToken
 from mot_lightning.seeds import generator_for
-from mot_lightning.sequence import Segment, pack
+from mot_lightning.sequence import Segment, Step, pack
 from mot_lightning.training.losses import Sums
 
+FLOAT32 = {"rtol": 1e-6, "atol": 1e-5}  # of the weights of segments
 every_reduction = pytest.mark.parametrize("reduction", ["token", "segment", "batch"])
 
 
@@ -80,6 +86,43 @@ def test_sums_of_two_batches_add_up_to_the_joint_batch(reduction):
         return experiment.sums(losses, batch).stack()
 
     torch.testing.assert_close(sums(*parts[0]) + sums(*parts[1]), sums(*parts[0], *parts[1]))
+
+
+@often
+@every_reduction
+def test_any_division_of_documents_into_batches_and_ranks_has_the_loss_of_the_joint_batch(reduction, tried):
+    experiment = module(reduction)
+
+    @tried
+    @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 2), st.booleans(), st.integers(0, 3)), min_size=1))
+    def equal(kinds):
+        parts = {}
+        for n, images, loss, place in kinds:
+            parts.setdefault(place, []).append(document(n, images, loss))
+        documents = [one for part in parts.values() for one in part]
+
+        def sums(documents):
+            batch = packed(*documents)
+            losses = {
+                name: Losses(
+                    part.target.double().flatten(1).sum(1) if part.target.dim() > 1 else part.target.double(),
+                    part.weight,
+                    part.content,
+                )
+                for name, part in batch.by_modality.items()
+            }
+            return experiment.sums(losses, batch)
+
+        joint, apart = sums(documents), [sums(part) for part in parts.values()]
+        added = Sums.unstack(sum(one.stack() for one in apart))
+        # as in training: the loss of each batch over the targets of the whole step
+        step = Step(0, len(parts), targets_of([packed(*part) for part in parts.values()]), np.array([]))
+        assert added.targets.tolist() == pytest.approx(experiment.loss_weights.targets(step))
+        total = sum(experiment.loss_weights.total(one.loss, added.targets) for one in apart)
+        torch.testing.assert_close(added.stack(), joint.stack(), **FLOAT32)
+        torch.testing.assert_close(total, experiment.loss_weights.total(joint.loss, joint.targets), **FLOAT32)
+
+    equal()
 
 
 @every_reduction

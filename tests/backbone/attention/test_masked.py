@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from attentions import GRAMMAR, kinds, layout_of, random_layouts, seeds, sequence_mask
 from hypothesis import given
+from randomised import often
 
 from mot_lightning.backbone.attention import attention_mask
 from mot_lightning.sequence import Layout, Segment, pack
@@ -20,21 +21,25 @@ def test_every_query_attends_to_some_key():
     assert mask[:3, :3].tolist() == [[True, False, False], [True, True, False], [False, False, True]]
 
 
-@random_layouts
-@given(kinds, seeds)
-def test_blocks_equal_the_dense_mask(kinds, seed):
-    layout = layout_of(kinds, seed)
-    n = len(layout.slot)
-    seen = torch.zeros(n, n, dtype=torch.bool)
-    for start, end, document, causal in layout.blocks.tolist():
-        assert document <= start < end
-        seen[start:end, document:end] = True
-        if causal:
-            seen[start:end, start:end] = torch.ones(end - start, end - start).tril().bool()
-    assert torch.equal(seen, sequence_mask(layout))
-    assert layout.blocks[0, 0] == 0
-    assert layout.blocks[1:, 0].tolist() == layout.blocks[:-1, 1].tolist()  # contiguous
-    assert layout.blocks[-1, 1] == n
+@often
+def test_blocks_equal_the_dense_mask(tried):
+    @tried
+    @given(kinds, seeds)
+    def equal(kinds, seed):
+        layout = layout_of(kinds, seed)
+        n = len(layout.slot)
+        seen = torch.zeros(n, n, dtype=torch.bool)
+        for start, end, document, causal in layout.blocks.tolist():
+            assert document <= start < end
+            seen[start:end, document:end] = True
+            if causal:
+                seen[start:end, start:end] = torch.ones(end - start, end - start).tril().bool()
+        assert torch.equal(seen, sequence_mask(layout))
+        assert layout.blocks[0, 0] == 0
+        assert layout.blocks[1:, 0].tolist() == layout.blocks[:-1, 1].tolist()  # contiguous
+        assert layout.blocks[-1, 1] == n
+
+    equal()
 
 
 def test_causal_block_spans_control_tokens_and_modalities():
