@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,7 +24,7 @@ def cache_folder() -> Path:
 
 
 def cached(name: str, write: Callable[[Path], object]) -> Path:
-    """The path of an entry, a file or a folder, which `write` makes if it is not there.
+    """The path of an entry, a file or a folder, which `write` makes if it or its digest is not there.
 
     Raises:
         UnwritableCacheError: it is not there, and the cache cannot be written to.
@@ -31,7 +32,7 @@ def cached(name: str, write: Callable[[Path], object]) -> Path:
     """
     path = cache_folder() / name
     digest = path.with_name(f"{name}.sha256")
-    if not path.exists():
+    if not (path.exists() and digest.exists()):
         lock = FileLock(path.with_name(f"{name}.lock"))
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,17 +41,25 @@ def cached(name: str, write: Callable[[Path], object]) -> Path:
             message = f"{CACHE} is {path.parent}, wanted a folder to write to: {error.strerror}"
             raise UnwritableCacheError(message) from None
         try:
-            if not path.exists():
+            if not (path.exists() and digest.exists()):
                 with TemporaryDirectory(dir=path.parent) as temporary:
                     entry = Path(temporary) / "entry"
                     write(entry)
+                    _remove(path)
                     digest.write_text(_digest(entry))
                     entry.replace(path)
         finally:
             lock.release()
-    if not digest.is_file() or digest.read_text() != _digest(path):
+    if digest.read_text() != _digest(path):
         raise ConfigError(f"{path} was altered, wanted it as it was written: delete it, and it is made again")
     return path
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _digest(path: Path) -> str:
