@@ -1,5 +1,6 @@
 """Checks before a run begins, of errors that would otherwise show too late."""
 
+import os
 from typing import Any
 
 import torch
@@ -12,6 +13,8 @@ from mot_lightning.experiment.build import Experiment
 from mot_lightning.module import MoTModule
 from mot_lightning.training.codec_module import CodecModule
 from mot_lightning.training.sharding import FSDP2
+
+PROCESSES_A_CORE = 4  # more would only wait for each other, and fill the memory
 
 
 def check(experiment: Experiment, command: str) -> None:
@@ -28,6 +31,10 @@ def check(experiment: Experiment, command: str) -> None:
 def _check_trainer(experiment: Experiment) -> None:
     trainer: Any = experiment.trainer
     module = experiment.module
+    on_cpu, cores = trainer.strategy.root_device.type == "cpu", os.cpu_count() or 1
+    if on_cpu and trainer.num_devices > PROCESSES_A_CORE * cores:
+        limit = f"{PROCESSES_A_CORE * cores}, {PROCESSES_A_CORE} processes for each of the {cores} cores"
+        raise ConfigError(f"trainer.devices is {trainer.num_devices}, wanted at most {limit}")
     epochs, batches = trainer.max_epochs, trainer.limit_train_batches
     if trainer.max_steps < 1 and not (trainer.max_steps == -1 and epochs and epochs > 0):
         raise ConfigError(f"trainer.max_steps is {trainer.max_steps}, wanted at least 1")
@@ -61,7 +68,7 @@ def _check_trainer(experiment: Experiment) -> None:
         raise ConfigError("model.optimizer.algorithm is Muon, wanted one whose state fsdp2 can save, such as AdamW")
     # flex attention has no backward pass on the CPU
     flex = isinstance(module, MoTModule) and module.model.backbone.settings.attention == "flex"
-    if flex and trainer.strategy.root_device.type == "cpu":
+    if flex and on_cpu:
         raise ConfigError("model.backbone.attention is flex, wanted auto, sdpa or blockwise to train on the CPU")
 
 

@@ -44,7 +44,8 @@ def test_any_value_of_any_setting_works_or_is_refused_in_one_line(tmp_path, caps
     [("--data.num_workers=-1", "num_workers is -1, wanted 0 or more"),
      ("--model.modalities.speech.codec.n_mels=-1", "n_mels is -1, wanted at least 1"),
      ("--model.modalities.speech.codec.hop_ms=0", "hop_ms is 0, wanted at least 1"),
-     ("--trainer.accumulate_grad_batches=0", "accumulate_grad_batches is 0, wanted at least 1")],
+     ("--trainer.accumulate_grad_batches=0", "accumulate_grad_batches is 0, wanted at least 1"),
+     ("--trainer.devices=9999", "trainer.devices is 9999, wanted at most")],
 )  # fmt: skip
 def test_value_out_of_range_is_refused_before_a_run_begins(refusal, argument, message):
     assert message in refusal("fit", *TINY, argument)
