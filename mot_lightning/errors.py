@@ -31,7 +31,7 @@ def describe(error: Exception, what: str) -> str:
     message = " ".join(str(error).split())
     if isinstance(error, ValueError | TypeError) and (re.search(r"\bis\b.*, wanted ", message)):
         return message
-    return f"{_class_in(error) or what} cannot be made: {type(error).__name__}: {message}".removesuffix(": ")[:500]
+    return f"{_class_in(error) or what} failed: {type(error).__name__}: {message}".removesuffix(": ")[:500]
 
 
 def _class_in(error: Exception) -> str:

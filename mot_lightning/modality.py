@@ -14,7 +14,7 @@ from mot_lightning.config.checked import checked
 from mot_lightning.errors import require
 from mot_lightning.model import MixtureOfTransformers
 from mot_lightning.objectives import Objective
-from mot_lightning.objectives.compatibility import incompatible
+from mot_lightning.objectives.compatibility import check_methods, incompatible
 from mot_lightning.sequence import Tokens
 
 
@@ -65,7 +65,8 @@ def assemble(
         backbone: size, shape and towers.
 
     Raises:
-        ValueError: no modality is given, a weight is out of range, or an objective does not fit its codec's tokens.
+        ValueError: no modality is given, a weight is out of range, or an objective does not fit its codec's
+            tokens, or has methods with other arguments than `Objective`.
     """
     if not modalities:
         raise ValueError("model.modalities is empty, wanted at least one modality")
@@ -74,6 +75,7 @@ def assemble(
     for name, modality in modalities.items():
         if not 0 <= modality.weight < math.inf:
             raise ValueError(f"model.modalities.{name}.weight is {modality.weight}, wanted a number of 0 or more")
+        check_methods(modality.objective)
         if not modality.objective.supports(tokens[name]):
             raise ValueError(incompatible(name, modality.objective, tokens[name]))
     objectives = {name: modality.objective for name, modality in modalities.items()}

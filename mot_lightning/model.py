@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mot_lightning.backbone import Backbone, BackboneSettings, Condition, build_attention
+from mot_lightning.errors import ConfigError
 from mot_lightning.objectives import Objective
 from mot_lightning.objectives.base import ControlObjective, Embedded
 from mot_lightning.objectives.compatibility import incompatible
@@ -97,13 +98,22 @@ class MixtureOfTransformers(nn.Module):
             },
         )
         return {
-            name: self._losses(objective, hidden, embedded[name], parts[name])
+            name: self.losses(objective, hidden, embedded[name], parts[name])
             for name, objective in self.objectives.items()
         }
 
     @staticmethod
-    def _losses(objective: Objective, hidden: Tensor, embedded: Embedded, part: ModalityBatch) -> Losses:
-        return Losses(objective.loss(hidden.index_select(0, part.read_at), embedded), part.weight, part.content)
+    def losses(objective: Objective, hidden: Tensor, embedded: Embedded, part: ModalityBatch) -> Losses:
+        """Losses of a modality, from all hidden states (N, d).
+
+        Raises:
+            ConfigError: the objective does not return one loss for each target.
+        """
+        loss = objective.loss(hidden.index_select(0, part.read_at), embedded)  # (t,)
+        if loss.shape != part.weight.shape:
+            seen, name = tuple(loss.shape), type(objective).__name__
+            raise ConfigError(f"{name}.loss returned {seen}, wanted {tuple(part.weight.shape)}, a loss for each target")
+        return Losses(loss, part.weight, part.content)
 
     def weights_of(self, name: str) -> list[nn.Module]:
         """All modules that a token of one modality passes through."""

@@ -136,7 +136,7 @@ class MoTModule(Checked, SavedModule):
     def setup(self, stage: str) -> None:
         if self.data is None:
             if stage == "fit" and self.limits is None:
-                raise ValueError("Trainer.fit has no datamodule, wanted one, or module.prepare(data) before")
+                raise ValueError("Trainer.fit has no datamodule, wanted one, or module.prepare(datamodule) before")
         elif stage == "fit":  # a checkpoint restores the state of its codecs after this
             self.fit_codecs(self.data)
         else:

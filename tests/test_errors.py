@@ -13,8 +13,8 @@ class Broken:
 def test_error_without_the_value_names_the_class_that_raised_it():
     with pytest.raises(KeyError) as raised:
         Broken()
-    assert describe(raised.value, "the experiment") == "Broken cannot be made: KeyError: 'gone'"
-    assert describe(ZeroDivisionError("a\nb"), "the data") == "the data cannot be made: ZeroDivisionError: a b"
+    assert describe(raised.value, "the experiment") == "Broken failed: KeyError: 'gone'"
+    assert describe(ZeroDivisionError("a\nb"), "the data") == "the data failed: ZeroDivisionError: a b"
     assert describe(ValueError("x is 5, wanted 6"), "the data") == "x is 5, wanted 6"
 
 

@@ -80,7 +80,7 @@ def test_validate_and_test_return_their_metrics(fitted):
 
 def test_hyperparameters_reach_hparams_and_loggers(fitted):
     folder, module, _, _ = fitted
-    assert module.hparams["model"]["modalities"]["image"]["objective"]["init_args"] == {"steps": 2}
+    assert module.hparams["model"]["modalities"]["image"]["objective"]["init_args"]["steps"] == 2
     assert module.hparams["model"]["backbone"]["dim"] == 16
     for name in ("csv", "tb"):
         assert "FlowMatching" in (folder / name / "hparams.yaml").read_text()

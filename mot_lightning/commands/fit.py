@@ -59,7 +59,7 @@ def _fit(experiment: "Experiment", checkpoint: dict[str, Any] | None, path: Path
         _copy_rows(trainer, checkpoint, path)
         _report_learning_rate(experiment, checkpoint)
     last = folder / "checkpoints" / "last.ckpt"
-    finished = checkpoint is not None and checkpoint["global_step"] >= trainer.max_steps
+    finished = checkpoint is not None and checkpoint["global_step"] >= trainer.max_steps > -1
     if checkpoint is not None and finished:
         print(f"{path} is at step {checkpoint['global_step']} of {trainer.max_steps}: nothing is left to train")
     try:

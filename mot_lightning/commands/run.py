@@ -82,6 +82,8 @@ def open_run(command: str, invocation: Invocation) -> Iterator[Run | None]:
             if start is not None:
                 _initialise(experiment, start, str(init_from))
             checks.check(experiment, command)
+            if command == "fit" and checkpoint is not None:
+                _check_steps(experiment.trainer, checkpoint["global_step"])
             # if another run took the number in the meantime, take the next
             rank_zero = experiment.trainer.is_global_zero
             if temporary or not rank_zero or run_folder.create(folder, experiment.config):
@@ -91,6 +93,11 @@ def open_run(command: str, invocation: Invocation) -> Iterator[Run | None]:
         with run_folder.announced(folder):
             experiment.trainer.loggers = started(experiment.trainer.loggers)
             yield Run(experiment, folder, checkpoint)
+
+
+def _check_steps(trainer: Any, done: int) -> None:
+    if -1 < trainer.max_steps < done and not trainer.fast_dev_run:
+        raise ConfigError(f"trainer.max_steps is {trainer.max_steps}, wanted at least {done}, the checkpoint's step")
 
 
 def _initialise(experiment: Experiment, start: dict[str, Any], path: str) -> None:

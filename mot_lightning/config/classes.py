@@ -81,8 +81,8 @@ def check_arguments(
     for name, parameter in parameters.items():
         gathers = parameter.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
         if parameter.default is inspect.Parameter.empty and not gathers and name not in {*arguments, *linked}:
-            form = f": {{class_path: {kind.__name__}, init_args: {{{name}: ...}}}}" if listed else ""
-            raise ConfigError(f"{path}: {kind.__name__} has no {name}, wanted one{form}")
+            form = f"{{class_path: {kind.__name__}, init_args: {{{name}: ...}}}}" if listed else f"--{path}.{name}=..."
+            raise ConfigError(f"{path}: {kind.__name__} needs a value for {name}, wanted {form}")
 
 
 def check_keys(path: str, spec: Mapping[str, Any]) -> None:

@@ -18,12 +18,18 @@ NO_REASON = re.compile(
     r" - (?:Not a valid subclass of .*?\(implicit class_path\)|Expected an? <class '[^']+'>)(?= - | Given)"
 )
 
+OTHER_CLASS = re.compile(
+    r'"(?P<key>[^"]+)": Import path (?P<path>\S+) does not correspond to a subclass of (?P<base>\w+)'
+)
+
 
 def shorten(message: str) -> str:
     """The setting, its value and the expected types, or the message of a project class; else the message unchanged."""
     message = NO_REASON.sub("", " ".join(message.split()))
     if denied := re.search(r"Importing '(?P<path>(?P<package>\w+)[\w.]*)' is not allowed", message):
         return f"class {denied['path']!r} is outside the allowed packages: add --allow {denied['package']} to use it"
+    if other := OTHER_CLASS.search(message):
+        return f"{other['key']} is {other['path']}, wanted a subclass of {other['base']}"
     if ours := _our_message(message):
         return ours
     if missing := re.search(r'"(?P<key>[^"]+)": .*?following arguments are required: (?P<names>.+?)(?: - |$)', message):

@@ -1,5 +1,6 @@
 """Objects that remember how they were built, so that a checkpoint can say how to build them again."""
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from mot_lightning.config.checked import Checked, bound
 
 
 class Recorded(Checked):
-    """Records the arguments of `__init__`, as given, in `init_args`."""
+    """Records the arguments of `__init__` in `init_args`: those given, and the defaults of all others."""
 
     init_args: dict[str, Any]
 
@@ -19,7 +20,9 @@ class Recorded(Checked):
         instance = super().__new__(cls, *args, **kwargs)
         arguments = bound(cls, args, kwargs)
         if arguments is not None:  # else __init__ raises; copies are made without arguments and get them afterwards
-            instance.__dict__["init_args"] = arguments  # torch's __setattr__ needs __init__ first
+            parameters = inspect.signature(cls.__init__).parameters.items()
+            defaults = {name: one.default for name, one in parameters if one.default is not inspect.Parameter.empty}
+            instance.__dict__["init_args"] = {**defaults, **arguments}  # torch's __setattr__ needs __init__ first
         return instance
 
 

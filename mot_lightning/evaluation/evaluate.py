@@ -12,6 +12,7 @@ from mot_lightning.bar import Bar
 from mot_lightning.evaluation.run import run_task
 from mot_lightning.evaluation.tasks import Task, check_names
 from mot_lightning.pipeline import MoTPipeline
+from mot_lightning.runs.best_effort import best_effort
 
 
 def evaluate_tasks(
@@ -53,7 +54,9 @@ def evaluate_tasks(
 def _measure(metrics: Mapping[str, Metric], media: Sequence[Any], labels: Sequence[Any]) -> dict[str, float]:
     values = {}
     for name, metric in metrics.items():
-        if len(media) >= getattr(metric, "min_samples", 1):
+        if len(media) < getattr(metric, "min_samples", 1):
+            continue
+        with best_effort(f"the metric {name}"):
             metric.distributed_available_fn = _not_distributed
             metric.reset()
             metric.update(media, labels)

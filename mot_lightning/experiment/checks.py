@@ -8,9 +8,10 @@ from lightning.pytorch.callbacks import GradientAccumulationScheduler
 
 from mot_lightning.config.classes import LIBRARIES, OURS
 from mot_lightning.config.hints import did_you_mean
-from mot_lightning.errors import ConfigError
+from mot_lightning.errors import ConfigError, describe
 from mot_lightning.experiment.build import Experiment
 from mot_lightning.module import MoTModule
+from mot_lightning.seeds import generator_for
 from mot_lightning.training.codec_module import CodecModule
 from mot_lightning.training.sharding import FSDP2
 
@@ -26,6 +27,7 @@ def check(experiment: Experiment, command: str) -> None:
     _report_empty_splits(experiment, command)
     if command == "fit":
         _fit_codecs(experiment)
+        _check_objectives(experiment)
 
 
 def _check_trainer(experiment: Experiment) -> None:
@@ -137,3 +139,24 @@ def _fit_codecs(experiment: Experiment) -> None:
             raise
         except ValueError as error:
             raise ConfigError(str(error)) from error
+
+
+def _check_objectives(experiment: Experiment) -> None:
+    """Compute a loss by each objective of the user's own, whose faults would else show in the first step."""
+    module, data = experiment.module, experiment.data
+    if not isinstance(module, MoTModule):
+        return
+    objectives = module.model.objectives.items()
+    new = [(name, one) for name, one in objectives if type(one).__module__.partition(".")[0] not in OURS]
+    if not new:
+        return
+    batch = next(iter(data.train_dataloader()))
+    hidden = torch.zeros(sum(batch.layout.counts), module.model.backbone.settings.dim)  # (N, d)
+    for name, objective in new:
+        part = batch.by_modality[name]
+        try:
+            module.model.losses(objective, hidden, objective.embed(part, generator_for(0)), part)
+        except ConfigError:
+            raise
+        except Exception as error:  # of the user's code
+            raise ConfigError(describe(error, f"the loss of {type(objective).__name__}")) from error

@@ -108,8 +108,8 @@ def _check_unchanged(layers: Sequence[Config | None]) -> None:
     for name in (name for layer in layers for name in flatten_keys(layer)):
         if (section := name.partition(".")[0]) in ("model", "seed") and not MOVED.fullmatch(name):
             raise ConfigError(
-                f"the checkpoint determines {section}, which cannot be changed: leave it out of flags and configs, or "
-                "train on with fit --init_from"
+                f"{name.replace('.init_args', '')} is set, but the checkpoint determines {section}: leave it out of "
+                "flags and configs, or train on with fit --init_from"
             )
 
 

@@ -1,4 +1,6 @@
-"""The error message for an objective that does not fit a modality's tokens."""
+"""Whether an objective is what a model needs, and what to say of one that does not fit a modality's tokens."""
+
+import inspect
 
 from mot_lightning import objectives
 from mot_lightning.objectives.base import Objective
@@ -16,3 +18,15 @@ def incompatible(name: str, objective: Objective, tokens: Tokens) -> str:
         f"{type(objective).__name__} does not fit modality {name!r}: its codec makes {seen}, wanted "
         f"{' or '.join([*fitting, f'a codec that makes {expected}'])}"
     )
+
+
+def check_methods(objective: Objective) -> None:
+    """Raises ValueError if `embed` or `loss` of an objective takes other arguments than that of `Objective`."""
+    for name in ("embed", "loss"):
+        _, *names = inspect.signature(getattr(Objective, name)).parameters
+        signature = inspect.signature(getattr(objective, name))
+        try:
+            signature.bind(*names)
+        except TypeError:
+            what = f"{type(objective).__name__}.{name} takes ({', '.join(signature.parameters)})"
+            raise ValueError(f"{what}, wanted ({', '.join(names)})") from None

@@ -79,6 +79,12 @@ def test_a_finished_run_has_nothing_left_to_train(tmp_path, capsys, trained):
     assert f"run:     {tmp_path / 'default/0'}\n" in output
 
 
+def test_a_run_that_is_further_than_wanted_is_refused(refusal, trained):
+    checkpoint = f"--ckpt_path={trained / 'checkpoints/last.ckpt'}"
+    message = "trainer.max_steps is 4, wanted at least 6, the checkpoint's step"
+    assert message in refusal("fit", checkpoint, "--trainer.max_steps=4")
+
+
 def test_a_scheduler_goes_by_its_bare_name_beside_arguments_too(printed_config):
     image = "--model.modalities.image.objective"
     scheduler = [f"{image}.scheduler.class_path=DDIMScheduler", f"{image}.scheduler.init_args.timestep_spacing=leading"]
@@ -91,6 +97,22 @@ def test_a_class_of_the_users_own_works_once_its_package_is_allowed(refusal, tmp
     mine = "--model.modalities.image.objective=my_objective.SlowFlow"
     assert "add --allow my_objective" in refusal("fit", mine)
     assert run(tmp_path, "fit", *TINY, mine, "--allow=my_objective", "--trainer.max_steps=2") == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("MeanFlow", "MeanFlow.loss returned (), wanted ("),
+        ("ShortFlow", "ShortFlow.loss takes (hidden), wanted (hidden, embedded)"),
+        ("RaisingFlow", "the loss of RaisingFlow failed: RuntimeError"),
+        ("NoObjective", "objective is my_objective.NoObjective, wanted a subclass of Objective"),
+        ("NeedyFlow", "NeedyFlow needs a value for needed, wanted --model.modalities.image.objective.needed=..."),
+    ],
+)
+def test_a_faulty_objective_of_the_users_own_is_one_line(refusal, name, message):
+    assert message in refusal(
+        "fit", *TINY, f"--model.modalities.image.objective=my_objective.{name}", "--allow=my_objective"
+    )
 
 
 @pytest.mark.parametrize("form", ["--trainer.callbacks=[{spec}]", "--trainer.callbacks+={spec}"])

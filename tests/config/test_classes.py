@@ -84,7 +84,7 @@ def test_arguments_of_a_class_are_all_known_and_those_that_it_needs_are_given():
         ({"folder", "siz"}, "there is no setting 'data.siz' of Needy, did you mean data.size?"),
         ({"folder", "qqq"}, "there is no setting 'data.qqq' of Needy"),
         ({"folder", "noise_ca"}, "there is no setting 'data.noise_ca' of Needy, did you mean data.part.noise_cap?"),
-        ({"size"}, "data: Needy has no folder, wanted one"),
+        ({"size"}, "data: Needy needs a value for folder, wanted --data.folder=..."),
     ):
         with pytest.raises(ConfigError) as refusal:
             check_arguments("data", Needy, arguments)

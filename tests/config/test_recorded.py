@@ -23,13 +23,17 @@ class Settings:
     sizes: tuple[int, ...] = (1, 2)
 
 
-def test_arguments_are_recorded_as_given_and_written_as_plain_values():
+def test_arguments_are_recorded_with_their_defaults_and_written_as_plain_values():
     part = Part(3, path=Path("a/b"), weight=0.5)
     assert part.init_args == {"size": 3, "path": Path("a/b"), "weight": 0.5}
     assert class_spec(part) == {
         "class_path": f"{__name__}.Part", "init_args": {"size": 3, "path": "a/b", "weight": 0.5}}  # fmt: skip
-    assert class_spec(FlowMatching()) == {
-        "class_path": "mot_lightning.objectives.flow_matching.FlowMatching", "init_args": {}}  # fmt: skip
+    assert Part(3).init_args == {"size": 3, "path": None}
+    spec = class_spec(FlowMatching(shift=2.0))
+    assert spec["class_path"] == "mot_lightning.objectives.flow_matching.FlowMatching"
+    assert spec["init_args"] == {
+        "time_conditioning": "adaln", "scheduler": None, "steps": 25, "shift": 2.0, "patch_io": "linear",
+        "timestep_sampling": "uniform", "prediction": "velocity"}  # fmt: skip
 
 
 def test_copies_keep_their_arguments():

@@ -152,3 +152,20 @@ def test_unguided_task_has_no_guided_metrics():
     assert "test/image/brightness_guided" in values
     assert "test/text/length" in values
     assert "test/text/length_guided" not in values
+
+
+class Broken(JudgedAccuracy):
+    """Takes no labels."""
+
+    def update(self, media):
+        pass
+
+
+def test_a_metric_that_fails_is_said_and_the_others_are_measured(capsys):
+    task = tasks()[0]
+    broken = {"broken": Broken(bright), **task.metrics}
+    values = evaluate_tasks(pipeline(), [replace(task, metrics=broken)], guidance=1.0, seed=0, progress_bar=False)
+    assert "test/image/brightness" in values
+    assert "test/image/broken" not in values
+    (line, *_) = capsys.readouterr().err.splitlines()
+    assert line.startswith("the metric broken failed: TypeError: Broken.update() takes")

@@ -134,8 +134,10 @@ def test_a_baseline_goes_with_a_recipe_of_fewer_modalities(capsys, tmp_path, lef
 
 def test_a_checkpoint_takes_data_settings_and_no_model_settings(tmp_path, capsys, trained, refusal):
     checkpoint = f"--ckpt_path={trained / 'checkpoints/last.ckpt'}"
-    assert "the checkpoint determines model" in refusal("test", checkpoint, "--model.backbone.dim=8")
-    assert "the checkpoint determines seed" in refusal("test", checkpoint, "--seed=8")
+    assert "model.backbone.dim is set, but the checkpoint determines model" in refusal(
+        "test", checkpoint, "--model.backbone.dim=8"
+    )
+    assert "seed is set, but the checkpoint determines seed" in refusal("test", checkpoint, "--seed=8")
     (tmp_path / "whole.yaml").write_text("base: null")
     assert "base is null" in refusal("test", checkpoint, f"--config={tmp_path / 'whole.yaml'}")
     assert run(tmp_path, "validate", checkpoint, "--data.batch_size=3") == 0

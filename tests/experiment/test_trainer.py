@@ -183,7 +183,7 @@ def test_a_document_longer_than_a_row_ends_the_run_in_one_line(tmp_path, capsys)
     [
         (
             "--trainer.callbacks=EarlyStopping",
-            "EarlyStopping has no monitor, wanted one: {class_path: EarlyStopping, init_args: {monitor: ...}}",
+            "EarlyStopping needs a value for monitor, wanted {class_path: EarlyStopping, init_args: {monitor: ...}}",
         ),
         (
             "--trainer.callbacks={class_path: EarlyStopping, init_args: {monitor: val/loss, patience: x}}",
