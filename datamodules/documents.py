@@ -18,6 +18,7 @@ from mot_lightning.config.checked import checked
 from mot_lightning.sequence import Grammar, InterleavedBatch, Segment, pack
 
 Split = Literal["train", "val", "test"]
+MAX_CACHED_BYTES = 2**29  # of tokens of a split that each process keeps
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 
@@ -26,7 +27,7 @@ class Medium(NamedTuple):
 
     modality: str
     media: Any  # raw media, or a function that returns them, called only to encode them
-    key: Hashable = None  # media with a key, which is unique in their modality, are encoded once, then cached
+    key: Hashable = None  # media with a key, which is unique in their modality, are cached once encoded, up to 512 MiB
 
 
 @checked("data.document_settings")
@@ -78,6 +79,7 @@ class Documents(Dataset[list[Segment]]):
     def __init__(self, source: DocumentSource, split: Split, grammar: Grammar) -> None:
         self.source, self.split, self.grammar = source, split, grammar
         self.cache: dict[tuple[str, Hashable], tuple[Tensor, float]] = {}
+        self.cached_bytes = 0
         self._bytes_per_token: dict[str, Tensor | None] = {}
 
     def __len__(self) -> int:
@@ -108,9 +110,13 @@ class Documents(Dataset[list[Segment]]):
         if medium.key is None:
             return self._encode(medium)
         key = (medium.modality, medium.key)
-        if key not in self.cache:
-            self.cache[key] = self._encode(medium)
-        return self.cache[key]
+        if key in self.cache:
+            return self.cache[key]
+        encoded = self._encode(medium)
+        if self.cached_bytes < MAX_CACHED_BYTES:
+            self.cache[key] = encoded
+            self.cached_bytes += encoded[0].nbytes
+        return encoded
 
     def _encode(self, medium: Medium) -> tuple[Tensor, float]:
         codec, tokens = self.source.codecs[medium.modality], self.source.encode(medium)

@@ -6,6 +6,7 @@ Knows how documents become batches; a subclass knows the media of a document and
 import math
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from datamodules.documents import Documents, DocumentSettings, Media, Medium, Split
-from datamodules.sampler import OrderedSampler, RepeatingSampler, ResumableSampler
+from datamodules.sampler import OrderedSampler, RepeatingSampler, ResumableSampler, SampleIndex
 from datamodules.steps import StepLoader
 from mot_lightning.codecs import Codec
 from mot_lightning.config.checked import Checked
@@ -117,6 +118,12 @@ class InterleavedDataModule(Checked, LightningDataModule):
         if self.grammar is None:
             raise RuntimeError("connect(codecs, grammar) must be called before batches are loaded")
         return Documents(self, split, self.grammar)
+
+    def first(self, split: Split, count: int) -> Iterator[SampleIndex]:
+        """The indices of the first documents of a run, for `documents`."""
+        items = self._items(split)
+        sampler = ResumableSampler(items, self.seed) if split == "train" else OrderedSampler(items)
+        return islice(iter(sampler), count)
 
     def _items(self, split: Split) -> int:
         return len(self.media(self.codec_modality, split)) if self.codec_modality else self.size(split)

@@ -1,10 +1,12 @@
 """Every shipped YAML trains two steps and is evaluated; tests/experiment/test_build.py builds each."""
 
 import pytest
+from digit_files import real_data
 from runs import ROOT, run
 
 CONFIGS = sorted((ROOT / "conf").rglob("*.yaml"))
 LARGE = [path for path in CONFIGS if path.parent.name == "size" and path.stem != "chameleon_37m"]  # tests/test_sizes.py
+DATA = {"flickr_speech": "flickr8k_spoken"}  # that a config needs
 QUICK = ("transfusion", "moe_4x")
 
 
@@ -23,5 +25,7 @@ def test_shipped_config_trains_two_steps(path, tmp_path):
         "--trainer.limit_test_batches=1", "--trainer.enable_progress_bar=false", "--report.prompts=1",
         "--samples.prompts=1", "--data.batch_size=4",
     ]  # fmt: skip
+    if path.stem in DATA:
+        arguments.append(f"--data.source.path={real_data(DATA[path.stem])}")
     assert run(tmp_path, "fit", f"--config={path}", *arguments) == 0
     assert list(tmp_path.rglob("metrics.json"))

@@ -18,6 +18,7 @@ from mot_lightning.runs.checkpoint import read_checkpoint
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 CONFIGS = sorted((ROOT / "conf").rglob("*.yaml"))
 BLOCK = re.compile(r'^```python(?: title="(.+?)")?\n(.*?)^```', re.DOTALL | re.MULTILINE)
+YAML = re.compile(r'^```yaml title="(.+?)"\n(.*?)^```', re.DOTALL | re.MULTILINE)
 COMMAND = re.compile(r"(?:-m mot_lightning|mot-lightning) +([a-z][^\n#`]*)")
 PATH = re.compile(r"(?<![\w./])(?:benchmarks|conf|datamodules|docs|mot_lightning|notebooks|tests)/[\w./*-]*[\w/]")
 # need a package, a device, a folder of data, or hours
@@ -52,9 +53,9 @@ def reader(tmp_path, monkeypatch, trained):
 
 
 def write_modules(folder, *paths):
-    """Write the Python blocks that have a title to files of that name."""
+    """Write the Python and YAML blocks that have a title to files of that name."""
     for path in paths:
-        for title, block in BLOCK.findall(text(path)):
+        for title, block in BLOCK.findall(text(path)) + YAML.findall(text(path)):
             if title:
                 (folder / title).write_text(block, encoding="utf-8")
 

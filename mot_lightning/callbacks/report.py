@@ -111,6 +111,8 @@ def why_no_metrics(tasks: Sequence[Task], modalities: Sequence[str], prompts: in
         return "the data have no tasks of the test split"
     if any(task.modalities() <= {*modalities} and task.metrics for task in tasks):
         return ""
+    if not any(task.metrics for task in tasks):
+        return "the tasks of the data have no metrics"
     needed = "; ".join(f"{task.title} needs {', '.join(sorted(task.modalities()))}" for task in tasks)
     return f"the model has {', '.join(modalities)}, but {needed}, each with metrics"
 

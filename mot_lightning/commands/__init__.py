@@ -10,6 +10,7 @@ NAMES = (
     "test",
     "generate",
     "ledger",
+    "inspect",
 )
 COMMANDS: dict[str, Command] = {
     name: getattr(import_module(f"mot_lightning.commands.{name}"), name.capitalize())() for name in NAMES

@@ -14,9 +14,17 @@ from mot_lightning.config.hints import did_you_mean, did_you_mean_setting
 from mot_lightning.errors import ConfigError
 
 # packages whose exported classes go by their bare names
-SHORT_NAMES = ("mot_lightning.objectives", "mot_lightning.codecs", "datamodules", "mot_lightning.callbacks")
+SHORT_NAMES = (
+    "mot_lightning.objectives",
+    "mot_lightning.codecs",
+    "datamodules",
+    "datamodules.sources",
+    "datamodules.columns",
+    "mot_lightning.callbacks",
+)
 OURS = ("mot_lightning", "datamodules")
-LIBRARIES = ("lightning", "diffusers")  # whose classes may be named by import path as well
+# whose classes may be named by import path as well
+LIBRARIES = ("lightning", "diffusers", "torchvision.transforms", "torchaudio.transforms")
 
 
 def same_class(a: str, b: str) -> bool:

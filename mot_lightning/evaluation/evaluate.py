@@ -18,9 +18,12 @@ from mot_lightning.runs.best_effort import best_effort
 def evaluate_tasks(
     pipeline: MoTPipeline, tasks: Sequence[Task], guidance: float, seed: int, progress_bar: bool = True
 ) -> dict[str, Any]:
-    """Metrics and sample counts by name; the suffixes are `_guided` (with guidance) and `_real` (on real media)."""
+    """Metrics and sample counts by name; the suffixes are `_guided` (with guidance) and `_real` (on real media).
+
+    Tasks without metrics are only to be looked at.
+    """
     check_names(tasks)
-    tasks = [task for task in tasks if task.modalities() <= set(pipeline.codecs)]
+    tasks = [task for task in tasks if task.metrics and task.modalities() <= set(pipeline.codecs)]
     runs = [(task, 1.0) for task in tasks]
     if guidance != 1:
         runs += [(task, guidance) for task in tasks if task.guided and pipeline.supports_guidance(task.target)]

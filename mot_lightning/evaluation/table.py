@@ -8,7 +8,7 @@ from mot_lightning.evaluation.tasks import Task
 QUANTITIES = ("bits_per_byte", "perplexity")  # shown beside a modality's loss
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = [
         "  ".join(
@@ -56,7 +56,7 @@ def tables(metrics: Mapping[str, float], modalities: Sequence[str], tasks: Seque
 
 def table(metrics: Mapping[str, float], modalities: Sequence[str], tasks: Sequence[Task]) -> str:
     """The tables as text, and below them what the whole model took, and its training if `metrics` have it."""
-    lines = [line for rows in tables(metrics, modalities, tasks) for line in _aligned(rows)]
+    lines = [line for rows in tables(metrics, modalities, tasks) for line in aligned(rows)]
     lines.append(f"parameters in all: {metrics.get('model/parameters', 0):,}")
     if "fit/seconds" in metrics:
         lines.append(f"training: {metrics['fit/seconds']:.0f} s, peak memory {metrics['fit/peak_rss_mb']:.0f} MB")

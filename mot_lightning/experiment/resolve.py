@@ -198,12 +198,24 @@ def _class_spec(name: str, spec: Any, allow: Sequence[str], from_data: Config | 
     for key, value in arguments.items():
         if value is None and key in parameters and parameters[key].annotation in (bool, int, float, str):
             raise ConfigError(f"{name}.{key} is null, wanted {in_words(str(parameters[key].annotation))}")
-        if isinstance(value, dict) and _is_bare(value.get("class_path")):
-            # a scheduler, whose import path the parser needs
-            arguments[key] = {**value, "class_path": f"diffusers.{value['class_path']}"}
+        arguments[key] = _arguments_spec(f"{name}.{key}", value, allow)
     locate_arguments(arguments, kind, name)
     check_arguments(name, kind, arguments, linked=("seed",))
     return kind, {"class_path": f"{kind.__module__}.{kind.__qualname__}", "init_args": arguments}
+
+
+def _arguments_spec(name: str, value: Any, allow: Sequence[str]) -> Any:
+    """An argument of a class in which other classes, such as a scheduler or the source of the data, are spelt out."""
+    if isinstance(value, list):
+        return [_arguments_spec(name, item, allow) for item in value]
+    if not isinstance(value, dict):
+        return value
+    path = value.get("class_path")
+    if _is_bare(path):  # a scheduler, whose import path the parser needs
+        return {**value, "class_path": f"diffusers.{path}"}
+    if isinstance(path, str) and not path.startswith(tuple(f"{library}." for library in LIBRARIES)):
+        return _class_spec(name, value, allow)[1]
+    return {key: _arguments_spec(f"{name}.{key}", item, allow) for key, item in value.items()}
 
 
 def _callback_spec(spec: Any, allow: Sequence[str]) -> Any:

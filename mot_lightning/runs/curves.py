@@ -51,12 +51,7 @@ def read_curves(path: Path) -> list[Curve]:
 
 def draw(curve: Curve) -> str:
     """A curve as an SVG element without links to anything outside."""
-    settings: Any = {
-        "svg.fonttype": "none", "svg.hashsalt": f"{curve.modality} {curve.quantity}", "text.color": INK,
-        "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK, "axes.edgecolor": LINE, "grid.color": LINE,
-        "text.parse_math": False, "text.usetex": False, "axes.unicode_minus": False, "font.size": 10,
-    }  # fmt: skip
-    with matplotlib.rc_context(settings):
+    with _style(f"{curve.modality} {curve.quantity}"):
         figure = Figure(figsize=(5, 3), layout="constrained")
         axes = figure.subplots()
         for stage, (steps, values) in curve.stages.items():
@@ -70,13 +65,44 @@ def draw(curve: Curve) -> str:
         axes.set_ylabel(curve.quantity.replace("_", " "))
         axes.set_title(f"{curve.modality or 'all'}: {curve.quantity.replace('_', ' ')}", fontsize=11)
         axes.grid(linewidth=0.5)
-        axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False)
-        buffer = io.StringIO()
-        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
+        return _svg(figure)
+
+
+def histogram(values: Sequence[float], quantity: str, unit: str) -> str:
+    """How often values are how large, as an SVG element like a curve's.
+
+    Args:
+        quantity: what the values are.
+        unit: what has one value each.
+    """
+    with _style(quantity):
+        figure = Figure(figsize=(5, 3), layout="constrained")
+        axes = figure.subplots()
+        axes.hist(values, bins=min(40, 1 + len({*values})), color=ONE)
+        axes.set_xlabel(quantity)
+        axes.set_ylabel(unit)
+        return _svg(figure)
+
+
+def _style(seed: str) -> Any:
+    """Matplotlib's settings for the pictures of a page, in a context; the seed is of names inside the SVG."""
+    settings: Any = {
+        "svg.fonttype": "none", "svg.hashsalt": seed, "text.color": INK,
+        "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK, "axes.edgecolor": LINE, "grid.color": LINE,
+        "text.parse_math": False, "text.usetex": False, "axes.unicode_minus": False, "font.size": 10,
+        "axes.spines.top": False, "axes.spines.right": False,
+    }  # fmt: skip
+    return matplotlib.rc_context(settings)
+
+
+def _svg(figure: Figure) -> str:
+    """A figure in the page's colours; HTML knows the names of SVG."""
+    buffer = io.StringIO()
+    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
     svg = buffer.getvalue()
-    svg = re.sub(r' xmlns(:\w+)?="[^"]*"', "", svg[svg.index("<svg") :])  # HTML knows the names of SVG
+    svg = re.sub(r' xmlns(:\w+)?="[^"]*"', "", svg[svg.index("<svg") :])
     for placeholder, colour in COLOURS.items():
         svg = svg.replace(placeholder, colour)
     return svg

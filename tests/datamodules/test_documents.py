@@ -102,6 +102,14 @@ def test_encodings_of_keyed_media_are_cached():
     assert len(encodings) == len({*encodings}) == 5
 
 
+def test_a_full_cache_grows_no_more(monkeypatch):
+    monkeypatch.setattr("datamodules.documents.MAX_CACHED_BYTES", 1000)
+    documents = digits(documents={"image": 1}, two_images=0, shown={"condition_dropout": 0}).documents("val")
+    first = [documents[SampleIndex(item, 0)][0].tokens for item in range(20)]
+    assert len(documents.cache) == 4  # of 16 patches of 4 floats each
+    assert all(torch.equal(documents[SampleIndex(item, 0)][0].tokens, first[item]) for item in range(20))
+
+
 def test_media_of_two_modalities_may_have_one_key():
     """A depth map with the number of an image is not that image."""
     data = digits(documents={"image": 1}, two_images=0, shown={"condition_dropout": 0})

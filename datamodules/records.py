@@ -1,0 +1,198 @@
+"""Documents from the records of a source, as a config says: which columns are which modality, and in which order.
+
+Knows records, columns and splits; reading is left to `sources/`, decoding to `columns/`.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+
+from datamodules.columns import Column
+from datamodules.documents import SPLITS, DocumentSettings, Medium, Split
+from datamodules.interleaved import InterleavedDataModule
+from datamodules.sources import Source
+from mot_lightning.config.classes import find_class
+from mot_lightning.evaluation.tasks import Task
+from mot_lightning.seeds import mix
+
+SHOWN = 20  # documents of a split that tasks continue
+
+
+class Records(InterleavedDataModule):
+    """Any corpus of texts, images and sounds.
+
+    Args:
+        source: where the records come from.
+        media: the column of each modality.
+        documents: sampling weight of each form of a document: its modalities in order, such as "text+image". Where a
+            modality comes once and a record has several media of it, one is sampled; where it comes k times, the first
+            k are taken in turn. What a record lacks is left out.
+        val, test: fractions of the records in the validation and the test split.
+        split_column: a column with the split of each record (train, val or test), in place of fractions.
+        batch_size, row_length, document_settings, seed, num_workers: as in `InterleavedDataModule`.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        media: dict[str, Column],
+        documents: dict[str, float],
+        val: float = 0.05,
+        test: float = 0.05,
+        split_column: str | None = None,
+        batch_size: int = 32,
+        row_length: int = 256,
+        document_settings: DocumentSettings = DocumentSettings(),  # noqa: B008 (frozen)
+        seed: int = 0,
+        num_workers: int = 0,
+    ) -> None:
+        super().__init__(batch_size, row_length, document_settings, seed, num_workers)
+        self.forms = _forms(documents, media)
+        self.cumulative_weights = np.cumsum(list(documents.values())) / sum(documents.values())
+        for name, fraction in (("val", val), ("test", test)):
+            if not 0 <= fraction < 1 or val + test >= 1:
+                raise ValueError(f"data.{name} is {fraction}, wanted a fraction from 0, and val + test below 1")
+        self.source, self.columns, self.split_column = source, media, split_column
+        self.fractions = {"val": val, "test": test}
+        self.indices: dict[str, np.ndarray] = {}  # of the records of each split
+
+    @classmethod
+    def codec_settings(cls, media: Mapping[str, Any] | None = None, **settings: Any) -> dict[str, dict[str, Any]]:
+        arguments = {}
+        for name, spec in (media or {}).items():
+            path = spec["class_path"]
+            kind: Any = find_class(path, [path.partition(".")[0]])  # the config was checked before
+            arguments[name] = kind.codec_settings(**(spec.get("init_args") or {}))
+        return arguments
+
+    def setup(self, stage: str) -> None:
+        if self.indices:
+            return
+        self.source.setup()
+        if self.split_column is None:
+            self.indices = _divided(len(self.source), self.fractions)
+        else:
+            self.indices = _as_named(self.source, self.split_column)
+        for name, column in self.columns.items():
+            if not any(column.values(self.source.record(i)) for i in range(len(self.source))):
+                columns = ", ".join(map(str, self.source.record(0)))
+                raise ValueError(f"data.media.{name} has no {column.column!r} in any record, wanted one of {columns}")
+
+    def size(self, split: Split) -> int:
+        return len(self.indices[split])
+
+    def media(self, modality: str, split: Split) -> Sequence[Any]:
+        if modality not in self.columns:
+            raise ValueError(f"data.media has no {modality!r}, wanted one of {', '.join(self.columns)}")
+        column, records = self.columns[modality], self.indices[split]
+        values = [(column, value) for index in records for value in column.values(self.source.record(int(index)))]
+        return _Decoded(values)
+
+    def compose(self, split: Split, index: int, rng: np.random.Generator) -> list[Medium]:
+        record_index = int(self.indices[split][index])
+        record = self.source.record(record_index)
+        form = self.forms[int(np.searchsorted(self.cumulative_weights, rng.random(), side="right"))]
+        if self.grammar is not None:  # drop modalities that the model does not have
+            form = tuple(name for name in form if name in self.grammar.tokens) or tuple(self.grammar.tokens)[:1]
+        document, taken, times = [], Counter[str](), Counter(form)
+        for name in form:
+            column = self.columns[name]
+            values = column.values(record)
+            sampled = int(rng.integers(len(values))) if times[name] == 1 and values else taken[name]
+            transform_seed = int(rng.integers(2**32))
+            if sampled < len(values):
+                transforms = bool(column.transforms) and split == "train"
+                load = partial(_load, column, values[sampled], transform_seed if transforms else None)
+                key = None if transforms else (split, record_index, sampled)
+                document.append(Medium(name, load, key))
+            taken[name] += 1
+        if not document:
+            raise ValueError(f"record {record_index} has nothing of {'+'.join(form)}, wanted at least one of them")
+        return document
+
+    def tasks(self, split: Split) -> list[Task]:
+        """Each modality from the one before it in a document, to look at beside the real one; nothing is measured."""
+        pairs = dict.fromkeys(pair for form in self.forms for pair in pairwise(form) if pair[0] != pair[1])
+        return [task for pair in pairs if (task := self._task(split, *pair)).prompts]
+
+    def _task(self, split: Split, given: str, target: str) -> Task:
+        prompts, references = [], []
+        for index in self.indices[split][:SHOWN]:
+            record = self.source.record(int(index))
+            prompt, reference = self.columns[given].values(record), self.columns[target].values(record)
+            if prompt and reference:
+                prompts.append([(given, self.columns[given].decode(prompt[0]))])
+                references.append(self.columns[target].decode(reference[0]))
+        labels = [f"{split} document {i}" for i in range(len(prompts))]
+        return Task(
+            f"{given} -> {target}",
+            prompts,
+            target,
+            labels,
+            {},
+            temperature=1.0,
+            max_length=self.row_length,
+            guided=True,
+            references=references,
+        )
+
+
+class _Decoded(Sequence[Any]):
+    """Media that are decoded when they are indexed."""
+
+    def __init__(self, values: list[tuple[Column, Any]]) -> None:
+        self.values = values
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, index: Any) -> Any:
+        column, value = self.values[index]
+        return column.decode(value)
+
+
+def _load(column: Column, value: Any, transform_seed: int | None) -> Any:
+    """A decoded medium, transformed with the random numbers of a seed if there is one."""
+    media = column.decode(value)
+    if transform_seed is None:
+        return media
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(mix(transform_seed))
+        return column.transform(media)
+
+
+def _forms(documents: dict[str, float], media: Mapping[str, Column]) -> list[tuple[str, ...]]:
+    for form, weight in documents.items():
+        if not {*form.split("+")} <= media.keys() or not 0 <= weight < math.inf:
+            names = ", ".join(media)
+            raise ValueError(f"data.documents has {form}: {weight}, wanted some of {names} and a weight from 0")
+    if not sum(documents.values()):
+        raise ValueError(f"data.documents is {documents}, wanted a weight above 0")
+    return [tuple(form.split("+")) for form in documents]
+
+
+def _divided(count: int, fractions: Mapping[str, float]) -> dict[str, np.ndarray]:
+    """Indices of the records of each split: a shuffle that depends on their number only."""
+    order = np.random.default_rng(0).permutation(count)
+    sizes = [round(count * fraction) for fraction in fractions.values()]
+    *parts, train = np.split(order, np.cumsum(sizes))
+    splits = {"train": train, **dict(zip(fractions, parts, strict=True))}
+    if not len(train):
+        raise ValueError(f"the source has {count} records, and the splits {fractions} leave none to train on")
+    return splits
+
+
+def _as_named(source: Source, column: str) -> dict[str, np.ndarray]:
+    indices: dict[str, list[int]] = {split: [] for split in SPLITS}
+    for i in range(len(source)):
+        split = source.record(i).get(column)
+        if split not in indices:
+            raise ValueError(f"data.split_column {column!r} holds {split!r} in record {i}, wanted train, val or test")
+        indices[split].append(i)
+    return {split: np.array(part, dtype=int) for split, part in indices.items()}

@@ -1,0 +1,9 @@
+"""Sources of records, one file each: where a data set's texts, images and sounds come from."""
+
+from datamodules.sources.base import Record as Record  # an alias, no class that a config may name
+from datamodules.sources.base import Source
+from datamodules.sources.folder import Folder
+from datamodules.sources.table import Table
+from datamodules.sources.text import TextFile
+
+__all__ = ["Folder", "Source", "Table", "TextFile"]

@@ -1,0 +1,47 @@
+"""The interface of a source: records by index. Knows files and formats; no codec, no model and no split."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mot_lightning.config.checked import Checked
+
+# by the names of columns: texts, numbers, paths of files, or lists of them
+Record = Mapping[str, Any]
+
+
+class Source(Checked, ABC):
+    """Records by index, always in the same order. Nothing is read before `setup`."""
+
+    @abstractmethod
+    def setup(self) -> None:
+        """Read what is needed to count the records; called again, it does nothing.
+
+        Raises:
+            ValueError: a file is missing or cannot be read.
+        """
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """The number of records."""
+
+    @abstractmethod
+    def record(self, index: int) -> Record:
+        """One record; its files are named, not read."""
+
+
+def inside(folder: Path, name: str, source: str) -> Path:
+    """The path of a file that a source names.
+
+    Args:
+        folder: that the file has to be in.
+        source: which names it, in messages.
+
+    Raises:
+        ValueError: the name leads out of the folder, by `..`, from the root, or by a symbolic link.
+    """
+    path = folder / name
+    if "\0" in name or not path.resolve().is_relative_to(folder.resolve()):
+        raise ValueError(f"{source} names {name!r}, wanted a file in {folder}")
+    return path

@@ -1,0 +1,40 @@
+"""`inspect` on a small model."""
+
+import pytest
+from runs import ROOT, TINY
+
+from mot_lightning.cli.main import main
+
+
+def test_page_and_table_of_the_documents_of_a_run(tmp_path, capsys):
+    main(["inspect", *TINY, "--documents=12", f"--out={tmp_path / 'page'}"])
+    output = capsys.readouterr().out
+    assert "documents: 12" in output
+    assert f"page:    {tmp_path / 'page/index.html'}" in output
+    lines = {line.split()[0]: line.split() for line in output.splitlines() if line and line[0] != " "}
+    assert int(lines["image"][2]) == 16 * int(lines["image"][1])  # of 4 x 4 patches each
+    page = (tmp_path / "page/index.html").read_text()
+    assert page.count('class="card"') == 8
+    assert {".txt", ".png", ".wav"} <= {path.suffix for path in (tmp_path / "page").iterdir()}
+
+
+def test_documents_are_those_that_training_begins_with(tmp_path, capsys):
+    tables = []
+    for seed, number in ((0, 0), (0, 1), (1, 2)):
+        main(["inspect", *TINY, f"--seed={seed}", "--documents=20", f"--out={tmp_path / str(number)}"])
+        tables.append(capsys.readouterr().out.partition("page:")[0])
+    assert tables[0] == tables[1] != tables[2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([*TINY, "--documents=0"], "--documents is 0, wanted at least 1"),
+        (["--config=conf/codec/vq.yaml"], "model.codec is given"),
+        ([*TINY, f"--out={ROOT / 'conf'}"], f"--out {ROOT / 'conf'} exists, wanted a new or empty folder"),
+    ],
+)
+def test_bad_options_are_refused(capsys, arguments, message):
+    with pytest.raises(SystemExit, match="2"):
+        main(["inspect", *arguments])
+    assert message in capsys.readouterr().err

@@ -1,0 +1,71 @@
+"""Values of records as media."""
+
+import numpy as np
+import PIL.Image
+import pytest
+import soundfile
+import torch
+from torchvision.transforms.v2 import CenterCrop
+
+from datamodules.columns import AudioColumn, ImageColumn, TextColumn
+
+
+def test_images_are_resized_to_one_shape(tmp_path):
+    PIL.Image.new("L", (9, 5), 51).save(tmp_path / "a.png")
+    image = ImageColumn("a", (3, 4, 4)).decode(tmp_path / "a.png")
+    torch.testing.assert_close(image, torch.full((3, 4, 4), 0.2))
+    assert ImageColumn.codec_settings(column="a", shape=[1, 8, 8]) == {"shape": [1, 8, 8]}
+    assert ImageColumn.codec_settings() == {"shape": list(ImageColumn().shape)}
+
+
+def test_sounds_are_resampled_and_cut(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.sin(np.arange(8000) / 9), 16_000)
+    assert len(AudioColumn("a", 8_000).decode(tmp_path / "a.wav")) == 4000
+    assert len(AudioColumn("a", 8_000, max_seconds=0.25).decode(tmp_path / "a.wav")) == 2000
+    assert AudioColumn.codec_settings() == {"sample_rate": AudioColumn().sample_rate}
+
+
+def test_texts_are_a_column_a_file_or_templates(tmp_path):
+    (tmp_path / "a.txt").write_text("a cat\n")
+    record = {"label": "cat", "n": 3, "text": ["one", "two"], "file": tmp_path / "a.txt"}
+    assert TextColumn("text").values(record) == ["one", "two"]
+    assert TextColumn("n").decode(3) == "3"
+    column = TextColumn("file")
+    assert column.decode(*column.values(record)) == "a cat"
+    assert TextColumn(templates=["a {label}", "{n} x {label}"]).values(record) == ["a cat", "3 x cat"]
+    assert TextColumn("nothing").values(record) == []
+
+
+@pytest.mark.parametrize("template", ["{label.__class__}", "{0}", "{}", "{label[0]}"])
+def test_templates_name_columns_and_nothing_else(template):
+    with pytest.raises(ValueError, match="wanted a plain name"):
+        TextColumn(templates=[template])
+
+
+def test_template_with_an_unknown_column_is_refused():
+    with pytest.raises(ValueError, match="have no column 'labl', wanted one of label"):
+        TextColumn(templates=["{labl}"]).values({"label": "cat"})
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [(ImageColumn(), "a.png", "column 'image' holds 'a.png', wanted the names of image files"),
+     (AudioColumn(), 3, "column 'audio' holds '3', wanted the names of sound files"),
+     (TextColumn(), {"a": 1}, "column 'text' holds .*, wanted texts")],
+)  # fmt: skip
+def test_other_values_are_refused(column, value, message):
+    with pytest.raises(ValueError, match=message):
+        column.decode(value)
+
+
+def test_settings_out_of_range_are_refused():
+    for make in (lambda: ImageColumn("a", (2, 4, 4)), lambda: ImageColumn("a", (3, 0, 4)),
+                 lambda: AudioColumn("a", 10), lambda: AudioColumn("a", max_seconds=0)):  # fmt: skip
+        with pytest.raises(ValueError, match=r"of column 'a' is .*, wanted"):
+            make()
+
+
+def test_transforms_that_change_the_shape_are_refused():
+    column = ImageColumn("a", (3, 8, 8), [CenterCrop(4)])
+    with pytest.raises(ValueError, match=r"transforms of column 'a' give an image \(3, 4, 4\), wanted \(3, 8, 8\)"):
+        column.transform(torch.zeros(3, 8, 8))

@@ -1,0 +1,103 @@
+"""Records of CSV, TSV and JSON Lines files."""
+
+import json
+
+import pytest
+
+from datamodules.sources import Table
+
+ROWS = [
+    {"picture": "a.png", "caption": "an a", "number": "1"},
+    {"picture": "b.png", "caption": 'the "b", 七\nin two lines', "number": "2"},
+]
+
+
+def write(path, rows=ROWS):
+    if path.suffix == ".jsonl":
+        content = "".join(json.dumps(row) + "\n" for row in rows)
+    else:
+        separator = {".csv": ",", ".tsv": "\t"}[path.suffix]
+        cells = [[*rows[0]], *([*row.values()] for row in rows)]
+        quoted = [['"' + cell.replace('"', '""') + '"' for cell in line] for line in cells]
+        content = "".join(separator.join(line) + "\r\n" for line in quoted)
+    path.write_text("\ufeff" + content if path.suffix == ".csv" else content, encoding="utf-8", newline="")
+    return path
+
+
+def records(*arguments, **settings):
+    table = Table(*arguments, **settings)
+    table.setup()
+    table.setup()
+    return [table.record(i) for i in range(len(table))]
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.tsv", "t.jsonl"])
+@pytest.mark.parametrize("in_folder", [False, True])
+def test_each_row_is_a_record(tmp_path, name, in_folder):
+    path = write(tmp_path / name)
+    assert records(tmp_path if in_folder else path) == ROWS
+
+
+def test_files_lie_beside_the_table_or_in_a_folder_of_their_own(tmp_path):
+    path = write(tmp_path / "t.csv")
+    assert records(path, files={"picture": "."})[0]["picture"] == tmp_path / "a.png"
+    assert records(path, files={"picture": "images"})[1]["picture"] == tmp_path / "images/b.png"
+    lists = write(tmp_path / "t.jsonl", [{"pictures": ["a.png", "b.png"]}])
+    assert records(lists, files={"pictures": "x"}) == [{"pictures": [tmp_path / "x/a.png", tmp_path / "x/b.png"]}]
+
+
+def test_rows_of_a_group_are_one_record(tmp_path):
+    rows = [{"id": i, "caption": c, "sound": s} for i, c, s in (("1", "a", "x"), ("2", "b", "y"), ("1", "c", "x"))]
+    assert records(write(tmp_path / "t.csv", rows), group_by="id") == [
+        {"id": "1", "caption": ["a", "c"], "sound": "x"},
+        {"id": "2", "caption": ["b"], "sound": "y"},
+    ]
+
+
+@pytest.mark.parametrize("name", ["../a.png", "/etc/passwd", "x/../../a", "link", "a\0b", ""])
+def test_files_outside_the_folder_are_refused(tmp_path, name):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (tmp_path / "secret").write_text("")
+    (folder / "link").symlink_to(tmp_path / "secret")
+    path = write(folder / "t.jsonl", [{"file": name}])
+    with pytest.raises(ValueError, match="wanted a file in") as refused:
+        records(path, files={"file": "."})
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "settings", "message"),
+    [
+        ("t.csv", b"a,b\n1\n", {}, "line 2: wanted 2 cells, one a column"),
+        ("t.csv", b"a,b\n1,2,3\n", {}, "line 2: wanted 2 cells, one a column"),
+        ("t.csv", b"a,a\n1,2\n", {}, "has columns a, a, wanted different names"),
+        ("t.csv", b'a\n"1\n', {}, "unexpected end of data"),
+        ("t.csv", b"a\n", {}, "has no rows"),
+        ("t.csv", b"", {}, "has no rows"),
+        ("t.csv", b"a\n\xff\n", {}, "is not UTF-8 text"),
+        ("t.csv", b"a\n1\n", {"files": {"b": "."}}, "has no column 'b', wanted one of a"),
+        ("t.csv", b"a\n1\n", {"group_by": "b"}, "has no column 'b', wanted one of a"),
+        ("t.jsonl", b"{\n", {}, "line 1: not JSON"),
+        ("t.jsonl", b"[1]\n", {}, "line 1: wanted a mapping of columns"),
+        ("t.jsonl", b'{"a": 1}\n\n{"b": 1}\n', {}, "line 3: wanted the columns a"),
+        ("t.jsonl", b'{"a": 1}\n', {"files": {"a": "."}}, "names 1, wanted a file in"),
+        ("t.xlsx", b"", {}, "is of type '.xlsx', wanted one of .csv, .tsv, .jsonl"),
+    ],
+)
+def test_bad_tables_are_refused_in_one_line(tmp_path, name, content, settings, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=message) as refused:
+        records(tmp_path / name, **settings)
+    assert str(tmp_path) in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_missing_table_and_a_folder_without_one_or_with_two_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"no.csv does not exist, wanted a table"):
+        records(tmp_path / "no.csv")
+    with pytest.raises(ValueError, match="has 0 tables, wanted 1"):
+        records(tmp_path)
+    write(tmp_path / "a.csv"), write(tmp_path / "b.tsv")
+    with pytest.raises(ValueError, match=r"has 2 tables \(a.csv, b.tsv\), wanted 1"):
+        records(tmp_path)

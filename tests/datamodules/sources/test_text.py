@@ -1,0 +1,62 @@
+"""Documents of plain text."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from randomised import often
+
+from datamodules.sources import TextFile
+from datamodules.sources.text import cut
+
+
+def texts(path, **settings):
+    source = TextFile(path, **settings)
+    source.setup()
+    return [source.record(i)["text"] for i in range(len(source))]
+
+
+def test_a_file_is_cut_at_its_separator(tmp_path):
+    (tmp_path / "play.txt").write_text("ROMEO:\nspeak\n\n\nJULIET:\nno\n\n", encoding="utf-8")
+    assert texts(tmp_path / "play.txt") == ["ROMEO:\nspeak", "JULIET:\nno"]
+    assert texts(tmp_path / "play.txt", separator=":") == ["ROMEO", "speak\n\n\nJULIET", "no"]
+    assert texts(tmp_path / "play.txt", separator=None) == ["ROMEO:\nspeak\n\n\nJULIET:\nno"]
+
+
+def test_the_files_of_a_folder_are_read_in_the_order_of_their_names(tmp_path):
+    for name in ("b", "a/c"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / f"{name}.txt").write_text(name)
+    assert texts(tmp_path) == ["a/c", "b"]
+
+
+@often
+def test_pieces_of_a_long_document_are_the_document(tried):
+    @tried
+    @given(st.text("ab \n", max_size=60), st.integers(1, 12))
+    def holds(text, max_length):
+        pieces = cut(text, max_length)
+        assert "".join(pieces) == text
+        assert all(0 < len(piece) <= max_length for piece in pieces)
+
+    holds()
+
+
+def test_words_stay_whole_where_they_fit():
+    assert cut("one two three four", 10) == ["one two ", "three four"]
+
+
+@pytest.mark.parametrize(
+    ("content", "settings", "message"),
+    [(b"\xff", {}, "is not UTF-8 text"), (b"\n\n", {}, "is empty"), (b"a", {"max_length": 0}, "max_length is 0"),
+     (b"a", {"separator": ""}, "separator is ''")],
+)  # fmt: skip
+def test_bad_text_is_refused(tmp_path, content, settings, message):
+    (tmp_path / "a.txt").write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        texts(tmp_path / "a.txt", **settings)
+
+
+def test_no_file_is_refused(tmp_path):
+    for path in (tmp_path, tmp_path / "no.txt"):
+        with pytest.raises(ValueError, match=r"has no text, wanted a text file or a folder of .txt files"):
+            texts(path)
