@@ -19,7 +19,7 @@ from common import begin, finish, loadable
 from runs import ROOT, TINY
 
 PATIENCE = 10  # seconds from the signal to the end
-LENGTH = [*TINY, "--trainer.max_steps=60", "--trainer.val_check_interval=20", "--samples.prompts=1"]
+LENGTH = [*TINY, "--trainer.max_steps=20", "--trainer.val_check_interval=10", "--samples.prompts=1"]
 
 
 def start(folder: Path, ranks: int) -> subprocess.Popen[str]:
@@ -63,6 +63,8 @@ def trial(folder: Path, ranks: int, number: int, to_all: bool, after: float) -> 
     wrong += [f"exit code {process.returncode}"] * (process.returncode not in (128 + number, -number))
     wrong += [f"{seconds:.0f} s to the end"] * (seconds > PATIENCE)
     wrong += ["no checkpoint"] * ("resume with" in errors and not checkpoints)
+    if process.returncode == -number:  # Python was still starting
+        return "stopped before the command", "; ".join(wrong)
     return ("stopped with a checkpoint" if checkpoints else "stopped before training"), "; ".join(wrong)
 
 

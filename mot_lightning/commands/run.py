@@ -13,6 +13,7 @@ from mot_lightning.commands.base import Invocation
 from mot_lightning.errors import ConfigError
 from mot_lightning.experiment import checks, startup
 from mot_lightning.experiment.build import Experiment, build
+from mot_lightning.experiment.ranks import ended_together
 from mot_lightning.experiment.resolve import resolve
 from mot_lightning.module import MoTModule
 from mot_lightning.runs import folder as run_folder
@@ -88,7 +89,7 @@ def open_run(command: str, invocation: Invocation) -> Iterator[Run | None]:
                 break
         if command == "fit" and rank_zero and not temporary:
             print(f"run:     {folder}", flush=True)
-        with run_folder.announced(folder):
+        with ended_together(experiment.trainer.strategy), run_folder.announced(folder):
             experiment.trainer.loggers = started(experiment.trainer.loggers)
             yield Run(experiment, folder, checkpoint)
 
