@@ -19,11 +19,14 @@ from common import begin, finish, loadable
 from runs import ROOT, TINY
 
 PATIENCE = 10  # seconds from the signal to the end
-LENGTH = [*TINY, "--trainer.max_steps=20", "--trainer.val_check_interval=10", "--samples.prompts=1"]
+SHORT = [
+    *TINY, "--model.modalities.speech=null", "--trainer.max_steps=12", "--trainer.val_check_interval=6",
+    "--samples.prompts=1", "--report.prompts=1",
+]  # fmt: skip
 
 
 def start(folder: Path, ranks: int) -> subprocess.Popen[str]:
-    settings = [*LENGTH, f"--trainer.devices={ranks}", "--trainer.accelerator=cpu", "--trainer.strategy=ddp"]
+    settings = [*SHORT, f"--trainer.devices={ranks}", "--trainer.accelerator=cpu", "--trainer.strategy=ddp"]
     command = [sys.executable, "-W", "ignore", "-m", "mot_lightning", "fit", *settings, f"--runs={folder}"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(

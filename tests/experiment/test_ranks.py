@@ -10,7 +10,7 @@ from runs import ROOT, TINY, failing
 
 # rank 1 is the first argument; rank 0 is a function of the second one's name, in the state of a real one
 PROGRAM = """
-import signal, sys, time
+import os, signal, sys, threading, time
 from datetime import timedelta
 from lightning.fabric.plugins.environments import LightningEnvironment
 from lightning.pytorch.strategies.launchers import subprocess_script
@@ -20,6 +20,10 @@ from mot_lightning.signals import interruptible
 
 def waits_for_rank_1_in_c():
     TCPStore("localhost", 0, 2, True, timedelta(seconds=60), True)
+
+def receives_a_signal_as_it_waits_in_c():
+    threading.Timer(1, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    waits_for_rank_1_in_c()
 
 def sleeps():
     time.sleep(60)
@@ -65,6 +69,7 @@ def ended(rank_1, rank_0):
         (AFTER_SIGNAL, "sleeps"),
         (BY_SIGNAL, "fails_as_its_connection_is_closed"),
         (SLEEPS, "receives_a_signal"),
+        (SLEEPS, "receives_a_signal_as_it_waits_in_c"),
     ],
 )
 def test_a_signal_to_either_rank_ends_both_with_its_exit_code(rank_1, rank_0):
