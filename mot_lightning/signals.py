@@ -71,6 +71,18 @@ def interruptible() -> Iterator[None]:
 
 
 @contextmanager
+def deferred() -> Iterator[None]:
+    """In this context, signals wait; they are received at its end."""
+    received: list[int] = []
+    try:
+        with handled(lambda number, frame: received.append(number)):
+            yield
+    finally:
+        for number in received:
+            signal.raise_signal(number)
+
+
+@contextmanager
 def shielded() -> Iterator[None]:
     """In this context, signals are ignored: for writes that must not be cut short."""
     with handled(signal.SIG_IGN):

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from mot_lightning.signals import SIGNALS, Interrupted, handled, interruptible, shielded
+from mot_lightning.signals import SIGNALS, Interrupted, deferred, handled, interruptible, shielded
 
 every_signal = pytest.mark.parametrize("number", SIGNALS)
 
@@ -20,6 +20,20 @@ def test_signal_is_ignored_in_shielded_code(number):
             signal.raise_signal(number)
         with pytest.raises(Interrupted):
             signal.raise_signal(number)
+
+
+@every_signal
+def test_signal_in_deferred_code_is_received_after_it(number):
+    steps = []
+
+    def in_two_steps():
+        with deferred():
+            signal.raise_signal(number)
+            steps.append("after the signal")
+
+    with interruptible(), pytest.raises(Interrupted):
+        in_two_steps()
+    assert steps == ["after the signal"]
 
 
 @every_signal

@@ -19,11 +19,14 @@ from common import begin, finish, loadable
 from runs import ROOT, TINY
 
 PATIENCE = 10  # seconds from the signal to the end
-LENGTH = [*TINY, "--trainer.max_steps=60", "--trainer.val_check_interval=20", "--samples.prompts=1"]
+SHORT = [
+    *TINY, "--model.modalities.speech=null", "--trainer.max_steps=12", "--trainer.val_check_interval=6",
+    "--samples.prompts=1", "--report.prompts=1",
+]  # fmt: skip
 
 
 def start(folder: Path, ranks: int) -> subprocess.Popen[str]:
-    settings = [*LENGTH, f"--trainer.devices={ranks}", "--trainer.accelerator=cpu", "--trainer.strategy=ddp"]
+    settings = [*SHORT, f"--trainer.devices={ranks}", "--trainer.accelerator=cpu", "--trainer.strategy=ddp"]
     command = [sys.executable, "-W", "ignore", "-m", "mot_lightning", "fit", *settings, f"--runs={folder}"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(
@@ -63,6 +66,8 @@ def trial(folder: Path, ranks: int, number: int, to_all: bool, after: float) -> 
     wrong += [f"exit code {process.returncode}"] * (process.returncode not in (128 + number, -number))
     wrong += [f"{seconds:.0f} s to the end"] * (seconds > PATIENCE)
     wrong += ["no checkpoint"] * ("resume with" in errors and not checkpoints)
+    if process.returncode == -number:  # Python was still starting
+        return "stopped before the command", "; ".join(wrong)
     return ("stopped with a checkpoint" if checkpoints else "stopped before training"), "; ".join(wrong)
 
 

@@ -45,7 +45,7 @@ class Fit(Command):
 
         with open_run(self.name, invocation) as run:
             if run is not None:
-                _fit(run.experiment, run.checkpoint, invocation.ckpt_path, run.folder)
+                _fit(run.experiment, run.checkpoint, run.checkpoint_path, run.folder)
 
 
 def _fit(experiment: "Experiment", checkpoint: dict[str, Any] | None, path: Path | None, folder: Path) -> None:
@@ -88,6 +88,7 @@ def _fit(experiment: "Experiment", checkpoint: dict[str, Any] | None, path: Path
 
 def _copy_rows(trainer: Any, checkpoint: dict[str, Any], path: Path) -> None:
     """Begin the new metrics.csv with the old run's rows."""
+    from mot_lightning.runs.best_effort import best_effort
     from mot_lightning.runs.find import run_folder_of
 
     if trainer.fast_dev_run:
@@ -95,7 +96,8 @@ def _copy_rows(trainer: Any, checkpoint: dict[str, Any], path: Path) -> None:
     old = run_folder_of(path)
     if old and (old / "metrics.csv").is_file():
         try:
-            trainer.loggers[0].begin_with(old / "metrics.csv", checkpoint["global_step"])
+            with best_effort("metrics.csv", NotWritten):
+                trainer.loggers[0].begin_with(old / "metrics.csv", checkpoint["global_step"])
         except (ValueError, KeyError, TypeError, csv.Error) as error:  # it was edited, or cut
             reason = " ".join(str(error).split())
             print(f"{old / 'metrics.csv'} is damaged from here on, its other rows are kept: {reason}", file=sys.stderr)

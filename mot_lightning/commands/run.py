@@ -13,12 +13,15 @@ from mot_lightning.commands.base import Invocation
 from mot_lightning.errors import ConfigError
 from mot_lightning.experiment import checks, startup
 from mot_lightning.experiment.build import Experiment, build
+from mot_lightning.experiment.ranks import ended_together
 from mot_lightning.experiment.resolve import resolve
 from mot_lightning.module import MoTModule
 from mot_lightning.runs import folder as run_folder
+from mot_lightning.runs import slurm
 from mot_lightning.runs.best_effort import started
 from mot_lightning.runs.checkpoint import read_checkpoint
 from mot_lightning.runs.compatibility import check_weights
+from mot_lightning.runs.find import LAST
 from mot_lightning.signals import interruptible
 from mot_lightning.training.initial_weights import initialise_from, restore_codecs
 
@@ -30,11 +33,13 @@ class Run:
     Attributes:
         folder: the run folder, which contains config.yaml.
         checkpoint: the checkpoint that it starts from, if any.
+        checkpoint_path: its file.
     """
 
     experiment: Experiment
     folder: Path
     checkpoint: dict[str, Any] | None
+    checkpoint_path: Path | None
 
 
 @contextmanager
@@ -47,12 +52,13 @@ def open_run(command: str, invocation: Invocation) -> Iterator[Run | None]:
     startup.quiet()
     startup.keep_freed_memory()
     with interruptible(), startup.quiet_threads(), ExitStack() as stack:
-        checkpoint = read_checkpoint(invocation.ckpt_path) if invocation.ckpt_path else None
+        path = invocation.ckpt_path
+        checkpoint = read_checkpoint(path) if path else None
         init_from = invocation.options.get("init_from")
         start = read_checkpoint(init_from, "--init_from") if init_from else None
         if command == "fit" and checkpoint and "optimizer_states" not in checkpoint:
             raise ConfigError(
-                f"--ckpt_path {invocation.ckpt_path} holds weights only, wanted a checkpoint with the state of its "
+                f"--ckpt_path {path} holds weights only, wanted a checkpoint with the state of its "
                 "optimizer; --init_from starts from weights"
             )
         if checkpoint and start:
@@ -73,10 +79,14 @@ def open_run(command: str, invocation: Invocation) -> Iterator[Run | None]:
         temporary = config["trainer"].get("fast_dev_run") and stack.enter_context(TemporaryDirectory())
         while True:
             chosen = run_folder.choose(config.get("runs", "runs"), config.get("experiment", "default"))
-            folder = Path(temporary) if temporary else chosen
+            begun = None if temporary or command != "fit" else slurm.begun(chosen.parent, vars(invocation))
+            folder = Path(temporary) if temporary else begun or chosen
+            if begun and (begun / "checkpoints" / LAST).is_file():
+                path, start = begun / "checkpoints" / LAST, None
+                checkpoint = read_checkpoint(path, "the restarted job's")
             experiment = build(config, invocation.allow, folder)
-            if checkpoint is not None and invocation.ckpt_path is not None:
-                check_weights(experiment.module, checkpoint, invocation.ckpt_path)
+            if checkpoint is not None and path is not None:
+                check_weights(experiment.module, checkpoint, path)
                 if isinstance(experiment.module, MoTModule):
                     restore_codecs(experiment.module, checkpoint)
             if start is not None:
@@ -86,13 +96,14 @@ def open_run(command: str, invocation: Invocation) -> Iterator[Run | None]:
                 _check_steps(experiment.trainer, checkpoint["global_step"])
             # if another run took the number in the meantime, take the next
             rank_zero = experiment.trainer.is_global_zero
-            if temporary or not rank_zero or run_folder.create(folder, experiment.config):
+            if begun or temporary or not rank_zero or run_folder.create(folder, experiment.config):
                 break
         if command == "fit" and rank_zero and not temporary:
+            slurm.record(folder, vars(invocation))
             print(f"run:     {folder}", flush=True)
-        with run_folder.announced(folder):
+        with ended_together(experiment.trainer.strategy), run_folder.announced(folder):
             experiment.trainer.loggers = started(experiment.trainer.loggers)
-            yield Run(experiment, folder, checkpoint)
+            yield Run(experiment, folder, checkpoint, path)
 
 
 def _check_steps(trainer: Any, done: int) -> None:

@@ -16,6 +16,7 @@ from mot_lightning.config.instantiate import importing_only
 from mot_lightning.config.messages import shorten
 from mot_lightning.errors import ConfigError, describe
 from mot_lightning.experiment.parser import Parser, check_groups
+from mot_lightning.experiment.ranks import watch_ranks
 from mot_lightning.experiment.trainer import (
     callbacks_of,
     in_run_folder,
@@ -88,6 +89,7 @@ class MoTCLI(LightningCLI):
         strategy = trainer.strategy
         if isinstance(strategy, FSDPStrategy | ModelParallelStrategy) and not isinstance(strategy, FSDP2):
             raise ConfigError(f"trainer.strategy is {type(strategy).__name__}, wanted fsdp2 to shard weights")
+        watch_ranks(strategy)
         sort_callbacks(trainer)
         return trainer
 

@@ -18,6 +18,7 @@ def quiet() -> None:
     for message in (
         ".*does not have many workers.*",
         ".*treespec, LeafSpec.*",
+        ".*Checkpoint directory .* exists and is not empty.*",  # of a job that SLURM has restarted
         ".*in eval mode at the start.*",
         ".*Total length of `DataLoader` across ranks is zero.*",  # `checks` says so
         ".*ended before the epoch ended and your dataloader is not resumable.*",  # the sampler makes it so

@@ -24,11 +24,11 @@ def report_failure(what: str, error: Exception) -> None:
 
 
 @contextmanager
-def best_effort(what: str) -> Iterator[None]:
-    """In this context, an exception is said in one line and goes no further."""
+def best_effort(what: str, kind: type[Exception] = Exception) -> Iterator[None]:
+    """In this context, an exception of this kind is said in one line and goes no further."""
     try:
         yield
-    except Exception as error:
+    except kind as error:
         report_failure(what, error)
 
 

@@ -39,22 +39,33 @@ class CSVMetricsLogger(Logger):
         """The run's folder, where Lightning's ModelCheckpoint puts `checkpoints/`."""
         return str(self.path.parent)
 
+    @rank_zero_only
     def begin_with(self, rows: Path, step: int) -> None:
-        """Copy the rows of an earlier run up to a step."""
-        with rows.open(newline="") as file:
-            for row in csv.DictReader(file):
-                number = int(row.pop("step"))
-                if number <= step:
-                    self.log_metrics({name: value for name, value in row.items() if value}, number)
+        """Copy the rows of an earlier run up to a step; of this run's own file, drop the later ones.
+
+        Raises:
+            NotWritten: the system refused a write.
+        """
+        try:
+            with rows.open(newline="") as file:
+                for row in csv.DictReader(file):
+                    number = int(row.pop("step"))
+                    if number <= step:
+                        self._add({name: value for name, value in row.items() if value}, number)
+        finally:
+            self._incomplete = True
+            self._rewrite()  # at once, where another writer would lose rows to a kill
+            self._incomplete = False
+
+    def _add(self, metrics: dict[str, Any], step: int) -> None:
+        """Add metrics to the rows, but not to the file."""
+        for stage, row in _by_stage(metrics).items():
+            self._rows.setdefault((step, stage), {"step": step}).update(row)
+            self.columns += [name for name in ("step", *row) if name not in self.columns]
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:
-        by_stage: dict[str, dict[str, Any]] = {}
-        for name, value in metrics.items():
-            if name != "epoch":  # Lightning adds it to what `self.log` logs
-                stage = name.partition("/")[0]
-                by_stage.setdefault(stage if stage in ("val", "test") else "train", {})[name] = value
-        for stage, row in by_stage.items():
+        for stage, row in _by_stage(metrics).items():
             self._write(int(step or 0), stage, row)
 
     def _write(self, step: int, stage: str, metrics: dict[str, Any]) -> None:
@@ -87,6 +98,7 @@ class CSVMetricsLogger(Logger):
         text = io.StringIO(newline="")
         writer = csv.DictWriter(text, self.columns)
         writer.writeheader()
+        start = text.tell()
         for row in self._rows.values():
             start = text.tell()
             writer.writerow(row)
@@ -95,3 +107,12 @@ class CSVMetricsLogger(Logger):
 
     def log_hyperparams(self, *_: Any, **__: Any) -> None:
         """Nothing: the config.yaml of the run has them."""
+
+
+def _by_stage(metrics: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    by_stage: dict[str, dict[str, Any]] = {}
+    for name, value in metrics.items():
+        if name != "epoch":  # Lightning adds it to what `self.log` logs
+            stage = name.partition("/")[0]
+            by_stage.setdefault(stage if stage in ("val", "test") else "train", {})[name] = value
+    return by_stage

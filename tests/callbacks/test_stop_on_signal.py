@@ -37,6 +37,14 @@ def test_stopped_run_prints_the_resume_command(tmp_path, capsys):
     assert torch.load(last, weights_only=True)["global_step"] == 2
 
 
+def test_a_signal_after_the_last_step_stops_before_the_test(tmp_path, capsys):
+    assert run(tmp_path, "fit", *TINY, *failing(("on_train_end", 6, "SIGTERM"))) == 143
+    last = tmp_path / "default/0/checkpoints/last.ckpt"
+    assert f"stopped by SIGTERM; resume with: python -m mot_lightning fit --ckpt_path {last}" in capsys.readouterr().err
+    assert torch.load(last, weights_only=True)["global_step"] == 6
+    assert not (tmp_path / "default/0/metrics.json").exists()
+
+
 @pytest.mark.parametrize("how", ["SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU"])
 def test_signals_of_terminals_and_schedulers_save_too(tmp_path, capsys, how):
     fails = failing(("on_train_batch_end", 2, how))
@@ -54,19 +62,22 @@ def test_an_ignored_hangup_stays_ignored(tmp_path):
         signal.signal(signal.SIGHUP, before)
 
 
-def test_slurm_keeps_the_signal_at_which_it_requeues(tmp_path, monkeypatch):
-    """Lightning's handler saves a checkpoint of its own and puts the job back into the queue."""
-    called = []
-    monkeypatch.setattr(
-        "lightning.pytorch.trainer.connectors.signal_connector.call", lambda command: called.append(command) or 0
-    )
+def test_the_signal_to_requeue_a_job_of_slurm_saves_after_the_step_and_does_not_stop(tmp_path, monkeypatch):
+    last, called = tmp_path / "default/0/checkpoints/last.ckpt", []
+
+    def call(command):
+        called.append((command, torch.load(last, weights_only=True)["global_step"]))
+        return 0
+
+    monkeypatch.setattr("lightning.pytorch.trainer.connectors.signal_connector.call", call)
     job = {"JOB_ID": "7", "JOB_NAME": "train", "NTASKS": "1", "PROCID": "0", "LOCALID": "0", "NODEID": "0"}
     for name, value in job.items():
         monkeypatch.setenv(f"SLURM_{name}", value)
-    fails = failing(("on_train_batch_end", 2, "SIGUSR1"))
+    fails = failing(("on_before_optimizer_step", 1, "SIGUSR1"))
     assert run(tmp_path, "fit", *TINY, *fails) == 0
-    assert called == [["scontrol", "requeue", "7"]]
-    assert (tmp_path / "default/0/hpc_ckpt_1.ckpt").is_file()
+    assert called == [(["scontrol", "requeue", "7"], 2)]
+    assert torch.load(last, weights_only=True)["global_step"] == 6
+    assert not [*last.parents[1].glob("*.ckpt")]  # which Lightning would load for the test
 
 
 def test_an_exception_inside_an_update_keeps_the_earlier_checkpoint(tmp_path, capsys, monkeypatch):

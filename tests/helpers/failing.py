@@ -11,6 +11,7 @@ HOOKS = (
     "on_train_batch_start",
     "on_before_optimizer_step",
     "on_train_batch_end",
+    "on_train_end",
     "on_validation_start",
     "on_validation_batch_end",
     "on_validation_end",

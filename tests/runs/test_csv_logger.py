@@ -49,6 +49,18 @@ def test_a_row_is_written_once(tmp_path):
     assert rows_of(logger.path) == [{"step": "1", "a": "1"}]
 
 
+def test_a_run_that_goes_on_in_its_folder_drops_its_later_rows(tmp_path):
+    before = CSVMetricsLogger(tmp_path / "metrics.csv")
+    for step in range(1, 5):
+        before.log_metrics({"train/a": step}, step)
+    before.log_metrics({"val/a": 9}, 2)
+    after = CSVMetricsLogger(before.path)
+    after.begin_with(before.path, 2)
+    after.log_metrics({"train/a": 30}, 3)
+    kept = [{"step": "1", "train/a": "1"}, {"step": "2", "train/a": "2"}, {"step": "2", "val/a": "9"}]
+    assert rows_of(after.path) == [*kept, {"step": "3", "train/a": "30"}]
+
+
 def test_a_resumed_run_begins_with_the_rows_up_to_its_step(tmp_path):
     before = CSVMetricsLogger(tmp_path / "before.csv")
     for step in range(1, 5):
