@@ -8,11 +8,20 @@ import inspect
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import is_dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from mot_lightning.config.classes import LIBRARIES, check_arguments, check_classes, check_keys, class_names, find_class
+from mot_lightning.config.classes import (
+    LIBRARIES,
+    check_arguments,
+    check_classes,
+    check_keys,
+    class_names,
+    class_path_of,
+    find_class,
+)
 from mot_lightning.config.files import parse_value, read_default, read_layers
 from mot_lightning.config.hints import did_you_mean
 from mot_lightning.config.merge import Override, as_list, diff, flatten_keys, merge, unflatten
@@ -28,7 +37,7 @@ Config = dict[str, Any]
 # environment variables such as PL_TRAINER__MAX_STEPS, as in any LightningCLI; Lightning has others that begin with PL_
 ENVIRONMENT = re.compile(r"PL_(MODEL|DATA|TRAINER|SEED|EXPERIMENT|RUNS|SAMPLES|REPORT)(__\w+)?")
 AVERAGING = {"StochasticWeightAveraging", "WeightAveraging"}  # callbacks of Lightning
-RESERVED = ("plugins", "default_root_dir")
+RESERVED = ("plugins", "default_root_dir", "barebones")
 
 
 def resolve(
@@ -122,6 +131,15 @@ def _modalities(config: Config) -> Config:
     return part
 
 
+def _check_numbers(value: Any, path: str = "") -> None:
+    """Raises ConfigError for a whole number that does not fit 64 bits: PyTorch would not say which it is."""
+    if isinstance(value, dict | list):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            _check_numbers(item, f"{path}.{key}".strip("."))
+    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ConfigError(f"{path.replace('.init_args', '')} is {value}, wanted a number of 64 bits")
+
+
 def _check_mapping(path: str, value: Any) -> None:
     if not isinstance(value, dict):
         raise ConfigError(f"{path} is {value!r}, wanted a mapping of settings")
@@ -141,6 +159,7 @@ def _without_towers_of_absent(config: Config, absent: set[str]) -> Config:
 def _spell_out(config: Config, allow: Sequence[str]) -> Config:
     """Fill in full class names, codec arguments that follow from the data, and absolute paths."""
     config = copy.deepcopy(config)
+    _check_numbers(config)
     trainer = config.get("trainer", {})
     _check_mapping("trainer", trainer)
     seed = config.get("seed", 0)
@@ -189,15 +208,17 @@ def _class_spec(name: str, spec: Any, allow: Sequence[str], from_data: Config | 
     spec = {"class_path": spec} if isinstance(spec, str) else spec
     if spec is None:
         raise ConfigError(f"{name} is missing, wanted the name of a class: --{name}=CLASS")
-    if not isinstance(spec, dict) or not isinstance(spec.get("class_path"), str):
+    if not isinstance(spec, dict):
         raise ConfigError(f"{name} is {spec!r}, wanted the name of a class")
-    kind = find_class(spec["class_path"], allow)
+    kind = find_class(class_path_of(name, spec), allow)
     parameters = inspect.signature(kind).parameters
     known = {key: value for key, value in (from_data or {}).items() if key in parameters}
     arguments = {**known, **(spec.get("init_args") or {})}
     for key, value in arguments.items():
         if value is None and key in parameters and parameters[key].annotation in (bool, int, float, str):
             raise ConfigError(f"{name}.{key} is null, wanted {in_words(str(parameters[key].annotation))}")
+        if key in parameters and is_dataclass(parameters[key].annotation):
+            _check_mapping(f"{name}.{key}", value)
         if isinstance(value, dict) and _is_bare(value.get("class_path")):
             # a scheduler, whose import path the parser needs
             arguments[key] = {**value, "class_path": f"diffusers.{value['class_path']}"}
@@ -213,8 +234,9 @@ def _callback_spec(spec: Any, allow: Sequence[str]) -> Any:
         ConfigError: its arguments do not fit, or it averages weights, which are averaged already.
     """
     spec = {"class_path": spec} if isinstance(spec, str) else spec
-    if not isinstance(spec, dict) or not isinstance(path := spec.get("class_path"), str):
+    if not isinstance(spec, dict):
         return spec
+    path = class_path_of("trainer.callbacks", spec)
     path = path if "." in path or path in class_names() else f"lightning.pytorch.callbacks.{path}"
     kind = find_class(path, [*LIBRARIES, *allow])
     if AVERAGING & {base.__name__ for base in kind.__mro__}:

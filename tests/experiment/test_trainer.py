@@ -187,7 +187,7 @@ def test_a_document_longer_than_a_row_ends_the_run_in_one_line(tmp_path, capsys)
         ),
         (
             "--trainer.callbacks={class_path: EarlyStopping, init_args: {monitor: val/loss, patience: x}}",
-            "error: patience is x, wanted a whole number\n",
+            "error: trainer.callbacks.patience is x, wanted a whole number\n",
         ),
         (
             "--trainer.logger={class_path: CSVLogger, dict_kwargs: {flush: 1}}",
