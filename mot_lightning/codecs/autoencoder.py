@@ -85,6 +85,7 @@ class Autoencoder(ImageCodec):
     def _load(self, name: str) -> Any:
         import diffusers  # takes seconds
 
+        # only the named classes are loaded: without diffusers' AutoModel, there is no trust_remote_code to turn off
         class_name = diffusers.AutoencoderKL.load_config(name).get("_class_name")
         if class_name not in self.classes:
             raise ValueError(f"it holds a {class_name}")

@@ -1,17 +1,22 @@
 """Checks before a run begins, of errors that would otherwise show too late."""
 
+from itertools import islice
 from typing import Any
 
 import torch
 from lightning.pytorch.callbacks import GradientAccumulationScheduler
 
+from datamodules.interleaved import InterleavedDataModule
 from mot_lightning.config.classes import LIBRARIES, OURS
 from mot_lightning.config.hints import did_you_mean
 from mot_lightning.errors import ConfigError
 from mot_lightning.experiment.build import Experiment
 from mot_lightning.module import MoTModule
+from mot_lightning.sequence.packing import assign_rows
 from mot_lightning.training.codec_module import CodecModule
 from mot_lightning.training.sharding import FSDP2
+
+FIRST_DOCUMENTS = 16  # of each split, whose lengths are checked
 
 
 def check(experiment: Experiment, command: str) -> None:
@@ -23,6 +28,7 @@ def check(experiment: Experiment, command: str) -> None:
     _report_empty_splits(experiment, command)
     if command == "fit":
         _fit_codecs(experiment)
+    _check_lengths(experiment)
 
 
 def _check_trainer(experiment: Experiment) -> None:
@@ -119,6 +125,18 @@ def _report_empty_splits(experiment: Experiment, command: str) -> None:
         trains_codec = isinstance(module, CodecModule)
         if not (len(data.media(module.modality, split)) if trains_codec else data.size(split)):
             print(f"the {split} split is empty: {without[split]}")
+
+
+def _check_lengths(experiment: Experiment) -> None:
+    """Raises ConfigError if one of the first documents of a split is longer than a row."""
+    data = experiment.data
+    if not isinstance(experiment.module, MoTModule) or not isinstance(data, InterleavedDataModule):
+        return
+    for loader in (data.train_dataloader(), data.val_dataloader(), data.test_dataloader()):
+        documents: Any = loader.dataset
+        first = [documents[index] for index in islice(iter(loader.sampler), FIRST_DOCUMENTS)]
+        lengths = map(experiment.module.model.grammar.length, first)
+        assign_rows(sorted(lengths, reverse=True), data.row_length)
 
 
 def _fit_codecs(experiment: Experiment) -> None:
