@@ -50,6 +50,9 @@ class InterleavedDataModule(Checked, LightningDataModule):
         num_workers: int = 0,
     ) -> None:
         super().__init__()
+        for method in ("media", "size", "compose"):  # LightningDataModule is not abstract
+            if getattr(getattr(type(self), method), "__isabstractmethod__", False):
+                raise TypeError(f"data is {type(self).__name__}, wanted a class that defines {method}()")
         if batch_size < 1:
             raise ValueError(f"data.batch_size is {batch_size}, wanted at least 1")
         if row_length < 8:

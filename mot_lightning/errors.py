@@ -28,10 +28,21 @@ def escaped(text: str) -> str:
 
 def describe(error: Exception, what: str) -> str:
     """One line about an error: its message if it says which value is wrong, else where it was raised as well."""
-    message = " ".join(str(error).split())
+    message = " ".join(str(error).partition("Exception raised from")[0].split())  # PyTorch's frames of C++
+    if out_of_memory(error):
+        return f"{_class_in(error) or what} cannot allocate its memory, wanted smaller sizes: {message}".removesuffix(
+            ": "
+        )[:300]
     if isinstance(error, ValueError | TypeError) and (re.search(r"\bis\b.*, wanted ", message)):
         return message
     return f"{_class_in(error) or what} failed: {type(error).__name__}: {message}".removesuffix(": ")[:500]
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, or a size is beyond any memory; PyTorch has no class for that on the CPU."""
+    signs = "allocate memory|not enough memory|[Ss]torage size|overflow|[Uu]nable to allocate|bad_alloc"
+    known = isinstance(error, MemoryError | OverflowError) or type(error).__name__ == "OutOfMemoryError"
+    return known or (isinstance(error, RuntimeError) and bool(re.search(signs, str(error))))
 
 
 def _class_in(error: Exception) -> str:

@@ -14,6 +14,8 @@ OTHERS = ("", "null", "x", "[1]", "[]", "{a: 1}", "true", "nothing.Nowhere", "\x
 CODECS = {"text": ("Bytes", "BPE", "HFTokenizer"), "image": ("Patches", "VQ", "VAE"),
           "speech": ("LogMelUnits", "MelLatents", "HubertUnits", "NeuralCodec")}  # fmt: skip
 OBJECTIVES = {"text": ("NextToken",), "image": ("FlowMatching", "Diffusion", "Regression"), "speech": ("NextToken",)}
+# what a class needs beside it: ids and latents are learned by different objectives
+BESIDE = {"MelLatents": ("--model.modalities.speech.objective=FlowMatching",)}
 # what trains for hours, or for as long as it takes to fill the memory, is not run; -1 and 0 have a meaning
 UNLIMITED = {"trainer.max_steps", "trainer.max_epochs", "trainer.min_steps", "trainer.min_epochs"}
 
@@ -31,9 +33,10 @@ def settings() -> Iterator[tuple[str, tuple[str, ...]]]:
             path = f"model.modalities.{modality}.{role}"
             for name in names:
                 kind = getattr(import_module(f"mot_lightning.{package}"), name)
-                yield path, (f"--{path}={name}",)
+                beside = (f"--{path}={name}", *BESIDE.get(name, ()))
+                yield path, beside
                 for argument in _arguments(kind):
-                    yield f"{path}.{argument}", (f"--{path}={name}",)
+                    yield f"{path}.{argument}", beside
     for modality in CODECS:
         yield f"model.modalities.{modality}", ()
         yield f"model.modalities.{modality}.weight", ()

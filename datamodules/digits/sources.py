@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import math
 import re
 import struct
 import zlib
@@ -20,6 +21,8 @@ from torchvision.transforms.v2.functional import rotate
 from mot_lightning.media.audio_file import read_audio
 
 SAMPLE_RATE = 8000  # Hz
+MAX_IDX_BYTES = 2**30  # twice the largest part of EMNIST
+DEFLATE_RATIO = 1032  # by which deflate shrinks at most
 
 
 @dataclass
@@ -105,14 +108,23 @@ def _find(root: Path, stem: str) -> Path | None:
 
 
 def _read_idx(path: Path) -> np.ndarray:
+    """The array of an IDX file, gzipped or not; never decompresses more than its header announces."""
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            content = file.read()
-        if content[:3] != b"\0\0\x08":
-            raise ValueError(f"it begins with {content[:3]!r}, wanted unsigned bytes, 0 0 8")
-        dimensions = content[3]
-        shape = struct.unpack(f">{dimensions}I", content[4 : 4 + 4 * dimensions])
-        return np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(shape).copy()
+        zipped = path.suffix == ".gz"
+        with gzip.open(path) if zipped else path.open("rb") as file:
+            start = file.read(4)
+            if start[:3] != b"\0\0\x08":
+                raise ValueError(f"it begins with {start[:3]!r}, wanted unsigned bytes, 0 0 8")
+            shape = struct.unpack(f">{start[3]}I", file.read(4 * start[3]))
+            size, most = math.prod(shape), path.stat().st_size * (DEFLATE_RATIO if zipped else 1)
+            if size > min(most, MAX_IDX_BYTES):
+                limit = f"at most {MAX_IDX_BYTES:,}" if size > MAX_IDX_BYTES else "those of a file of its size"
+                raise ValueError(f"its header announces {size:,} bytes, wanted {limit}")
+            content = file.read(size + 1)
+        if len(content) != size:
+            seen = "more" if len(content) > size else f"{len(content):,}"
+            raise ValueError(f"it holds {seen} bytes, wanted the {size:,} that its header announces")
+        return np.frombuffer(content, np.uint8).reshape(shape).copy()
     except (OSError, EOFError, IndexError, struct.error, zlib.error, ValueError) as error:
         raise ValueError(f"{path} is not a readable IDX file: {error}") from None
 

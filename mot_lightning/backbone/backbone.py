@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from mot_lightning.backbone.attention import AttentionFn
 from mot_lightning.backbone.block import BatchPositions, Block
+from mot_lightning.backbone.memory import check_memory
 from mot_lightning.backbone.moe import experts_by_tower
 from mot_lightning.backbone.norm import RMSNorm
 from mot_lightning.backbone.rope import grid_position, rope
@@ -42,6 +43,7 @@ class Backbone(nn.Module):
         self.settings, self.grids = settings, dict(grids or {}) if settings.rope_2d else {}
         self.towers = group_towers(settings.towers, modalities)
         experts = experts_by_tower(settings.experts, settings.towers, modalities)
+        check_memory(settings, lambda: Block(self.towers, conditioned, settings, 0, experts))
         self.layers = nn.ModuleList(  # type: ignore[assignment]
             Block(self.towers, conditioned, settings, number, experts) for number in range(settings.depth)
         )

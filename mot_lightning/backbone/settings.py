@@ -11,6 +11,7 @@ from mot_lightning.errors import require
 
 # weights of a layer that towers share or untie
 Shareable = Literal["ffn", "qkv", "o", "norm", "qk_norm"]
+MAX_DEPTH = 4096  # more layers take minutes to build, however narrow
 SHAREABLE: tuple[Shareable, ...] = get_args(Shareable)
 
 
@@ -70,6 +71,7 @@ class BackboneSettings:
 
         for name in ("dim", "depth", "heads"):
             check(name, "at least 1", getattr(self, name) >= 1)
+        check("depth", f"at most {MAX_DEPTH}", self.depth <= MAX_DEPTH)
         for name in ("kv_heads", "head_dim", "ffn_dim"):
             check(name, "0 or more", getattr(self, name) >= 0)
         size, remainder = divmod(self.dim, self.heads)

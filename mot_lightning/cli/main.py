@@ -25,6 +25,8 @@ def main(argv: list[str] | None = None) -> None:
         fail(str(error))
     except NotWritten as error:
         fail(str(error), 1)
+    except PermissionError as error:
+        fail(f"{error.filename or 'a file'} cannot be used: {error.strerror}")
     except BrokenPipeError:  # the reader of the output has closed it, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None

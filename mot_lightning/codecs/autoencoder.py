@@ -75,7 +75,9 @@ class Autoencoder(ImageCodec):
                 decoded = tuple(self.images(latents)[0].shape)
         except RuntimeError as error:
             reason = str(error).splitlines()[0]
-            raise ValueError(f"shape is {self.shape}, wanted a size that {name} can encode: {reason}") from None
+            raise ValueError(
+                f"shape is {self.shape}, wanted a size that {name or 'the network'} can encode: {reason}"
+            ) from None
         require("shape", self.shape, f"a size that decoding restores: it decodes to {decoded}", decoded == self.shape)
         self.latent_size = latents.shape[2], latents.shape[3]
         return latents.shape[1]
@@ -83,6 +85,7 @@ class Autoencoder(ImageCodec):
     def _load(self, name: str) -> Any:
         import diffusers  # takes seconds
 
+        # only the named classes are loaded: without diffusers' AutoModel, there is no trust_remote_code to turn off
         class_name = diffusers.AutoencoderKL.load_config(name).get("_class_name")
         if class_name not in self.classes:
             raise ValueError(f"it holds a {class_name}")

@@ -1,10 +1,13 @@
 """Pretrained networks from a folder or the hub, outside the model's module tree, and hashes of weights."""
 
 import hashlib
+import json
 import logging
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -52,7 +55,9 @@ def _quiet() -> Iterator[None]:
     try:
         for logger in loggers:
             logger.setLevel(logging.ERROR)
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
@@ -72,6 +77,13 @@ def all_weights(loaded: tuple[Any, Mapping[str, Any]]) -> Any:
     return network
 
 
+def _check_no_code(folder: Path) -> None:
+    """Raises ValueError if a folder brings Python code of its own, which is not run."""
+    for name in ("config.json", "tokenizer_config.json"):
+        if (file := folder / name).is_file() and "auto_map" in json.loads(file.read_text(encoding="utf-8")):
+            raise ValueError(f"its {name} names code of its own (auto_map), which is not run")
+
+
 def load_pretrained(load: Callable[[], Any], codec: str, name_or_path: str, expected: str) -> Any:
     """The result of `load`, without side effects on the global generator.
 
@@ -83,6 +95,7 @@ def load_pretrained(load: Callable[[], Any], codec: str, name_or_path: str, expe
         ValueError: loading fails; the message is one line.
     """
     try:
+        _check_no_code(Path(name_or_path))
         with _quiet(), torch.random.fork_rng(devices=[]):  # random initial weights are sampled, then replaced
             return load()
     except Exception as error:  # libraries raise errors of many types for folders and hubs

@@ -1,5 +1,6 @@
 """Images as latents of a variational autoencoder (arXiv 1312.6114), in patches as in Transfusion."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,8 @@ class VAE(Autoencoder):
         kl_weight: float = 1e-3,
     ) -> None:
         super().__init__(shape, name_or_path, downsample, channels, steps)
+        require("latent_channels", latent_channels, "at least 1", latent_channels >= 1)
+        require("kl_weight", kl_weight, "a number of 0 or more", 0 <= kl_weight < math.inf)
         self.latent_channels, self.kl_weight = latent_channels, kl_weight
         self.latent_channels = self.load_network()
         self.latent_patch_size = self.patch_size = p = latent_patch_size

@@ -47,6 +47,7 @@ class VQ(Autoencoder):
     ) -> None:
         super().__init__(shape, name_or_path, downsample, channels, steps)
         require("vocab_size", vocab_size, "at least 2", vocab_size >= 2)
+        require("latent_channels", latent_channels, "at least 1", latent_channels >= 1)
         self.vocab_size, self.latent_channels = vocab_size, latent_channels
         self.latent_channels = self.load_network()
         self.vocab_size = self.frozen.network.config.num_vq_embeddings

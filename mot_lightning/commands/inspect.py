@@ -57,7 +57,6 @@ class Inspect(Command):
             if not isinstance(module, MoTModule):
                 raise ConfigError("model.codec is given, wanted a model with modalities")
             checks.check(experiment, "inspect")
-            module.fit_codecs(data)
             dataset = data.documents("train")
             with Bar(data.first("train", count), total=count, desc="Inspecting", unit="document") as bar:
                 documents = [dataset[index] for index in bar]

@@ -27,8 +27,10 @@ OURS = ("mot_lightning", "datamodules")
 LIBRARIES = ("lightning", "diffusers", "torchvision.transforms", "torchaudio.transforms")
 
 
-def same_class(a: str, b: str) -> bool:
-    """Whether two class paths name the same class; nothing is imported."""
+def same_class(a: Any, b: Any) -> bool:
+    """Whether two class paths name the same class; nothing is imported. What is no text names none."""
+    if not (isinstance(a, str) and isinstance(b, str)):
+        return False
     return a == b or (_is_ours(a) and _is_ours(b) and a.rpartition(".")[2] == b.rpartition(".")[2])
 
 
@@ -91,6 +93,16 @@ def check_arguments(
         if parameter.default is inspect.Parameter.empty and not gathers and name not in {*arguments, *linked}:
             form = f"{{class_path: {kind.__name__}, init_args: {{{name}: ...}}}}" if listed else f"--{path}.{name}=..."
             raise ConfigError(f"{path}: {kind.__name__} needs a value for {name}, wanted {form}")
+
+
+def class_path_of(name: str, spec: Mapping[str, Any]) -> str:
+    """The class path of a class with its arguments. Raises ConfigError if one of the two is of a wrong type."""
+    path, arguments = spec.get("class_path"), spec.get("init_args")
+    if not isinstance(path, str) or not path:
+        raise ConfigError(f"{name} is {dict(spec)}, wanted the name of a class, or {{class_path: NAME}}")
+    if not isinstance(arguments, Mapping | None):
+        raise ConfigError(f"{name} has init_args {arguments!r}, wanted a mapping of settings")
+    return path
 
 
 def check_keys(path: str, spec: Mapping[str, Any]) -> None:

@@ -25,6 +25,7 @@ OTHER_CLASS = re.compile(
 
 def shorten(message: str) -> str:
     """The setting, its value and the expected types, or the message of a project class; else the message unchanged."""
+    message = message.partition("Exception raised from")[0]  # PyTorch's frames of C++ follow
     message = NO_REASON.sub("", " ".join(message.split()))
     if denied := re.search(r"Importing '(?P<path>(?P<package>\w+)[\w.]*)' is not allowed", message):
         return f"class {denied['path']!r} is outside the allowed packages: add --allow {denied['package']} to use it"
@@ -55,7 +56,19 @@ def _our_message(message: str) -> str:
     line = re.search(
         r"(?:- |\": |^)(?P<line>[\w.]+ (?:is|has) \S.*?, wanted .+?)(?: - Expected| Given value type|$)", message
     )
-    return line["line"].replace(" is None, ", " is null, ") if line else ""
+    if not line:
+        return ""
+    keys = re.findall(r'Parser key "([^"]+)"', message[: line.start("line")])
+    return _below(".".join(keys), line["line"].replace(" is None, ", " is null, "))
+
+
+def _below(path: str, line: str) -> str:
+    """A message about a setting, with the path of what it belongs to, unless it says that already."""
+    first, whole = line.partition(" ")[0].partition(".")[0], line.startswith(f"{path}.")
+    if not path or whole or first in ("model", "data", "trainer"):
+        return line
+    above, _, last = path.rpartition(".")
+    return f"{above}.{line}".lstrip(".") if first == last else f"{path}.{line}"
 
 
 def in_words(types: str) -> str:

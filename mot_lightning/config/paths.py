@@ -1,5 +1,6 @@
 """Paths as they enter: options, settings, environment variables and prompts are all read by `absolute`."""
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -14,19 +15,33 @@ def absolute(path: str | Path, name: str, folder: Path = Path()) -> Path:
         folder: what a relative path starts from.
 
     Raises:
-        ConfigError: it is empty, or begins with ~ and a name that no user has.
+        ConfigError: it is empty, begins with ~ and a name that no user has, or cannot be looked up.
     """
     if "://" in str(path):  # on another machine
         return Path(path)
     if not str(path):
         raise ConfigError(f"{name} is '', wanted a path")
     try:
-        return Path(os.path.abspath(folder / Path(path).expanduser()))  # noqa: PTH100 (keeps symbolic links)
+        complete = Path(os.path.abspath(folder / Path(path).expanduser()))  # noqa: PTH100 (keeps symbolic links)
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            complete.stat()
     except RuntimeError:
         raise ConfigError(f"{name} is {str(path)!r}, wanted a path: no user has this home folder") from None
+    except OSError as error:  # no permission to enter its folder, a name that is too long, links in a circle
+        raise ConfigError(f"{name} is {str(path)[:200]!r}, wanted a path that can be used: {error.strerror}") from None
+    except ValueError:
+        raise ConfigError(f"{name} is {str(path)!r}, wanted a path without a null character") from None
+    return complete
 
 
 def absolute_or_name(path: str | Path, name: str) -> str:
     """As `absolute` for what may also be a name on a hub: that is all that is neither there nor written as a path."""
     written_as_path = str(path).startswith(("~", "/", "./", "../")) or str(path) in ("", ".", "..")
-    return str(absolute(path, name)) if written_as_path or Path(path).exists() else str(path)
+    return str(absolute(path, name)) if written_as_path or _exists(path) else str(path)
+
+
+def _exists(path: str | Path) -> bool:
+    try:
+        return Path(path).exists()
+    except (OSError, ValueError):  # too long, or with a null character: the hub has no such name either
+        return False

@@ -25,6 +25,7 @@ from mot_lightning.experiment.trainer import (
     ranks_of_torchrun,
     sort_callbacks,
 )
+from mot_lightning.experiment.trainer_settings import check_settings
 from mot_lightning.module import MoTModule
 from mot_lightning.runs.checkpoint import AtomicCheckpointIO
 from mot_lightning.training.codec_module import CodecModule
@@ -80,12 +81,17 @@ class MoTCLI(LightningCLI):
         configured = {name: self._get(self.config_init, f"trainer.{name}") for name in ("callbacks", "logger")}
         # "is not False": null means yes in Lightning
         bar = self._get(self.config_init, "trainer.enable_progress_bar") is not False
-        trainer: Any = super().instantiate_trainer(
-            **{**self.trainer_integers, **intervals(self.trainer_integers)},
-            logger=loggers_of(configured["logger"], Path(self._get(self.config_init, "trainer.default_root_dir"))),
-            plugins=[AtomicCheckpointIO()],
-            callbacks=callbacks_of(configured["callbacks"], bar, self.of_steps),
-        )
+        arguments = {
+            **self.trainer_integers,
+            **intervals(self.trainer_integers),
+            "logger": loggers_of(configured["logger"], Path(self._get(self.config_init, "trainer.default_root_dir"))),
+            "plugins": [AtomicCheckpointIO()],
+            "callbacks": callbacks_of(configured["callbacks"], bar, self.of_steps),
+        }
+        try:
+            trainer: Any = super().instantiate_trainer(**arguments)
+        except (MisconfigurationException, ValueError, TypeError) as error:
+            raise ConfigError(f"trainer does not fit: {str(error)[:300]}") from error
         strategy = trainer.strategy
         if isinstance(strategy, FSDPStrategy | ModelParallelStrategy) and not isinstance(strategy, FSDP2):
             raise ConfigError(f"trainer.strategy is {type(strategy).__name__}, wanted fsdp2 to shard weights")
@@ -124,6 +130,7 @@ def build(config: dict[str, Any], allow: list[str], folder: Path = Path("runs"))
     arguments = copy.deepcopy(config)  # jsonargparse modifies its input
     trainer = arguments["trainer"]
     arguments["trainer"] = {**trainer, **ranks_of_torchrun(trainer), "default_root_dir": str(folder)}
+    check_settings(trainer)
     if "logger" in trainer:
         arguments["trainer"]["logger"] = in_run_folder(trainer["logger"], folder, allow)
     trains_codec = "codec" in config["model"]

@@ -1,21 +1,23 @@
 """Checks before a run begins, of errors that would otherwise show too late."""
 
-import os
+from itertools import islice
 from typing import Any
 
 import torch
 from lightning.pytorch.callbacks import GradientAccumulationScheduler
 
+from datamodules.interleaved import InterleavedDataModule
 from mot_lightning.config.classes import LIBRARIES, OURS
 from mot_lightning.config.hints import did_you_mean
 from mot_lightning.errors import ConfigError, describe
 from mot_lightning.experiment.build import Experiment
 from mot_lightning.module import MoTModule
 from mot_lightning.seeds import generator_for
+from mot_lightning.sequence.packing import assign_rows
 from mot_lightning.training.codec_module import CodecModule
 from mot_lightning.training.sharding import FSDP2
 
-PROCESSES_A_CORE = 4  # more would only wait for each other, and fill the memory
+FIRST_DOCUMENTS = 16  # of each split, whose lengths are checked
 
 
 def check(experiment: Experiment, command: str) -> None:
@@ -25,18 +27,15 @@ def check(experiment: Experiment, command: str) -> None:
         _check_callbacks(experiment)
     _check_data(experiment)
     _report_empty_splits(experiment, command)
-    if command == "fit":
+    if command in ("fit", "inspect"):
         _fit_codecs(experiment)
         _check_objectives(experiment)
+    _check_lengths(experiment)
 
 
 def _check_trainer(experiment: Experiment) -> None:
     trainer: Any = experiment.trainer
     module = experiment.module
-    on_cpu, cores = trainer.strategy.root_device.type == "cpu", os.cpu_count() or 1
-    if on_cpu and trainer.num_devices > PROCESSES_A_CORE * cores:
-        limit = f"{PROCESSES_A_CORE * cores}, {PROCESSES_A_CORE} processes for each of the {cores} cores"
-        raise ConfigError(f"trainer.devices is {trainer.num_devices}, wanted at most {limit}")
     epochs, batches = trainer.max_epochs, trainer.limit_train_batches
     if trainer.max_steps < 1 and not (trainer.max_steps == -1 and epochs and epochs > 0):
         raise ConfigError(f"trainer.max_steps is {trainer.max_steps}, wanted at least 1")
@@ -70,7 +69,7 @@ def _check_trainer(experiment: Experiment) -> None:
         raise ConfigError("model.optimizer.algorithm is Muon, wanted one whose state fsdp2 can save, such as AdamW")
     # flex attention has no backward pass on the CPU
     flex = isinstance(module, MoTModule) and module.model.backbone.settings.attention == "flex"
-    if flex and on_cpu:
+    if flex and trainer.strategy.root_device.type == "cpu":
         raise ConfigError("model.backbone.attention is flex, wanted auto, sdpa or blockwise to train on the CPU")
 
 
@@ -128,6 +127,18 @@ def _report_empty_splits(experiment: Experiment, command: str) -> None:
         trains_codec = isinstance(module, CodecModule)
         if not (len(data.media(module.modality, split)) if trains_codec else data.size(split)):
             print(f"the {split} split is empty: {without[split]}")
+
+
+def _check_lengths(experiment: Experiment) -> None:
+    """Raises ConfigError if one of the first documents of a split is longer than a row."""
+    data = experiment.data
+    if not isinstance(experiment.module, MoTModule) or not isinstance(data, InterleavedDataModule):
+        return
+    for loader in (data.train_dataloader(), data.val_dataloader(), data.test_dataloader()):
+        documents: Any = loader.dataset
+        first = [documents[index] for index in islice(iter(loader.sampler), FIRST_DOCUMENTS)]
+        lengths = map(experiment.module.model.grammar.length, first)
+        assign_rows(sorted(lengths, reverse=True), data.row_length)
 
 
 def _fit_codecs(experiment: Experiment) -> None:

@@ -13,6 +13,10 @@ from mot_lightning.errors import ConfigError
 
 
 class Parser(LightningArgumentParser):
+    def add_class_arguments(self, *args: Any, **kwargs: Any) -> Any:
+        """Settings of a class; a value that is the path of a file is not replaced by what the file contains."""
+        return super().add_class_arguments(*args, **{**kwargs, "sub_configs": False})
+
     def error(self, message: str, ex: Exception | None = None) -> Any:
         """Raise a one-line error; jsonargparse's message lists all that it tried."""
         message = " ".join(str(message).split())

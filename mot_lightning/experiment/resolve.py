@@ -4,31 +4,29 @@ Knows how configs are written; the meaning of a setting is left to the class tha
 """
 
 import copy
-import inspect
 import os
 import re
 from collections.abc import Sequence
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from mot_lightning.config.classes import LIBRARIES, check_arguments, check_classes, check_keys, class_names, find_class
+from mot_lightning.config.classes import (
+    check_arguments,
+    check_classes,
+)
 from mot_lightning.config.files import parse_value, read_default, read_layers
 from mot_lightning.config.hints import did_you_mean
 from mot_lightning.config.merge import Override, as_list, diff, flatten_keys, merge, unflatten
-from mot_lightning.config.messages import in_words
 from mot_lightning.config.paths import absolute
 from mot_lightning.errors import ConfigError
-from mot_lightning.experiment.locations import locate_arguments, locate_trainer, without_locations
+from mot_lightning.experiment.class_specs import Config, callback_spec, check_mapping, class_spec
+from mot_lightning.experiment.locations import locate_trainer, without_locations
 from mot_lightning.modality import Modality
 from mot_lightning.runs.compatibility import MOVED
 
-Config = dict[str, Any]
-
 # environment variables such as PL_TRAINER__MAX_STEPS, as in any LightningCLI; Lightning has others that begin with PL_
 ENVIRONMENT = re.compile(r"PL_(MODEL|DATA|TRAINER|SEED|EXPERIMENT|RUNS|SAMPLES|REPORT)(__\w+)?")
-AVERAGING = {"StochasticWeightAveraging", "WeightAveraging"}  # callbacks of Lightning
-RESERVED = ("plugins", "default_root_dir")
+RESERVED = ("plugins", "default_root_dir", "barebones")
 
 
 def resolve(
@@ -118,19 +116,23 @@ def _modalities(config: Config) -> Config:
     part: Any = config
     for path in ("model", "model.modalities"):
         part = part.get(path.rpartition(".")[2], {})
-        _check_mapping(path, part)
+        check_mapping(path, part)
     return part
 
 
-def _check_mapping(path: str, value: Any) -> None:
-    if not isinstance(value, dict):
-        raise ConfigError(f"{path} is {value!r}, wanted a mapping of settings")
+def _check_numbers(value: Any, path: str = "") -> None:
+    """Raises ConfigError for a whole number that does not fit 64 bits: PyTorch would not say which it is."""
+    if isinstance(value, dict | list):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            _check_numbers(item, f"{path}.{key}".strip("."))
+    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ConfigError(f"{path.replace('.init_args', '')} is {value}, wanted a number of 64 bits")
 
 
 def _without_towers_of_absent(config: Config, absent: set[str]) -> Config:
     """Remove modalities that a later layer dropped from `towers`, so that one baseline config serves all recipes."""
     backbone = config.get("model", {}).get("backbone", {})
-    _check_mapping("model.backbone", backbone)
+    check_mapping("model.backbone", backbone)
     towers = backbone.get("towers")
     if not absent or not isinstance(towers, dict) or not all(isinstance(members, list) for members in towers.values()):
         return config
@@ -141,15 +143,16 @@ def _without_towers_of_absent(config: Config, absent: set[str]) -> Config:
 def _spell_out(config: Config, allow: Sequence[str]) -> Config:
     """Fill in full class names, codec arguments that follow from the data, and absolute paths."""
     config = copy.deepcopy(config)
+    _check_numbers(config)
     trainer = config.get("trainer", {})
-    _check_mapping("trainer", trainer)
+    check_mapping("trainer", trainer)
     seed = config.get("seed", 0)
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise ConfigError(f"seed is {seed!r}, wanted a whole number of 0 or more")
     for name in RESERVED:
         if name in trainer:
             raise ConfigError(f"trainer.{name} cannot be set: the run folder, checkpoints and resumption depend on it")
-    data_class, config["data"] = _class_spec("data", config.get("data"), allow)
+    data_class, config["data"] = class_spec("data", config.get("data"), allow)
     if not hasattr(data_class, "codec_settings"):
         raise ConfigError(f"data is {data_class.__name__}, wanted a datamodule")
     from_data = data_class.codec_settings(**config["data"]["init_args"])
@@ -157,7 +160,7 @@ def _spell_out(config: Config, allow: Sequence[str]) -> Config:
     if "codec" in model:  # only the codec is trained
         if from_data and model.get("modality") not in from_data:
             raise ConfigError(f"model.modality is {model.get('modality')!r}, wanted one of {', '.join(from_data)}")
-        _, model["codec"] = _class_spec("model.codec", model["codec"], allow, from_data.get(str(model.get("modality"))))
+        _, model["codec"] = class_spec("model.codec", model["codec"], allow, from_data.get(str(model.get("modality"))))
     for key in ("seed_everything", "model.seed", "data.init_args.seed"):
         if key in flatten_keys(config):
             raise ConfigError(f"{key.replace('.init_args', '')} is set, wanted seed: one for weights, data and noise")
@@ -169,76 +172,16 @@ def _spell_out(config: Config, allow: Sequence[str]) -> Config:
         config["runs"] = str(absolute(config["runs"], "runs"))
     locate_trainer(trainer, allow)
     if trainer.get("callbacks"):
-        trainer["callbacks"] = [_callback_spec(spec, allow) for spec in as_list(trainer["callbacks"])]
+        trainer["callbacks"] = [callback_spec(spec, allow) for spec in as_list(trainer["callbacks"])]
     for name, modality in _modalities(config).items():
         path = f"model.modalities.{name}"
         if modality is not None:
-            _check_mapping(path, modality)
+            check_mapping(path, modality)
         if not {"codec", "objective"} <= set(modality or {}):
             hint = did_you_mean(name, _modalities(config))
             raise ConfigError(f"there is no modality {name!r} (a new one needs a codec and an objective){hint}")
         check_arguments(path, Modality, modality)
         for role, known in (("codec", from_data.get(name)), ("objective", None)):
-            _, modality[role] = _class_spec(f"model.modalities.{name}.{role}", modality[role], allow, known)
+            _, modality[role] = class_spec(f"model.modalities.{name}.{role}", modality[role], allow, known)
     check_classes(config, allow)
     return config
-
-
-def _class_spec(name: str, spec: Any, allow: Sequence[str], from_data: Config | None = None) -> tuple[type, Config]:
-    """A class, and its full name with its arguments, including those that follow from the data."""
-    spec = {"class_path": spec} if isinstance(spec, str) else spec
-    if spec is None:
-        raise ConfigError(f"{name} is missing, wanted the name of a class: --{name}=CLASS")
-    if not isinstance(spec, dict) or not isinstance(spec.get("class_path"), str):
-        raise ConfigError(f"{name} is {spec!r}, wanted the name of a class")
-    kind = find_class(spec["class_path"], allow)
-    parameters = inspect.signature(kind).parameters
-    known = {key: value for key, value in (from_data or {}).items() if key in parameters}
-    arguments = {**known, **(spec.get("init_args") or {})}
-    for key, value in arguments.items():
-        if value is None and key in parameters and parameters[key].annotation in (bool, int, float, str):
-            raise ConfigError(f"{name}.{key} is null, wanted {in_words(str(parameters[key].annotation))}")
-        arguments[key] = _arguments_spec(f"{name}.{key}", value, allow)
-    locate_arguments(arguments, kind, name)
-    check_arguments(name, kind, arguments, linked=("seed",))
-    return kind, {"class_path": f"{kind.__module__}.{kind.__qualname__}", "init_args": arguments}
-
-
-def _arguments_spec(name: str, value: Any, allow: Sequence[str]) -> Any:
-    """An argument of a class in which other classes, such as a scheduler or the source of the data, are spelt out."""
-    if isinstance(value, list):
-        return [_arguments_spec(name, item, allow) for item in value]
-    if not isinstance(value, dict):
-        return value
-    path = value.get("class_path")
-    if _is_bare(path):  # a scheduler, whose import path the parser needs
-        return {**value, "class_path": f"diffusers.{path}"}
-    if isinstance(path, str) and not path.startswith(tuple(f"{library}." for library in LIBRARIES)):
-        return _class_spec(name, value, allow)[1]
-    return {key: _arguments_spec(f"{name}.{key}", item, allow) for key, item in value.items()}
-
-
-def _callback_spec(spec: Any, allow: Sequence[str]) -> Any:
-    """A callback with its default arguments that are Enums as plain values, which a config can hold.
-
-    Raises:
-        ConfigError: its arguments do not fit, or it averages weights, which are averaged already.
-    """
-    spec = {"class_path": spec} if isinstance(spec, str) else spec
-    if not isinstance(spec, dict) or not isinstance(path := spec.get("class_path"), str):
-        return spec
-    path = path if "." in path or path in class_names() else f"lightning.pytorch.callbacks.{path}"
-    kind = find_class(path, [*LIBRARIES, *allow])
-    if AVERAGING & {base.__name__ for base in kind.__mro__}:
-        raise ConfigError(
-            f"trainer.callbacks has {kind.__name__}, wanted none that averages weights: see model.optimizer.ema_decay"
-        )
-    check_keys("trainer.callbacks", spec)
-    check_arguments("trainer.callbacks", kind, spec.get("init_args") or {}, listed=True)
-    defaults = {name: parameter.default for name, parameter in inspect.signature(kind).parameters.items()}
-    enums = {name: default.value for name, default in defaults.items() if isinstance(default, Enum)}
-    return {"class_path": path, "init_args": {**enums, **(spec.get("init_args") or {})}}
-
-
-def _is_bare(name: Any) -> bool:
-    return isinstance(name, str) and "." not in name and name not in class_names()

@@ -10,7 +10,7 @@ from lightning.pytorch import Callback
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 
 from mot_lightning import callbacks
-from mot_lightning.config.classes import LIBRARIES, check_arguments, check_keys, find_class
+from mot_lightning.config.classes import LIBRARIES, check_arguments, check_keys, class_path_of, find_class
 from mot_lightning.runs.best_effort import tolerant
 from mot_lightning.runs.csv_logger import CSVMetricsLogger
 
@@ -29,8 +29,9 @@ def in_run_folder(loggers: Any, folder: Path, allow: Sequence[str] = ()) -> Any:
         return [in_run_folder(logger, folder, allow) for logger in loggers]
     if isinstance(loggers, str):
         loggers = {"class_path": loggers}
-    if not isinstance(loggers, dict) or not isinstance(path := loggers.get("class_path"), str):
+    if not isinstance(loggers, dict):
         return loggers
+    path = class_path_of("trainer.logger", loggers)
     path = path if "." in path else f"lightning.pytorch.loggers.{path}"
     arguments = loggers.get("init_args") or {}
     kind = find_class(path, [*LIBRARIES, *allow])

@@ -15,11 +15,16 @@ from torchaudio import functional as F
 # sizes in the header of a WAV file that was written to a pipe: 0 or, by program, one of the largest numbers
 UNKNOWN = 0x7FFF0000
 MAX_FRAMES = 2**48  # libsndfile states more for a FLAC file that was written to a pipe
+SILENCE = 2**-15  # half a level of 16 bits
+CANCELLED = 0.01  # power of an average whose channels are of opposite phase, relative to the loudest of them
 MAX_FILTER = 2**26  # numbers in a resampling filter: with damaged rates it would fill the memory
 
 
 def read_audio(path: Path, sample_rate: int, report: Callable[[str], None] | None = None) -> Tensor:
-    """A file's waveform: float32 `(n,)` at `sample_rate` Hz, channels averaged; `report` gets what was converted.
+    """A file's waveform: float32 `(n,)` at `sample_rate` Hz, channels averaged, or the loudest if they cancel.
+
+    Args:
+        report: gets one line that says what was converted.
 
     Raises:
         ValueError: the file is not audio, is empty or silent, or has samples that are NaN or infinite.
@@ -33,7 +38,8 @@ def read_audio(path: Path, sample_rate: int, report: Callable[[str], None] | Non
         raise ValueError(f"{path}: not a readable sound file ({error.error_string})") from error
     except OSError as error:
         raise ValueError(f"{path}: not a readable sound file ({error.strerror})") from error
-    wave = torch.from_numpy(samples).mean(1)
+    channels = torch.from_numpy(samples)  # (n, channels)
+    wave = channels.mean(1)
     with path.open("rb") as file:
         start = file.read(8)
     if not streamed and start[:4] == b"RIFF" and _size(start[4:]) + 8 > path.stat().st_size + 1:
@@ -45,10 +51,16 @@ def read_audio(path: Path, sample_rate: int, report: Callable[[str], None] | Non
     divisor = math.gcd(rate, sample_rate)
     if (rate // divisor) * (sample_rate // divisor) > MAX_FILTER:
         raise ValueError(f"{path}: rate is {rate} Hz, wanted one with a larger common divisor with {sample_rate} Hz")
-    if wave.abs().max() < 2**-15:
+    if channels.abs().max() < SILENCE:
         raise ValueError(f"{path}: entirely silent")
     changes = ["no size in the header, read to the end"] * bool(streamed or endless)
-    changes += [f"{samples.shape[1]} channels averaged"] * (samples.shape[1] > 1)
+    power = channels.square().mean(0)
+    if wave.square().mean() < CANCELLED * power.max():
+        loudest = int(power.argmax())
+        wave = channels[:, loudest]
+        changes.append(f"channel {loudest + 1} of {len(power)} taken, as their average cancels")
+    elif len(power) > 1:
+        changes.append(f"{len(power)} channels averaged")
     changes += [f"{rate} Hz to {sample_rate} Hz"] * (rate != sample_rate)
     if changes and report:
         report(f"{path}: {', '.join(changes)}")

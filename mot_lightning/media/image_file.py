@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -13,6 +14,8 @@ from torchvision.transforms.v2.functional import pil_to_tensor
 
 MAX_PIXELS = 2**26
 ORIENTATION = 0x0112  # the EXIF tag
+BITS, PHOTOMETRIC, SAMPLE_FORMAT = 258, 262, 339  # tags of a TIFF
+WHITE_IS_ZERO, SIGNED = 0, 2  # values of the last two
 TURNS = {  # by the value of the tag: what makes the image upright
     2: (Transpose.FLIP_LEFT_RIGHT, "mirrored"),
     3: (Transpose.ROTATE_180, "turned by 180 degrees"),
@@ -56,6 +59,7 @@ def from_pillow(image: PIL.Image.Image, shape: Shape, name: str, report: Callabl
     image = _eight_bits(image, name)
     with _readable(name):
         image, flattened = _on_white(image)
+        image = image.convert("RGB") if image.mode == "LAB" else image  # Pillow turns it into nothing else
         converted = image.convert("L" if shape[0] == 1 else "RGB")
     changes = [f"the first of {frames} frames"] * (frames > 1)
     changes += ["flattened onto white"] * flattened
@@ -75,15 +79,27 @@ def from_pillow(image: PIL.Image.Image, shape: Shape, name: str, report: Callabl
 
 def _eight_bits(image: PIL.Image.Image, name: str) -> PIL.Image.Image:
     """The image with at most 8 bits a channel; Pillow would clip 16 bits instead of scaling them."""
+    tiff = getattr(image, "tag_v2", {})
+    if max(_numbers(tiff.get(BITS)), default=8) > 16:
+        raise ValueError(f"{name} has pixels of {max(_numbers(tiff[BITS]))} bits, wanted 8 or 16")
+    if SIGNED in _numbers(tiff.get(SAMPLE_FORMAT)):
+        raise ValueError(f"{name} has signed pixels, wanted unsigned ones")
     if image.mode != "F" and not image.mode.startswith("I"):
         return image
     levels = np.asarray(image)
     if image.mode == "F" or levels.min() < 0 or levels.max() > 65535:
         raise ValueError(f"{name} has pixels of 32 bits, wanted 8 or 16")
+    if tiff.get(PHOTOMETRIC) == WHITE_IS_ZERO:  # Pillow inverts such a TIFF of 8 bits, but not of 16
+        levels = 65535 - levels.astype(np.int32)
     grey = PIL.Image.fromarray((levels / 257).round().astype(np.uint8))
     if (key := image.info.get("transparency")) is None:
         return grey
     return PIL.Image.merge("LA", (grey, PIL.Image.fromarray(np.where(levels == key, 0, 255).astype(np.uint8))))
+
+
+def _numbers(value: Any) -> tuple[int, ...]:
+    """The value of a TIFF's tag, which may have one for each channel, or be absent."""
+    return () if value is None else tuple(value) if isinstance(value, tuple) else (value,)
 
 
 def _on_white(image: PIL.Image.Image) -> tuple[PIL.Image.Image, bool]:

@@ -152,6 +152,8 @@ class OptimizerSettings:
 def _class_of(spec: str | ClassSpec, setting: str, home: str, base: type) -> tuple[type, dict[str, Any]]:
     """The class that a setting names, and its arguments."""
     spec = {"class_path": spec} if isinstance(spec, str) else spec
+    if not isinstance(spec.get("class_path"), str) or not isinstance(spec.get("init_args") or {}, dict):
+        raise ValueError(f"model.optimizer.{setting} is {spec}, wanted the name of a class: {{class_path: NAME}}")
     path = spec["class_path"] if "." in spec["class_path"] else f"{home}.{spec['class_path']}"
     module, _, name = path.rpartition(".")
     # a checkpoint may name any module: whoever allows one imports it

@@ -1,9 +1,12 @@
 """Pretrained networks: not part of the model's parameters, and identified by a content hash."""
 
+import json
+
 import pytest
 import torch
 from torch import nn
 
+from mot_lightning.codecs import VAE, HFTokenizer, HubertUnits, NeuralCodec
 from mot_lightning.codecs.pretrained import FrozenNetwork, content_hash, load_pretrained
 
 
@@ -51,3 +54,21 @@ def test_load_failure_raises_a_one_line_error_and_keeps_the_rng_state():
     with pytest.raises(ValueError, match=r"^VAE: name_or_path is 'here', wanted a folder: ") as refused:
         load_pretrained(fail, "VAE", "here", "a folder")
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("file", ["config.json", "tokenizer_config.json"])
+@pytest.mark.parametrize("kind", [VAE, HFTokenizer, HubertUnits, NeuralCodec])
+def test_folder_with_code_of_its_own_is_refused_and_its_code_not_run(tmp_path, capfd, kind, file):
+    settings = {"_class_name": "AutoencoderKL", "model_type": "hubert", "tokenizer_class": "Tokenizer"}
+    names = ("AutoConfig", "AutoModel", "AutoTokenizer")
+    settings["auto_map"] = dict.fromkeys(names, "code.Tokenizer")
+    (tmp_path / file).write_text(json.dumps(settings))
+    (tmp_path / "code.py").write_text(f"open({str(tmp_path / 'executed')!r}, 'w')")
+    shape = {"shape": (1, 8, 8)} if kind is VAE else {}
+    with pytest.raises(
+        ValueError, match=rf"its {file} names code of its own \(auto_map\), which is not run$"
+    ) as refused:
+        kind(name_or_path=tmp_path, **shape)
+    assert "\n" not in str(refused.value)
+    assert capfd.readouterr().err == ""
+    assert not (tmp_path / "executed").exists()

@@ -37,6 +37,23 @@ def test_path_that_is_none_raises_a_one_line_error(given):
             read(given, "x")
 
 
+def test_path_that_cannot_be_looked_up_raises_a_one_line_error(tmp_path):
+    (tmp_path / "here/circle").symlink_to("circle")
+    for given, reason in (("a" * 300, "too long"), ("circle/a", "symbolic links"), ("a\0b", "null character")):
+        with pytest.raises(ConfigError, match=f"^x is .*{reason}"):
+            absolute(given, "x")
+        assert absolute_or_name(given, "x") == given
+
+
+def test_folder_without_permission_raises_a_one_line_error(monkeypatch):
+    def refuse(path, **_):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    with pytest.raises(ConfigError, match=r"^x is 'locked/a', wanted a path that can be used: Permission denied$"):
+        absolute("locked/a", "x")
+
+
 def test_symbolic_links_and_addresses_are_kept(tmp_path):
     (tmp_path / "here/link").symlink_to(tmp_path / "elsewhere")
     assert absolute("link/a", "x") == tmp_path / "here/link/a"

@@ -1,8 +1,10 @@
 """What is refused before a run begins: data that cannot be read, a trainer that cannot train."""
 
+import re
 import struct
 
 import numpy as np
+import pytest
 import soundfile
 from runs import TINY, run
 
@@ -68,3 +70,31 @@ def test_empty_splits_are_said_and_training_needs_none(tmp_path, capsys):
 def test_codec_that_cannot_learn_from_the_media_is_refused_before_a_folder_is_made(refusal, tmp_path):
     units = "--model.modalities.speech.codec={class_path: LogMelUnits, init_args: {vocab_size: 100000}}"
     assert "vocab_size is 100000, wanted at most the" in refusal("fit", *TINY, units)
+
+
+@pytest.mark.parametrize("setting", ["--data.row_length=30", "--data={class_path: long_document.LongValidation}"])
+def test_first_document_longer_than_a_row_is_refused_before_a_folder_is_made(refusal, setting):
+    message = refusal("fit", *TINY, "--allow=long_document", setting)
+    assert re.search(r"data\.row_length is (30|128), wanted at least \d+, the length of a document", message)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("--data=forgetful.NoSize", "NoSize, wanted a class that defines size()"),
+        ("--data=forgetful.NoColour", "NoColour has no colour, wanted one"),
+        (
+            "--data=forgetful.Misspelt",
+            "forgetful.Misspelt raised: Digits.__init__() got an unexpected keyword argument",
+        ),
+        ("--trainer.callbacks=forgetful.Counter", "Counter has no count, wanted one"),
+        (
+            "--trainer.callbacks=forgetful.HalfCounter",
+            "Counter.__init__() missing 1 required positional argument: 'count'",
+        ),
+    ],
+)
+def test_class_of_a_user_that_forgets_an_argument_is_named_with_it(refusal, setting, message):
+    line = refusal("fit", *TINY, "--allow=forgetful", setting)
+    assert message in line
+    assert "Namespace" not in line

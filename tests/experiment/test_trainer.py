@@ -172,12 +172,6 @@ def test_an_extended_run_says_how_its_learning_rate_changes(tmp_path, trained, c
     assert "learning rate" not in capsys.readouterr().out
 
 
-def test_a_document_longer_than_a_row_ends_the_run_in_one_line(tmp_path, capsys):
-    assert run(tmp_path, "fit", *TINY, "--data.row_length=30") == 2
-    (line,) = capsys.readouterr().err.strip().splitlines()
-    assert line.startswith("error: data.row_length is 30, wanted at least ")
-
-
 @pytest.mark.parametrize(
     ("flag", "message"),
     [
@@ -187,7 +181,7 @@ def test_a_document_longer_than_a_row_ends_the_run_in_one_line(tmp_path, capsys)
         ),
         (
             "--trainer.callbacks={class_path: EarlyStopping, init_args: {monitor: val/loss, patience: x}}",
-            "error: patience is x, wanted a whole number\n",
+            "error: trainer.callbacks.patience is x, wanted a whole number\n",
         ),
         (
             "--trainer.logger={class_path: CSVLogger, dict_kwargs: {flush: 1}}",

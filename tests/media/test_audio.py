@@ -48,16 +48,35 @@ def test_stereo_file_is_averaged_resampled_and_reported(
     assert (0.5 * clip - read).square().mean() < 1e-3 * clip.square().mean()
 
 
+@pytest.mark.parametrize(("left", "right", "taken"), [(0.7, -0.7, 1), (0.5, -0.55, 2), (-0.6, 0.6, 1)])
+def test_channels_that_cancel_are_not_averaged(
+    clip: Tensor, tmp_path: Path, capsys: pytest.CaptureFixture[str], left: float, right: float, taken: int
+) -> None:
+    soundfile.write(tmp_path / "a.wav", torch.stack([left * clip, right * clip], dim=1).numpy(), RATE, "FLOAT")
+    read = AUDIO.read(tmp_path / "a.wav")
+    assert torch.allclose(read, (left, right)[taken - 1] * clip)
+    line = f"{tmp_path / 'a.wav'}: channel {taken} of 2 taken, as their average cancels\n"
+    assert capsys.readouterr().out == line
+
+
+def test_a_silent_channel_is_averaged_with_the_other(
+    clip: Tensor, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    soundfile.write(tmp_path / "a.wav", torch.stack([clip, 0 * clip], dim=1).numpy(), RATE, "FLOAT")
+    assert torch.allclose(AUDIO.read(tmp_path / "a.wav"), clip / 2)
+    assert capsys.readouterr().out == f"{tmp_path / 'a.wav'}: 2 channels averaged\n"
+
+
 @pytest.mark.parametrize(
     ("samples", "reason"),
     [
         (np.zeros(0), "no samples"),
         (np.zeros(800), "silent"),
-        (np.stack([np.ones(800), -np.ones(800)], axis=1), "silent"),
+        (np.zeros((800, 2)), "silent"),
         (np.array([0.1, np.nan, 0.1]), "finite"),
         (np.array([0.1, np.inf, 0.1]), "finite"),
     ],
-    ids=["empty", "silence", "channels that cancel", "nan", "inf"],
+    ids=["empty", "silence", "silent stereo", "nan", "inf"],
 )
 def test_empty_silent_or_non_finite_file_raises(tmp_path: Path, samples: np.ndarray, reason: str) -> None:
     path = tmp_path / "bad.wav"

@@ -248,18 +248,58 @@ def test_transparent_image_is_flattened_onto_white(tmp_path, capsys, channels, m
     assert torch.equal(images.read(tmp_path / "ink.png"), expected)
 
 
-@pytest.mark.parametrize("order", ["II", "MM"])
-def test_16_bit_tiff_of_either_byte_order_is_scaled(tmp_path, order):
-    """A grey TIFF, written byte by byte: Pillow has a mode for each order."""
+def write_tiff(path, pixels, photometric=1, sample_format=1, order="<"):
+    """A TIFF of one channel, written byte by byte: Pillow writes few of the kinds that others write."""
+    content = pixels.astype(pixels.dtype.newbyteorder(order)).tobytes()
+    tags = {256: 8, 257: 8, 258: 8 * pixels.dtype.itemsize, 259: 1, 262: photometric, 273: 8, 277: 1, 278: 8}
+    tags |= {279: len(content), 339: sample_format}
+    entries = b"".join(struct.pack(f"{order}HHIHH", tag, 3, 1, value, 0) for tag, value in tags.items())
+    directory = struct.pack(f"{order}H", len(tags)) + entries + struct.pack(f"{order}I", 0)
+    header = (b"II" if order == "<" else b"MM") + struct.pack(f"{order}HI", 42, 8 + len(content))
+    path.write_bytes(header + content + directory)
+
+
+@pytest.mark.parametrize(("order", "photometric"), [("<", 1), (">", 1), ("<", 0)], ids=["II", "MM", "white is zero"])
+def test_16_bit_tiff_of_either_byte_order_is_scaled(tmp_path, order, photometric):
     pixels = (np.arange(64).reshape(8, 8) * 1000).astype(np.uint16)
-    end = "<" if order == "II" else ">"
-    tags = {256: 8, 257: 8, 258: 16, 259: 1, 262: 1, 273: 8, 277: 1, 278: 8, 279: 128}
-    entries = b"".join(struct.pack(f"{end}HHIHH", tag, 3, 1, value, 0) for tag, value in tags.items())
-    directory = struct.pack(f"{end}H", len(tags)) + entries + struct.pack(f"{end}I", 0)
-    header = order.encode() + struct.pack(f"{end}HI", 42, 8 + 128)
-    (tmp_path / "deep.tif").write_bytes(header + pixels.astype(f"{end}u2").tobytes() + directory)
+    write_tiff(tmp_path / "deep.tif", pixels, photometric, order=order)
+    shown = pixels / 65535 if photometric else 1 - pixels / 65535
     image = Image((1, 8, 8)).read(tmp_path / "deep.tif")
-    assert np.abs(image[0].numpy() - pixels / 65535).max() < 1 / 255
+    assert np.abs(image[0].numpy() - shown).max() < 1 / 255
+
+
+@pytest.mark.parametrize(
+    ("kind", "sample_format", "reason"),
+    [
+        (np.int8, 2, "has signed pixels, wanted unsigned ones"),
+        (np.int16, 2, "has signed pixels, wanted unsigned ones"),
+        (np.uint32, 1, "has pixels of 32 bits, wanted 8 or 16"),
+        (np.float32, 3, "has pixels of 32 bits, wanted 8 or 16"),
+        (np.float64, 3, "is not a readable image"),
+    ],
+)
+def test_tiff_of_numbers_that_are_no_levels_raises(tmp_path, kind, sample_format, reason):
+    write_tiff(tmp_path / "a.tif", np.full((8, 8), 1, kind), sample_format=sample_format)
+    with pytest.raises(ValueError, match=reason):
+        Image((1, 8, 8)).read(tmp_path / "a.tif")
+
+
+def test_tiff_of_inks_and_of_lightness_is_read_as_it_is_seen(tmp_path, capsys):
+    PIL.Image.new("CMYK", (8, 8), (0, 255, 255, 0)).save(tmp_path / "red ink.tif")
+    PIL.Image.new("LAB", (8, 8), (255, 128, 128)).save(tmp_path / "white.tif")
+    red = Image((3, 8, 8)).read(tmp_path / "red ink.tif")[:, 0, 0]
+    assert (red - torch.tensor([1.0, 0, 0])).abs().max() < 0.01
+    for channels in (1, 3):
+        assert (Image((channels, 8, 8)).read(tmp_path / "white.tif") > 0.98).all()
+
+
+def test_first_page_of_a_tiff_is_read_and_printed(tmp_path, capsys):
+    pages = [PIL.Image.new("L", (8, 8), level) for level in (51, 255)]
+    pages[0].save(tmp_path / "pages.tif", save_all=True, append_images=pages[1:])
+    assert printed(capsys, Image((1, 8, 8)), tmp_path / "pages.tif") == [
+        f"{tmp_path / 'pages.tif'}: the first of 2 frames"
+    ]
+    assert torch.allclose(Image((1, 8, 8)).read(tmp_path / "pages.tif"), torch.tensor(0.2))
 
 
 def test_damaged_files_of_every_format_are_read_or_raise_one_line(tmp_path):

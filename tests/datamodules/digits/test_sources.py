@@ -3,6 +3,7 @@
 import csv
 import gzip
 import re
+import struct
 from collections import defaultdict
 from pathlib import Path
 
@@ -219,6 +220,45 @@ def test_empty_or_truncated_idx_file_raises_with_its_path(tmp_path, kind, zipped
     content = path.read_bytes()
     path.write_bytes(content[: kept if isinstance(kept, int) else int(kept * len(content))])
     assert_refused(mnist, tmp_path, path)
+
+
+@pytest.mark.parametrize(
+    ("shape", "content", "zipped", "reason"),
+    [
+        ((40,), b"\1" * 50_000_000, True, "holds more bytes, wanted the 40 that its header announces"),
+        ((2**31, 2, 2), b"", True, "announces 8,589,934,592 bytes, wanted at most 1,073,741,824"),
+        ((2**32 - 1,) * 3, b"", False, "wanted at most 1,073,741,824"),
+        ((2**29,), b"", True, "announces 536,870,912 bytes, wanted those of a file of its size"),
+        ((40,), b"\1" * 41, False, "holds more bytes, wanted the 40"),
+        ((40,), b"\1" * 39, False, "holds 39 bytes, wanted the 40"),
+    ],
+    ids=["bomb", "huge", "beyond any memory", "more than deflate can hold", "longer", "shorter"],
+)
+def test_idx_file_of_another_size_than_its_header_is_not_read_further(
+    tmp_path, monkeypatch, shape, content, zipped, reason
+):
+    write_half(tmp_path, "t10k", 40, seed=1, zipped=zipped)
+    path = tmp_path / f"t10k-labels-idx1-ubyte{'.gz' * zipped}"
+    header = struct.pack(f">2x2B{len(shape)}I", 8, len(shape), *shape)
+    path.write_bytes(gzip.compress(header + content) if zipped else header + content)
+    sizes = []
+    read = gzip.GzipFile.read
+    monkeypatch.setattr(gzip.GzipFile, "read", lambda file, size=-1: sizes.append(size) or read(file, size))
+    assert_refused(mnist, tmp_path, path, reason)
+    assert all(0 <= size < 2**20 for size in sizes)
+
+
+@pytest.mark.parametrize("at", [5, 12, 0.5, -6, -2])  # of the header, the data, the checksum and the size
+def test_gzip_file_with_a_damaged_byte_raises_with_its_path_or_is_read(tmp_path, at):
+    write_half(tmp_path, "t10k", 40, seed=1, zipped=True)
+    path = tmp_path / "t10k-images-idx3-ubyte.gz"
+    content = bytearray(path.read_bytes())
+    content[int(at * len(content)) if isinstance(at, float) else at] ^= 0xFF
+    path.write_bytes(content)
+    if at == 5:  # a time, which nothing checks
+        assert mnist(tmp_path)
+    else:
+        assert_refused(mnist, tmp_path, path)
 
 
 def test_gzip_file_without_idx_content_raises_with_its_path(tmp_path):
