@@ -39,7 +39,7 @@ from mot_lightning.cli.main import main
         (["fit", "--model.modalities.image.codec.shape=[1,2]"], ["shape is [1, 2], wanted a list of 3"]),
         (
             ["fit", "--model.modalities.text.codec=HFTokenizer"],
-            ["text.codec: HFTokenizer has no name_or_path, wanted"],
+            ["text.codec: HFTokenizer needs a value for name_or_path, wanted"],
         ),
         (
             ["fit", "--data.document_settings.unconditional_modalities=x"],
@@ -100,7 +100,7 @@ from mot_lightning.cli.main import main
         (["fit", "--init_from=/nowhere.ckpt"], ["--init_from /nowhere.ckpt does not exist"]),
         (
             ["fit", "--trainer.callbacks+=EarlyStopping"],
-            ["trainer.callbacks: EarlyStopping has no monitor, wanted"],
+            ["trainer.callbacks: EarlyStopping needs a value for monitor, wanted"],
         ),
         (
             ["fit", "--trainer.callbacks=[{class_path: EarlyStopping, init_args: {monitr: a}}]"],

@@ -82,12 +82,12 @@ def test_first_document_longer_than_a_row_is_refused_before_a_folder_is_made(ref
     ("setting", "message"),
     [
         ("--data=forgetful.NoSize", "NoSize, wanted a class that defines size()"),
-        ("--data=forgetful.NoColour", "NoColour has no colour, wanted one"),
+        ("--data=forgetful.NoColour", "NoColour needs a value for colour, wanted"),
         (
             "--data=forgetful.Misspelt",
             "forgetful.Misspelt raised: Digits.__init__() got an unexpected keyword argument",
         ),
-        ("--trainer.callbacks=forgetful.Counter", "Counter has no count, wanted one"),
+        ("--trainer.callbacks=forgetful.Counter", "Counter needs a value for count, wanted"),
         (
             "--trainer.callbacks=forgetful.HalfCounter",
             "Counter.__init__() missing 1 required positional argument: 'count'",
