@@ -66,8 +66,8 @@ def trial(folder: Path, ranks: int, number: int, to_all: bool, after: float) -> 
     wrong += [f"exit code {process.returncode}"] * (process.returncode not in (128 + number, -number))
     wrong += [f"{seconds:.0f} s to the end"] * (seconds > PATIENCE)
     wrong += ["no checkpoint"] * ("resume with" in errors and not checkpoints)
-    if process.returncode == -number:  # Python was still starting
-        return "stopped before the command", "; ".join(wrong)
+    if process.returncode == -number:  # Python was starting or ending
+        return "stopped outside of the command", "; ".join(wrong)
     return ("stopped with a checkpoint" if checkpoints else "stopped before training"), "; ".join(wrong)
 
 

@@ -1,6 +1,7 @@
 """Shortens jsonargparse's message about a wrong value to one line: "x is 5, wanted a, b or c"."""
 
 import re
+from collections.abc import Sequence
 
 from mot_lightning.config.words import WORDS, alternatives
 
@@ -48,7 +49,7 @@ def shorten(message: str) -> str:
         return f"{raised['path']} raised: {raised['reason']}" if raised else message
     value = re.split(r"Given value: ", refusal["tried"])[1] if union else refusal["value"]
     value = re.split(" - (?:Expected|Not) ", value)[0]
-    return f"{'.'.join(keys)} is {'null' if value == 'None' else value}, wanted {in_words(refusal['types'])}"
+    return f"{_path(keys)} is {'null' if value == 'None' else value}, wanted {in_words(refusal['types'])}"
 
 
 def _our_message(message: str) -> str:
@@ -59,7 +60,12 @@ def _our_message(message: str) -> str:
     if not line:
         return ""
     keys = re.findall(r'Parser key "([^"]+)"', message[: line.start("line")])
-    return _below(".".join(keys), line["line"].replace(" is None, ", " is null, "))
+    return _below(_path(keys), line["line"].replace(" is None, ", " is null, "))
+
+
+def _path(keys: Sequence[str]) -> str:
+    """The dotted name that ends in the given keys; jsonargparse leaves the name of the modality out."""
+    return ".".join(keys).removeprefix("model.modalities.")
 
 
 def _below(path: str, line: str) -> str:

@@ -29,7 +29,6 @@ class Launcher(_SubprocessScriptLauncher):
         super().__init__(*args)
         self.launched: list[subprocess.Popen[bytes]] = []
         self.ending = threading.Event()  # this process ends by itself
-        self.received, self.wakeup = socket.socketpair()  # the numbers of this process's signals
 
     def launch(self, function: Any, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -49,6 +48,7 @@ class Launcher(_SubprocessScriptLauncher):
 
     def _note_signals(self) -> None:
         """Let Python write signals to `wakeup` as they arrive; handlers run only between Python's instructions."""
+        self.received, self.wakeup = socket.socketpair()
         for end in (self.received, self.wakeup):
             end.setblocking(False)
         signal.set_wakeup_fd(self.wakeup.fileno(), warn_on_full_buffer=False)
@@ -65,10 +65,10 @@ class Launcher(_SubprocessScriptLauncher):
         if number and not self.ending.is_set():
             signal.pthread_kill(threading.main_thread().ident or 0, number)
         if not self.ending.wait(GRACE):
+            failed = f"error: another rank ended with exit code {code}"
             print(
-                f"\nstopped by {signal.Signals(number).name}" if number else "\nerror: a rank failed", file=sys.stderr
+                f"\nstopped by {signal.Signals(number).name}" if number else f"\n{failed}", file=sys.stderr, flush=True
             )
-            sys.stderr.flush()
             self._kill()
             os._exit(128 + number if number else 1)
 

@@ -25,7 +25,7 @@ from mot_lightning.cli.main import main
         (["fit", "--model.reduction=mean"], ["model.reduction is mean, wanted token, segment or batch"]),
         (
             ["fit", "--model.modalities.image.objective.time_conditioning=x"],
-            ["error: time_conditioning is x, wanted adaln or additive"],
+            ["error: objective.time_conditioning is x, wanted adaln or additive"],
         ),
         (
             ["fit", "--model.modalities.image.objective.stepz=3"],

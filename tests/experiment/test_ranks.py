@@ -80,16 +80,16 @@ def test_a_signal_to_either_rank_ends_both_with_its_exit_code(rank_1, rank_0):
 
 
 @pytest.mark.parametrize(
-    ("rank_1", "rank_0"),
+    ("rank_1", "rank_0", "code"),
     [
-        ("raise SystemExit(3)", "waits_for_rank_1_in_c"),
-        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "sleeps"),
+        ("raise SystemExit(3)", "waits_for_rank_1_in_c", 3),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "sleeps", -9),
     ],
 )
-def test_a_crash_of_rank_1_ends_rank_0(rank_1, rank_0):
+def test_a_crash_of_rank_1_ends_rank_0(rank_1, rank_0, code):
     process = ended(rank_1, rank_0)
     assert process.returncode == 1
-    assert process.stderr == "\nerror: a rank failed\n"
+    assert process.stderr == f"\nerror: another rank ended with exit code {code}\n"
 
 
 def test_no_rank_is_left_that_does_not_end_by_itself():
