@@ -1,7 +1,6 @@
 """Shortens jsonargparse's message about a wrong value to one line: "x is 5, wanted a, b or c"."""
 
 import re
-from collections.abc import Sequence
 
 from mot_lightning.config.words import WORDS, alternatives
 
@@ -49,7 +48,7 @@ def shorten(message: str) -> str:
         return f"{raised['path']} raised: {raised['reason']}" if raised else message
     value = re.split(r"Given value: ", refusal["tried"])[1] if union else refusal["value"]
     value = re.split(" - (?:Expected|Not) ", value)[0]
-    return f"{_path(keys)} is {'null' if value == 'None' else value}, wanted {in_words(refusal['types'])}"
+    return f"{'.'.join(keys)} is {'null' if value == 'None' else value}, wanted {in_words(refusal['types'])}"
 
 
 def _our_message(message: str) -> str:
@@ -60,18 +59,14 @@ def _our_message(message: str) -> str:
     if not line:
         return ""
     keys = re.findall(r'Parser key "([^"]+)"', message[: line.start("line")])
-    return _below(_path(keys), line["line"].replace(" is None, ", " is null, "))
-
-
-def _path(keys: Sequence[str]) -> str:
-    """The dotted name that ends in the given keys; jsonargparse leaves the name of the modality out."""
-    return ".".join(keys).removeprefix("model.modalities.")
+    return _below(".".join(keys), line["line"].replace(" is None, ", " is null, "))
 
 
 def _below(path: str, line: str) -> str:
     """A message about a setting, with the path of what it belongs to, unless it says that already."""
     first, whole = line.partition(" ")[0].partition(".")[0], line.startswith(f"{path}.")
-    if not path or whole or first in ("model", "data", "trainer"):
+    # jsonargparse leaves out which of the modalities it is
+    if path in ("", "model.modalities") or whole or first in ("model", "data", "trainer"):
         return line
     above, _, last = path.rpartition(".")
     return f"{above}.{line}".lstrip(".") if first == last else f"{path}.{line}"
