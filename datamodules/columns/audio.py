@@ -7,8 +7,9 @@ from typing import Any
 from torch import Tensor
 
 from datamodules.columns.base import Column, Transform
+from datamodules.sources.base import Member
 from mot_lightning.errors import require
-from mot_lightning.media.audio_file import read_audio
+from mot_lightning.media.audio_file import decode_audio, read_audio
 
 
 class AudioColumn(Column):
@@ -39,7 +40,10 @@ class AudioColumn(Column):
         return {"sample_rate": sample_rate}
 
     def decode(self, value: Any) -> Tensor:
-        if not isinstance(value, Path):
+        if isinstance(value, Member):
+            wave = decode_audio(value.read(), value.name, self.sample_rate)  # (n,)
+        elif isinstance(value, Path):
+            wave = read_audio(value, self.sample_rate)
+        else:
             raise ValueError(f"column {self.column!r} holds {str(value)[:40]!r}, wanted the names of sound files")
-        wave = read_audio(value, self.sample_rate)  # (n,)
         return wave if self.max_seconds is None else wave[: max(1, int(self.max_seconds * self.sample_rate))]

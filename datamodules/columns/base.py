@@ -35,7 +35,7 @@ class Column(Checked, ABC):
             ValueError: the records have no such column.
         """
         value = record.get(self.column)
-        return [] if value is None else list(value) if isinstance(value, list | tuple) else [value]
+        return [] if value is None else list(value) if isinstance(value, list) else [value]
 
     @abstractmethod
     def decode(self, value: Any) -> Any:

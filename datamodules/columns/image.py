@@ -7,8 +7,9 @@ from typing import Any
 from torch import Tensor
 
 from datamodules.columns.base import Column, Transform
+from datamodules.sources.base import Member
 from mot_lightning.errors import require
-from mot_lightning.media.image_file import read_image
+from mot_lightning.media.image_file import decode_image, read_image
 
 
 class ImageColumn(Column):
@@ -33,6 +34,8 @@ class ImageColumn(Column):
         return {"shape": list(shape)}
 
     def decode(self, value: Any) -> Tensor:
+        if isinstance(value, Member):
+            return decode_image(value.read(), value.name, self.shape, lambda conversions: None)  # (c, h, w)
         if not isinstance(value, Path):
             raise ValueError(f"column {self.column!r} holds {str(value)[:40]!r}, wanted the names of image files")
         return read_image(value, self.shape, lambda conversions: None)  # (c, h, w)

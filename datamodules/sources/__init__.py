@@ -5,5 +5,6 @@ from datamodules.sources.base import Source
 from datamodules.sources.folder import Folder
 from datamodules.sources.table import Table
 from datamodules.sources.text import TextFile
+from datamodules.sources.webdataset import WebDataset
 
-__all__ = ["Folder", "Source", "Table", "TextFile"]
+__all__ = ["Folder", "Source", "Table", "TextFile", "WebDataset"]

@@ -1,13 +1,21 @@
 """The interface of a source: records by index. Knows files and formats; no codec, no model and no split."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mot_lightning.config.checked import Checked
 
-# by the names of columns: texts, numbers, paths of files, or lists of them
+
+class Member(NamedTuple):
+    """A file inside another one."""
+
+    name: str  # in messages
+    read: Callable[[], bytes]  # raises ValueError if it cannot be read
+
+
+# by the names of columns: texts, numbers, paths of files, files inside others, or lists of them
 Record = Mapping[str, Any]
 
 

@@ -30,29 +30,38 @@ def read_audio(path: Path, sample_rate: int, report: Callable[[str], None] | Non
         ValueError: the file is not audio, is empty or silent, or has samples that are NaN or infinite.
     """
     try:
-        streamed = _with_sizes(path)
-        with soundfile.SoundFile(streamed or path) as sound:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"{path}: not a readable sound file ({error.strerror})") from error
+    return decode_audio(content, str(path), sample_rate, report)
+
+
+def decode_audio(content: bytes, name: str, sample_rate: int, report: Callable[[str], None] | None = None) -> Tensor:
+    """The waveform of a file's content, as of the file by `read_audio`.
+
+    Args:
+        name: of the file, in messages.
+    """
+    streamed = _with_sizes(content)
+    try:
+        with soundfile.SoundFile(io.BytesIO(streamed or content)) as sound:
             endless, rate = sound.frames > MAX_FRAMES, sound.samplerate
             samples = _to_the_end(sound) if endless else sound.read(dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
-        raise ValueError(f"{path}: not a readable sound file ({error.error_string})") from error
-    except OSError as error:
-        raise ValueError(f"{path}: not a readable sound file ({error.strerror})") from error
+        raise ValueError(f"{name}: not a readable sound file ({error.error_string})") from error
     channels = torch.from_numpy(samples)  # (n, channels)
     wave = channels.mean(1)
-    with path.open("rb") as file:
-        start = file.read(8)
-    if not streamed and start[:4] == b"RIFF" and _size(start[4:]) + 8 > path.stat().st_size + 1:
-        raise ValueError(f"{path}: truncated, its header announces more bytes than the file has")
+    if not streamed and content[:4] == b"RIFF" and _size(content[4:8]) + 8 > len(content) + 1:
+        raise ValueError(f"{name}: truncated, its header announces more bytes than the file has")
     if not len(wave):
-        raise ValueError(f"{path}: has no samples")
+        raise ValueError(f"{name}: has no samples")
     if not wave.isfinite().all():
-        raise ValueError(f"{path}: has samples that are NaN or infinite")
+        raise ValueError(f"{name}: has samples that are NaN or infinite")
     divisor = math.gcd(rate, sample_rate)
     if (rate // divisor) * (sample_rate // divisor) > MAX_FILTER:
-        raise ValueError(f"{path}: rate is {rate} Hz, wanted one with a larger common divisor with {sample_rate} Hz")
+        raise ValueError(f"{name}: rate is {rate} Hz, wanted one with a larger common divisor with {sample_rate} Hz")
     if channels.abs().max() < SILENCE:
-        raise ValueError(f"{path}: entirely silent")
+        raise ValueError(f"{name}: entirely silent")
     changes = ["no size in the header, read to the end"] * bool(streamed or endless)
     power = channels.square().mean(0)
     if wave.square().mean() < CANCELLED * power.max():
@@ -63,7 +72,7 @@ def read_audio(path: Path, sample_rate: int, report: Callable[[str], None] | Non
         changes.append(f"{len(power)} channels averaged")
     changes += [f"{rate} Hz to {sample_rate} Hz"] * (rate != sample_rate)
     if changes and report:
-        report(f"{path}: {', '.join(changes)}")
+        report(f"{name}: {', '.join(changes)}")
     return F.resample(wave, rate, sample_rate)
 
 
@@ -80,25 +89,24 @@ def _size(field: bytes) -> int:
     return int.from_bytes(field, "little")
 
 
-def _with_sizes(path: Path) -> io.BytesIO | None:
-    """A copy of a WAV file with the sizes that its header lacks, up to the end of the file; None if it lacks none."""
-    end = path.stat().st_size
-    with path.open("rb") as file:
-        start = file.read(12)
-        if start[:4] != b"RIFF" or start[8:] != b"WAVE":
-            return None
-        while len(chunk := file.read(8)) == 8 and chunk[:4] != b"data":
-            file.seek(_size(chunk[4:]) + _size(chunk[4:]) % 2, io.SEEK_CUR)
-        data, whole, samples = file.tell(), _size(start[4:8]) + 8, _size(chunk[4:])
-        if chunk[:4] != b"data" or data == end:
-            return None
-        # without samples, but with other chunks after them, a file is complete
-        unknown = data + samples > end if samples >= UNKNOWN else not samples and not data < whole <= end
-        if not unknown and not (whole == 8 or (whole > UNKNOWN and whole > end)):
-            return None
-        file.seek(0)
-        content = bytearray(file.read())
-    content[4:8] = (end - 8).to_bytes(4, "little")
+def _with_sizes(content: bytes) -> bytes | None:
+    """The content of a WAV file with the sizes that its header lacks, up to its end; None if it lacks none."""
+    end = len(content)
+    if content[:4] != b"RIFF" or content[8:12] != b"WAVE":
+        return None
+    at = 12  # where the current chunk begins
+    while at + 8 <= end and content[at : at + 4] != b"data":
+        size = _size(content[at + 4 : at + 8])
+        at += 8 + size + size % 2
+    data, whole, samples = at + 8, _size(content[4:8]) + 8, _size(content[at + 4 : at + 8])
+    if data >= end:
+        return None
+    # without samples, but with other chunks after them, a file is complete
+    unknown = data + samples > end if samples >= UNKNOWN else not samples and not data < whole <= end
+    if not unknown and not (whole == 8 or (whole > UNKNOWN and whole > end)):
+        return None
+    sized = bytearray(content)
+    sized[4:8] = (end - 8).to_bytes(4, "little")
     if unknown:
-        content[data - 4 : data] = (end - data).to_bytes(4, "little")
-    return io.BytesIO(content)
+        sized[data - 4 : data] = (end - data).to_bytes(4, "little")
+    return bytes(sized)

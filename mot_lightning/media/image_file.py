@@ -1,5 +1,6 @@
 """Images of Pillow as tensors of one shape: from a file or from memory, whatever their mode, size and orientation."""
 
+import io
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,10 +35,23 @@ def read_image(path: Path, shape: Shape, report: Callable[[str], None]) -> Tenso
     Raises:
         ValueError: the file is not a readable image, is too large, or has pixels of 32 bits.
     """
-    with _readable(str(path)):
-        opened = PIL.Image.open(path)
+    return _decoded(path, str(path), shape, report)
+
+
+def decode_image(content: bytes, name: str, shape: Shape, report: Callable[[str], None]) -> Tensor:
+    """The image of a file's content, as of the file by `read_image`.
+
+    Args:
+        name: of the file, in messages.
+    """
+    return _decoded(io.BytesIO(content), name, shape, report)
+
+
+def _decoded(file: Path | io.BytesIO, name: str, shape: Shape, report: Callable[[str], None]) -> Tensor:
+    with _readable(name):
+        opened = PIL.Image.open(file)
     with opened as image:
-        return from_pillow(image, shape, str(path), report)
+        return from_pillow(image, shape, name, report)
 
 
 def from_pillow(image: PIL.Image.Image, shape: Shape, name: str, report: Callable[[str], None]) -> Tensor:
