@@ -27,7 +27,7 @@ from mot_lightning.config.hints import did_you_mean
 from mot_lightning.config.merge import Override, as_list, diff, flatten_keys, merge, unflatten
 from mot_lightning.config.messages import in_words
 from mot_lightning.config.paths import absolute
-from mot_lightning.errors import ConfigError
+from mot_lightning.errors import ConfigError, say
 from mot_lightning.experiment.locations import locate_arguments, locate_trainer, without_locations
 from mot_lightning.modality import Modality
 from mot_lightning.runs.compatibility import MOVED
@@ -77,7 +77,7 @@ def resolve(
     if checkpoint_config is not None:
         for section in ("data", "model"):
             for line in diff(base.get(section), config.get(section), section):
-                print(line)
+                say(line)
     return _spell_out(config, allow)
 
 

@@ -41,8 +41,11 @@ class CSVMetricsLogger(Logger):
 
     def begin_with(self, rows: Path, step: int) -> None:
         """Copy the rows of an earlier run up to a step."""
-        with rows.open(newline="") as file:
-            for row in csv.DictReader(file):
+        with rows.open(newline="", encoding="utf-8") as file:
+            lines = csv.DictReader(file)
+            for row in lines:
+                if None in row:
+                    raise ValueError(f"line {lines.line_num} has more cells than there are columns")
                 number = int(row.pop("step"))
                 if number <= step:
                     self.log_metrics({name: value for name, value in row.items() if value}, number)
