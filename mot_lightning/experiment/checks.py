@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from lightning.pytorch.callbacks import GradientAccumulationScheduler
 
-from datamodules.interleaved import InterleavedDataModule
 from mot_lightning.config.classes import LIBRARIES, OURS
 from mot_lightning.config.hints import did_you_mean
 from mot_lightning.errors import ConfigError
@@ -130,7 +129,7 @@ def _report_empty_splits(experiment: Experiment, command: str) -> None:
 def _check_lengths(experiment: Experiment) -> None:
     """Raises ConfigError if one of the first documents of a split is longer than a row."""
     data = experiment.data
-    if not isinstance(experiment.module, MoTModule) or not isinstance(data, InterleavedDataModule):
+    if not isinstance(experiment.module, MoTModule) or not hasattr(data, "row_length"):
         return
     for loader in (data.train_dataloader(), data.val_dataloader(), data.test_dataloader()):
         documents: Any = loader.dataset
