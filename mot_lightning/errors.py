@@ -1,10 +1,11 @@
 """Errors as one-line messages: bad input, with the actual and the expected value, and files that cannot be written."""
 
 import re
-from typing import Any
+from typing import Any, TextIO
 
-# C0 and C1 controls but tab and newline, and what reorders or splits a line (Trojan Source, CVE-2021-42574)
-CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+# C0 and C1 controls but tab and newline, what reorders or splits a line (Trojan Source, CVE-2021-42574), and halves of
+# characters, as a file's name of other bytes than UTF-8 has
+CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class ConfigError(ValueError):
@@ -24,6 +25,11 @@ def require(name: str, value: Any, requirement: str, fits: bool) -> None:
 def escaped(text: str) -> str:
     r"""A text whose control characters are shown, as in \x1b, but for tabs and newlines."""
     return CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+def say(*lines: str, end: str = "\n", file: TextIO | None = None, flush: bool = False) -> None:
+    """Print lines that may hold names of files, captions or tokens, whose control characters are shown."""
+    print(*map(escaped, lines), sep="\n", end=end, file=file, flush=flush)
 
 
 def describe(error: Exception, what: str) -> str:

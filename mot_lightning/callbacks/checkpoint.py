@@ -7,7 +7,7 @@ from typing import Any
 
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from mot_lightning.errors import NotWritten
+from mot_lightning.errors import NotWritten, say
 from mot_lightning.runs.atomic import replacing
 from mot_lightning.runs.find import BEST, LAST
 from mot_lightning.runs.integrity import is_intact, recorded_digest
@@ -57,7 +57,7 @@ class Checkpoints(ModelCheckpoint):
         source = self._resumed_from.with_name(BEST) if digest is not None else self._resumed_from
         best = Path(self.dirpath) / BEST
         if not is_intact(source) or (digest is not None and recorded_digest(source) != digest):
-            print(
+            say(
                 f"{source} is missing or not the best checkpoint that {self._resumed_from} knows: "
                 "the best of this run begins anew",
                 file=sys.stderr,
@@ -96,12 +96,12 @@ class Checkpoints(ModelCheckpoint):
         # a rank that fails alone must not wait for the others to save with it
         may_save = trainer.world_size == 1 or (isinstance(exception, Interrupted) and exception.all_ranks)
         if trainer.state.fn == "fit" and trainer.optimizers and trainer.global_step == self.updating:
-            print(f"last.ckpt is not written: the run ended inside step {self.updating + 1}", file=sys.stderr)
+            say(f"last.ckpt is not written: the run ended inside step {self.updating + 1}", file=sys.stderr)
         elif trainer.state.fn == "fit" and trainer.optimizers and may_save:
             try:
                 self._write_last(trainer)
             except Diverged as diverged:  # the original exception propagates
-                print(f"last.ckpt is not written: {diverged}", file=sys.stderr)
+                say(f"last.ckpt is not written: {diverged}", file=sys.stderr)
 
     def update(self, trainer: Any) -> None:
         """Write the checkpoints after a validation outside of training."""
@@ -136,4 +136,4 @@ class Checkpoints(ModelCheckpoint):
         try:
             self.save_last_state(trainer)
         except NotWritten as error:
-            print(f"{LAST} is not written: {error}", file=sys.stderr)
+            say(f"{LAST} is not written: {error}", file=sys.stderr)

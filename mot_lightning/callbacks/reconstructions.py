@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mot_lightning.callbacks.report import Report, closing_lines, write_metrics
 from mot_lightning.codecs.fitting import CODEC_SAMPLES, choose
-from mot_lightning.errors import NotWritten
+from mot_lightning.errors import NotWritten, say
 from mot_lightning.media.board import board
 from mot_lightning.runs.atomic import os_error
 from mot_lightning.runs.best_effort import best_effort
@@ -104,6 +104,6 @@ class CodecReport(Report):
         folder = Path(trainer.default_root_dir)
         write_metrics(folder, metrics)
         width = max(map(len, metrics))
-        print("\n" + "\n".join(f"{name:<{width}}  {value:,.4g}" for name, value in metrics.items()))
+        say("\n" + "\n".join(f"{name:<{width}}  {value:,.4g}" for name, value in metrics.items()))
         files = {"page": folder / "index.html", "codec": folder / "codec", "figures": folder / "metrics.json"}
-        print(*closing_lines(trainer, **files, samples=folder / "samples"), sep="\n")
+        say(*closing_lines(trainer, **files, samples=folder / "samples"))

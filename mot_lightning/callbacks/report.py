@@ -10,6 +10,7 @@ from typing import Any
 from lightning.pytorch import Callback
 
 from mot_lightning.analysis.cost import ledger
+from mot_lightning.errors import say
 from mot_lightning.evaluation.evaluate import evaluate_tasks
 from mot_lightning.evaluation.table import table, tables
 from mot_lightning.evaluation.tasks import Task
@@ -96,11 +97,11 @@ class Report(Callback):
         write_metrics(folder, metrics)
         # a checkpoint brings the figures of its training, which is not this run's
         shown = {name: value for name, value in metrics.items() if self.started or not name.startswith("fit/")}
-        print("\n" + table(shown, pl_module.modalities, tasks))
+        say("\n" + table(shown, pl_module.modalities, tasks))
         files = {"page": folder / "index.html", "figures": folder / "metrics.json", "losses": folder / "metrics.csv"}
         if reason := why_no_metrics(tasks, pl_module.modalities, self.prompts):
-            print(f"no task is measured: {reason}")
-        print(*closing_lines(trainer, **files, samples=folder / "samples"), sep="\n")
+            say(f"no task is measured: {reason}")
+        say(*closing_lines(trainer, **files, samples=folder / "samples"))
 
 
 def why_no_metrics(tasks: Sequence[Task], modalities: Sequence[str], prompts: int | None) -> str:

@@ -56,6 +56,9 @@ def parse(command: Command, argv: Sequence[str]) -> Invocation:
         else:
             parser.add_argument(f"--{option.name}", type=convert, default=option.default)
     known, rest = parser.parse_known_args(argv)
+    for package in known.allow:
+        if not all(part.isidentifier() for part in package.split(".")):
+            raise ConfigError(f"--allow is {package!r}, wanted the name of a package")
     if known.ckpt_path is None and command.needs_checkpoint:
         raise ConfigError(f"{command.name} needs --ckpt_path, a checkpoint to read model, codecs and data from")
     if known.ckpt_path is not None:

@@ -17,6 +17,7 @@ from mot_lightning.bar import Bar
 from mot_lightning.codecs.cache import UnwritableCacheError, cached
 from mot_lightning.codecs.image import Images, OneImage
 from mot_lightning.codecs.pretrained import FrozenNetwork, content_hash
+from mot_lightning.errors import say
 from mot_lightning.seeds import generator_for
 
 BATCH, LEARNING_RATE = 64, 5e-3
@@ -68,7 +69,7 @@ def fit_once(codec: Any, media: Sequence[Any], limit: int = CODEC_SAMPLES) -> No
     """
     chosen = choose(media, limit)
     if len(chosen) < len(media):
-        print(f"{type(codec).__name__}: fitted on {len(chosen):,} of {len(media):,} media (codec_samples)")
+        say(f"{type(codec).__name__}: fitted on {len(chosen):,} of {len(media):,} media (codec_samples)")
     ours = type(codec).__module__.startswith("mot_lightning.")
     # a network is in the cache as a folder of its own
     if not ours or isinstance(codec, Trainable) or not codec.state_dict():
@@ -82,7 +83,7 @@ def fit_once(codec: Any, media: Sequence[Any], limit: int = CODEC_SAMPLES) -> No
     try:
         path = cached(f"{_name(codec, chosen)}.pt", write)
     except UnwritableCacheError as error:
-        print(f"{type(codec).__name__} is fitted in each run: {error}")
+        say(f"{type(codec).__name__} is fitted in each run: {error}")
         codec.fit(chosen)
     else:
         codec.load_state_dict(torch.load(path, weights_only=True))
@@ -132,7 +133,7 @@ def train_once(codec: Trainable, images: Sequence[OneImage]) -> None:
     """Train a codec's network, or load it from the cache: one diffusers folder per fingerprint and set of images."""
 
     def write(folder: Path) -> None:
-        print(f"{type(codec).__name__}: {codec.steps} steps on {len(images)} images, kept in the cache as {name}")
+        say(f"{type(codec).__name__}: {codec.steps} steps on {len(images)} images, kept in the cache as {name}")
         train(codec, images)
         codec.save_pretrained(folder)
 

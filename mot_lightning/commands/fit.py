@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mot_lightning.commands.base import Command, Invocation, Option
-from mot_lightning.errors import NotWritten
+from mot_lightning.errors import NotWritten, say
 
 if TYPE_CHECKING:
     from mot_lightning.experiment.build import Experiment
@@ -61,20 +61,20 @@ def _fit(experiment: "Experiment", checkpoint: dict[str, Any] | None, path: Path
     last = folder / "checkpoints" / "last.ckpt"
     finished = checkpoint is not None and checkpoint["global_step"] >= trainer.max_steps > -1
     if checkpoint is not None and finished:
-        print(f"{path} is at step {checkpoint['global_step']} of {trainer.max_steps}: nothing is left to train")
+        say(f"{path} is at step {checkpoint['global_step']} of {trainer.max_steps}: nothing is left to train")
     try:
         trainer.fit(module, data, ckpt_path=path, weights_only=True)
     except Interrupted as interrupted:
         resume = f"; resume with: python -m mot_lightning fit --ckpt_path {last}" if last.is_file() else ""
-        print(f"\n{interrupted}{resume}", file=sys.stderr)
+        say(f"\n{interrupted}{resume}", file=sys.stderr)
         raise SystemExit(128 + interrupted.number) from None
     except Diverged as diverged:
         kept = f"its last good checkpoint is {last}" if last.is_file() else "it had no checkpoint yet"
-        print(f"\nerror: {diverged}; {kept}", file=sys.stderr)
+        say(f"\nerror: {diverged}; {kept}", file=sys.stderr)
         raise SystemExit(1) from None
     except NotWritten as error:
         kept = f"; its last good checkpoint is {last}" if last.is_file() else ""
-        print(f"\nerror: {error}{kept}", file=sys.stderr)
+        say(f"\nerror: {error}{kept}", file=sys.stderr)
         raise SystemExit(1) from None
     if finished:  # Lightning then trains nothing and calls no hook, also if the last validation was cut short
         trainer.validate(module, data, verbose=False)
@@ -82,7 +82,7 @@ def _fit(experiment: "Experiment", checkpoint: dict[str, Any] | None, path: Path
     try:
         trainer.test(module, data, verbose=False)
     except Interrupted as interrupted:
-        print(f"\n{interrupted}; test with: python -m mot_lightning test --ckpt_path {last}", file=sys.stderr)
+        say(f"\n{interrupted}; test with: python -m mot_lightning test --ckpt_path {last}", file=sys.stderr)
         raise SystemExit(128 + interrupted.number) from None
 
 
@@ -98,12 +98,12 @@ def _copy_rows(trainer: Any, checkpoint: dict[str, Any], path: Path) -> None:
         try:
             with best_effort("metrics.csv", NotWritten):
                 trainer.loggers[0].begin_with(old / "metrics.csv", checkpoint["global_step"])
-        except (ValueError, KeyError, TypeError, csv.Error) as error:  # it was edited, or cut
+        except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:  # it was edited, cut, or locked
             reason = " ".join(str(error).split())
-            print(f"{old / 'metrics.csv'} is damaged from here on, its other rows are kept: {reason}", file=sys.stderr)
+            say(f"{old / 'metrics.csv'} is damaged from here on, its other rows are kept: {reason}", file=sys.stderr)
     else:
         missing = f"{old / 'metrics.csv'} is missing" if old else f"{path} is in no run folder"
-        print(f"{missing}: the new metrics.csv begins at step {checkpoint['global_step']}", file=sys.stderr)
+        say(f"{missing}: the new metrics.csv begins at step {checkpoint['global_step']}", file=sys.stderr)
 
 
 def _report_learning_rate(experiment: "Experiment", checkpoint: dict[str, Any]) -> None:
@@ -116,7 +116,7 @@ def _report_learning_rate(experiment: "Experiment", checkpoint: dict[str, Any]) 
         settings = module.optimizer
         before, after = (settings.learning_rate * settings.lr_factor(step, steps) for steps in (old, new))
         if before != after:
-            print(
+            say(
                 f"learning rate: the {settings.schedule} schedule ends at step {new} instead of {old}, "
                 f"so at step {step} the rate is {after:.3g} instead of {before:.3g}"
             )

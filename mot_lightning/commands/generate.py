@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mot_lightning.pipeline import MoTPipeline
     from mot_lightning.sequence import Segment
 
+MAX_SAMPLES = 1_000_000  # of a prompt: finished samples wait in memory
 BY_MODALITY = re.compile(r"(guidance|lengths)\.(\w+)")
 
 
@@ -62,9 +63,15 @@ class Generate(Command):
         if invocation.configs or invocation.print_config:
             raise ConfigError("generate takes no --config and no --print_config: the checkpoint has its config")
         by_modality, name_or_path = _by_modality(invocation.settings)
-        for name, minimum in (("num_samples", 1), ("batch_size", 1), ("seed", 0)):
+        for name, minimum, most in (
+            ("num_samples", 1, MAX_SAMPLES),
+            ("batch_size", 1, MAX_SAMPLES),
+            ("seed", 0, 2**63 - 1),
+        ):
             if options[name] < minimum:
                 raise ConfigError(f"--{name} is {options[name]}, wanted at least {minimum}")
+            if options[name] > most:
+                raise ConfigError(f"--{name} is {options[name]}, wanted at most {most}")
         if options["prompt"] and options["prompts"]:
             raise ConfigError("--prompt and --prompts are both given, wanted one of them")
         file = options["prompts"]

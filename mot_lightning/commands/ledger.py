@@ -2,6 +2,7 @@
 
 from mot_lightning.commands.base import Command, Invocation
 from mot_lightning.commands.fit import Fit
+from mot_lightning.errors import say
 
 
 class Ledger(Command):
@@ -36,7 +37,7 @@ class Ledger(Command):
         module.prepare(data)
         with torch.no_grad():
             by_modality = costs(module.model, next(iter(data.val_dataloader())))
-        print(f"{'modality':<16}{'active parameters':>20}{'forward FLOPs/token':>22}{'mean context':>14}")
+        say(f"{'modality':<16}{'active parameters':>20}{'forward FLOPs/token':>22}{'mean context':>14}")
         for name, cost in by_modality.items():
-            print(f"{name:<16}{cost.parameters:>20,}{round(cost.flops):>22,}{cost.context:>14.1f}")
-        print(f"parameters in all: {total_parameters(module.model):,}")
+            say(f"{name:<16}{cost.parameters:>20,}{round(cost.flops):>22,}{cost.context:>14.1f}")
+        say(f"parameters in all: {total_parameters(module.model):,}")

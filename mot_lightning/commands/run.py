@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from mot_lightning.commands.base import Invocation
-from mot_lightning.errors import ConfigError
+from mot_lightning.errors import ConfigError, say
 from mot_lightning.experiment import checks, startup
 from mot_lightning.experiment.build import Experiment, build
 from mot_lightning.experiment.ranks import ended_together
@@ -100,7 +100,7 @@ def open_run(command: str, invocation: Invocation) -> Iterator[Run | None]:
                 break
         if command == "fit" and rank_zero and not temporary:
             slurm.record(folder, vars(invocation))
-            print(f"run:     {folder}", flush=True)
+            say(f"run:     {folder}", flush=True)
         with ended_together(experiment.trainer.strategy), run_folder.announced(folder):
             experiment.trainer.loggers = started(experiment.trainer.loggers)
             yield Run(experiment, folder, checkpoint, path)
@@ -117,4 +117,4 @@ def _initialise(experiment: Experiment, start: dict[str, Any], path: str) -> Non
         raise ConfigError("--init_from starts a model from a model's checkpoint, wanted no codec")
     new = initialise_from(experiment.module, start)
     others = f" and {len(new) - 1} more" if len(new) > 1 else ""
-    print(f"weights from {path}" + (f", but a random start for {new[0]}{others}" if new else ""))
+    say(f"weights from {path}" + (f", but a random start for {new[0]}{others}" if new else ""))

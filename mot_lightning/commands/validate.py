@@ -1,6 +1,7 @@
 """`validate`: a checkpoint's losses on the validation split."""
 
 from mot_lightning.commands.base import Command, Invocation
+from mot_lightning.errors import say
 
 
 class Validate(Command):
@@ -15,4 +16,4 @@ class Validate(Command):
                 trainer, module, data = run.experiment.trainer, run.experiment.module, run.experiment.data
                 trainer.validate(module, data, ckpt_path=invocation.ckpt_path, weights_only=True, verbose=False)
                 for name, value in trainer.callback_metrics.items():
-                    print(f"{name:<32} {float(value):8.4f}")
+                    say(f"{name:<32} {float(value):8.4f}")

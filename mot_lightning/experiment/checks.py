@@ -131,7 +131,7 @@ def _report_empty_splits(experiment: Experiment, command: str) -> None:
 def _check_lengths(experiment: Experiment) -> None:
     """Raises ConfigError if one of the first documents of a split is longer than a row."""
     data = experiment.data
-    if not isinstance(experiment.module, MoTModule) or not hasattr(data, "documents"):
+    if not isinstance(experiment.module, MoTModule) or not hasattr(data, "row_length"):
         return
     for loader in (data.train_dataloader(), data.val_dataloader(), data.test_dataloader()):
         documents: Any = loader.dataset

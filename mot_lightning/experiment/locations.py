@@ -8,7 +8,7 @@ from typing import Any
 
 from mot_lightning.config.classes import LIBRARIES, class_names, find_class
 from mot_lightning.config.paths import absolute, absolute_or_name
-from mot_lightning.errors import ConfigError
+from mot_lightning.errors import ConfigError, say
 
 WRITTEN_TO = {"dirpath", "save_dir", "root_dir", "log_dir", "dir"}  # arguments of Lightning's classes, by their names
 PATH = re.compile(r"\b_?Path\b|_PATH\b")  # in an annotation
@@ -58,7 +58,7 @@ def without_locations(config: Mapping[str, Any], allow: Sequence[str]) -> dict[s
     remaining = copy.deepcopy({name: value for name, value in config.items() if name != "runs"})
     for name, kind, arguments in _classes(remaining.get("trainer"), "trainer", allow):
         for key in _paths(kind, arguments):
-            print(f"{name}.{key} is not taken from the checkpoint, which has {arguments.pop(key)}")
+            say(f"{name}.{key} is not taken from the checkpoint, which has {arguments.pop(key)}")
     return remaining
 
 

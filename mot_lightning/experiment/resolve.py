@@ -18,7 +18,7 @@ from mot_lightning.config.files import parse_value, read_default, read_layers
 from mot_lightning.config.hints import did_you_mean
 from mot_lightning.config.merge import Override, as_list, diff, flatten_keys, merge, unflatten
 from mot_lightning.config.paths import absolute
-from mot_lightning.errors import ConfigError
+from mot_lightning.errors import ConfigError, say
 from mot_lightning.experiment.class_specs import Config, callback_spec, check_mapping, class_spec
 from mot_lightning.experiment.locations import locate_trainer, without_locations
 from mot_lightning.modality import Modality
@@ -66,7 +66,7 @@ def resolve(
     if checkpoint_config is not None:
         for section in ("data", "model"):
             for line in diff(base.get(section), config.get(section), section):
-                print(line)
+                say(line)
     return _spell_out(config, allow)
 
 
@@ -120,11 +120,14 @@ def _modalities(config: Config) -> Config:
     return part
 
 
-def _check_numbers(value: Any, path: str = "") -> None:
-    """Raises ConfigError for a whole number that does not fit 64 bits: PyTorch would not say which it is."""
+def _check_values(value: Any, path: str = "") -> None:
+    """Raises ConfigError for what libraries would refuse without a name: numbers beyond 64 bits, and empty keys."""
     if isinstance(value, dict | list):
         for key, item in value.items() if isinstance(value, dict) else enumerate(value):
-            _check_numbers(item, f"{path}.{key}".strip("."))
+            if key == "":
+                where = path.replace(".init_args", "") or "the config"
+                raise ConfigError(f"{where} has a setting without a name: {str(value)[:60]}")
+            _check_values(item, f"{path}.{key}".strip("."))
     elif isinstance(value, int) and not -(2**63) <= value < 2**63:
         raise ConfigError(f"{path.replace('.init_args', '')} is {value}, wanted a number of 64 bits")
 
@@ -143,7 +146,7 @@ def _without_towers_of_absent(config: Config, absent: set[str]) -> Config:
 def _spell_out(config: Config, allow: Sequence[str]) -> Config:
     """Fill in full class names, codec arguments that follow from the data, and absolute paths."""
     config = copy.deepcopy(config)
-    _check_numbers(config)
+    _check_values(config)
     trainer = config.get("trainer", {})
     check_mapping("trainer", trainer)
     seed = config.get("seed", 0)

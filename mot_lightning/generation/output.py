@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from mot_lightning.codecs import Codec
-from mot_lightning.errors import ConfigError
+from mot_lightning.errors import ConfigError, NotWritten, say
 from mot_lightning.generation.prompts import Document, decode
 from mot_lightning.generation.settings import GenerationSettings
 from mot_lightning.media.html import Piece
 from mot_lightning.media.page import Continued, as_html, as_markdown
+from mot_lightning.runs.atomic import os_error, write_text
 from mot_lightning.sequence import Segment
 
 
@@ -44,7 +45,7 @@ def write_request(folder: Path, request: Mapping[str, Any], settings: Generation
         "sha256": hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
         "version": version("mot_lightning"),
     }
-    (folder / "request.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    write_text(folder / "request.json", json.dumps(content, indent=2) + "\n")
 
 
 def write_documents(
@@ -74,11 +75,11 @@ def write_documents(
         lines += described
     shown = _shown(request, settings)
     title = f"{request.get('experiment') or 'samples'}, step {request['step']}"
-    (folder / "index.html").write_text(as_html(documents, title, shown), encoding="utf-8")
-    (folder / "page.md").write_text(as_markdown(documents, title, shown), encoding="utf-8")
+    write_text(folder / "index.html", as_html(documents, title, shown))
+    write_text(folder / "page.md", as_markdown(documents, title, shown))
     if len(continued) < samples * len(prompts):
         lines.append(f"{len(continued)} of {samples * len(prompts)} samples were finished")
-    print(*lines, f"page: {folder / 'index.html'}", sep="\n")
+    say(*lines, f"page: {folder / 'index.html'}")
 
 
 def _shown(request: Mapping[str, Any], settings: GenerationSettings) -> dict[str, Any]:
@@ -99,7 +100,11 @@ def _shown(request: Mapping[str, Any], settings: GenerationSettings) -> dict[str
 def _write(
     folder: Path, codecs: Mapping[str, Codec], number: int, prompt: Document, continuation: Document
 ) -> tuple[list[Piece], list[str]]:
-    """Write the media of one document; returns them with lines that describe them."""
+    """Write the media of one document; returns them with lines that describe them.
+
+    Raises:
+        NotWritten: the disk is full, or the folder is gone.
+    """
     prompt_text = " ".join(media if isinstance(media, str) else f"<{name}>" for name, media in prompt)
     lines = [f"sample {number}: {prompt_text or '(no prompt)'}"]
     if not continuation:
@@ -107,7 +112,12 @@ def _write(
     pieces = []
     for stem, document in (("prompt_", prompt), ("", continuation)):
         for i, (name, media) in enumerate(document):
-            file = codecs[name].media_type.write(media, folder / f"{number:02}_{stem}{i}_{name}")
+            path = folder / f"{number:02}_{stem}{i}_{name}"
+            try:
+                file = codecs[name].media_type.write(media, path)
+            except Exception as error:  # libraries wrap the system's error
+                reason = (cause.strerror if (cause := os_error(error)) else None) or " ".join(str(error).split())
+                raise NotWritten(f"{path} cannot be written: {reason}") from error
             pieces.append(Piece(name, file, prompt=bool(stem)))
             if not stem:
                 lines.append(f"  {name}: {media if isinstance(media, str) else ''}".rstrip() + f"   {file}")

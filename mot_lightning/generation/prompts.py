@@ -178,7 +178,7 @@ def read_prompts(path: Path) -> list[list[str]]:
     for number, line in lines.items():
         try:
             prompt = json.loads(line)
-        except json.JSONDecodeError:
+        except (json.JSONDecodeError, RecursionError):  # the latter of brackets in brackets
             prompt = None
         if not isinstance(prompt, list) or not all(isinstance(words, str) for words in prompt):
             raise ConfigError(
@@ -190,6 +190,8 @@ def read_prompts(path: Path) -> list[list[str]]:
 
 def encode(codecs: Mapping[str, Codec], document: Document) -> list[Segment]:
     """The segments of a document; raises ValueError if a medium does not fit its codec."""
+    for name, media in document:
+        codecs[name].media_type.check(media)
     return [Segment(name, codecs[name].encode(media)) for name, media in document]
 
 

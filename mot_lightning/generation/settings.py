@@ -52,12 +52,13 @@ class GenerationSettings:
     def __post_init__(self) -> None:
         require("max_segments", self.max_segments, "at least 1", self.max_segments >= 1)
         require("max_length", self.max_length, "at least 1", self.max_length >= 1)
-        require("temperature", self.temperature, "0 or more", self.temperature >= 0)
+        require("temperature", self.temperature, "0 or more, and finite", 0 <= self.temperature < math.inf)
         require("seed", self.seed, "0 or more", self.seed >= 0)
         require("top_k", self.top_k, "0 (all) or more", self.top_k >= 0)
         require("top_p", self.top_p, "above 0, up to 1", 0 < self.top_p <= 1)
         require("min_p", self.min_p, "from 0 to 1", 0 <= self.min_p <= 1)
-        require("repetition_penalty", self.repetition_penalty, "above 0", self.repetition_penalty > 0)
+        penalty = self.repetition_penalty
+        require("repetition_penalty", penalty, "above 0, and finite", 0 < penalty < math.inf)
         by_name = self.guidance if isinstance(self.guidance, Mapping) else {"": self.guidance}
         for name, scale in by_name.items():
             if scale is not None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import torch
 
 from mot_lightning.codecs import Codec
+from mot_lightning.errors import say
 from mot_lightning.media import Text
 
 
@@ -27,7 +28,7 @@ class Stream:
         if id is not None:
             text = text.rstrip("\ufffd")
         if text.startswith(self.printed):
-            print(text[len(self.printed) :], end="" if id is not None else "\n", flush=True)
+            say(text[len(self.printed) :], end="" if id is not None else "\n", flush=True)
             self.printed = text
         if id is None:
             self.ids, self.printed = [], ""

@@ -9,6 +9,7 @@ import soundfile
 import torch
 from torch import Tensor
 
+from mot_lightning.errors import say
 from mot_lightning.media.arrays import as_array, check_range
 from mot_lightning.media.audio_file import read_audio
 from mot_lightning.media.base import MediaType
@@ -40,7 +41,7 @@ class Audio(MediaType):
         Raises:
             ValueError: the file is not audio, is silent, or has samples that are NaN or infinite.
         """
-        return read_audio(path, self.sample_rate, print)
+        return read_audio(path, self.sample_rate, say)
 
     def coerce(self, media: Any) -> Tensor:
         """A waveform in memory, float32 `(n,)` from -1 to 1, at `sample_rate`: nothing is resampled.

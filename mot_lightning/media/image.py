@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2.functional import to_pil_image
 
+from mot_lightning.errors import say
 from mot_lightning.media.arrays import as_array, check_range
 from mot_lightning.media.base import MediaType
 from mot_lightning.media.board import TENSORBOARD_COLUMNS, board
@@ -50,7 +51,7 @@ class Image(MediaType):
 
     def read(self, path: Path) -> Tensor:
         """An image file, converted to `shape`: upright, on white, resized; prints one line that says what was done."""
-        return read_image(path, self.shape, print)
+        return read_image(path, self.shape, say)
 
     def coerce(self, media: Any) -> Tensor:
         """An image in memory, converted to `shape` as a file is; prints one line that says what was done.
@@ -64,7 +65,7 @@ class Image(MediaType):
             ValueError: it is none of these, or has other values.
         """
         if isinstance(media, PIL.Image.Image):
-            return from_pillow(media, self.shape, "image", print)
+            return from_pillow(media, self.shape, "image", say)
         if not isinstance(media, np.ndarray | Tensor):
             raise ValueError(f"image is of type {type(media).__name__}, wanted a PIL image, an array or a tensor")
         array = as_array(media)
@@ -82,7 +83,7 @@ class Image(MediaType):
             if array.shape[0] in (1, 3, 4) and (not last or array.shape == self.shape or isinstance(media, Tensor)):
                 array = array.transpose(1, 2, 0)
             array = array[..., 0] if array.shape[2] == 1 else array
-        return from_pillow(PIL.Image.fromarray(np.ascontiguousarray(array)), self.shape, "image", print)
+        return from_pillow(PIL.Image.fromarray(np.ascontiguousarray(array)), self.shape, "image", say)
 
     def write(self, media: Tensor, stem: Path) -> Path:
         """Write a PNG, enlarged by an integer factor to at least 128 pixels a side, as small images are hard to see."""

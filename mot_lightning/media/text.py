@@ -16,6 +16,10 @@ class Text(MediaType):
     def check(self, media: Any) -> None:
         if not isinstance(media, str):
             raise ValueError(f"text is of type {type(media).__name__}, wanted str")
+        try:
+            media.encode()
+        except UnicodeEncodeError as error:  # half a character: of bytes that are not UTF-8, or of JSON
+            raise ValueError(f"text is {media[:60]!r}, wanted UTF-8: {error.reason}") from None
 
     def read(self, path: Path) -> str:
         try:

@@ -52,7 +52,7 @@ def write_text(path: Path, text: str) -> None:
         NotWritten: the system refused a write.
     """
     with replacing(path) as file:
-        file.write(text.encode())
+        file.write(text.encode(errors="backslashreplace"))  # names of files may be other bytes than UTF-8
 
 
 def write_json(path: Path, content: Any, indent: int = 1) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from lightning.pytorch.loggers import Logger
 
-from mot_lightning.errors import NotWritten
+from mot_lightning.errors import NotWritten, say
 from mot_lightning.runs.atomic import os_error
 
 METHODS = ("log_metrics", "log_hyperparams", "log_graph", "save", "finalize", "after_save_checkpoint")
@@ -20,7 +20,7 @@ def report_failure(what: str, error: Exception) -> None:
         message = str(error)
     else:
         message = (cause.strerror if cause else None) or f"{type(error).__name__}: {error}"
-    print(f"{what} failed: {' '.join(message.split())}; the run goes on", file=sys.stderr)
+    say(f"{what} failed: {' '.join(message.split())}; the run goes on", file=sys.stderr)
 
 
 @contextmanager

@@ -47,8 +47,11 @@ class CSVMetricsLogger(Logger):
             NotWritten: the system refused a write.
         """
         try:
-            with rows.open(newline="") as file:
-                for row in csv.DictReader(file):
+            with rows.open(newline="", encoding="utf-8") as file:
+                lines = csv.DictReader(file)
+                for row in lines:
+                    if None in row:
+                        raise ValueError(f"line {lines.line_num} has more cells than there are columns")
                     number = int(row.pop("step"))
                     if number <= step:
                         self._add({name: value for name, value in row.items() if value}, number)

@@ -1,9 +1,12 @@
 """From argv to a command: bad input is one line and exit code 2, and leaves nothing behind."""
 
+import os
+import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
-from runs import run_in_subprocess
+from runs import TINY, run, run_in_subprocess
 
 from mot_lightning.cli.main import main
 
@@ -163,9 +166,32 @@ def test_the_version_is_that_of_the_installed_package(capsys):
 def test_help_imports_no_torch(tmp_path):
     """A page of help is there at once."""
     program = """
-import sys
 from mot_lightning.cli.main import main
 main(["fit", "--help"])
 assert "torch" not in sys.modules
 """
     assert "--KEY=VALUE" in run_in_subprocess("-c", program, cwd=tmp_path)
+
+
+@pytest.mark.parametrize("command", [("ledger",), ("fit", "--print_config"), ("fit", "--help-all"), ("--help",)])
+def test_a_reader_that_goes_away_ends_it_without_a_word(tmp_path, monkeypatch, capsys, command):
+    """As `head` does, here before the first line."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as closed, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", closed)
+        assert run(tmp_path, *command, *(TINY if command[0] != "--help" else ())) == 1
+    assert capsys.readouterr().err == ""
+
+
+def test_a_file_that_may_not_be_read_is_named_in_one_line(refusal, monkeypatch, tmp_path):
+    (tmp_path / "locked.yaml").write_text("seed: 1")
+
+    def refuse(path, **_):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    assert "locked.yaml cannot be read: Permission denied" in refusal("fit", f"--config={tmp_path / 'locked.yaml'}")
+    monkeypatch.undo()
+    monkeypatch.setattr("mot_lightning.experiment.resolve.read_layers", refuse)  # where no one looks
+    assert "locked.yaml cannot be used: Permission denied" in refusal("fit", f"--config={tmp_path / 'locked.yaml'}")

@@ -1,15 +1,18 @@
 """`fit`: a run folder that holds everything, from a config that travels whole."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
 import yaml
 from runs import TINY, run
 
+from mot_lightning.commands.fit import _copy_rows
 from mot_lightning.generation import GenerationLimits
 from mot_lightning.objectives import FlowMatching
 from mot_lightning.pipeline import MoTPipeline
+from mot_lightning.runs.csv_logger import CSVMetricsLogger
 
 
 def config_of(folder):
@@ -121,3 +124,27 @@ def test_a_callback_of_the_users_own_needs_its_package_allowed(refusal, tmp_path
     assert "add --allow failing" in refusal("fit", *TINY, form.format(spec=spec))
     with pytest.raises(RuntimeError, match="planned failure"):
         run(tmp_path, "fit", *TINY, "--allow=failing", form.format(spec=spec))
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (b"1,2.0,3,4\n", "line 3 has more cells than there are columns"),
+        (b"x,2.0\n", "invalid literal"),
+        (b"\xff\xfe,1\n", "utf-8"),
+        (b'"' + 200_000 * b"9" + b'",1\n', "field larger than field limit"),
+    ],
+    ids=["cells", "step", "bytes", "field"],
+)
+def test_rows_before_damage_are_kept_and_the_damage_is_said_in_a_line(tmp_path, capsys, damage, reason):
+    (tmp_path / "old/checkpoints").mkdir(parents=True)
+    (tmp_path / "old/config.yaml").touch()
+    (tmp_path / "old/metrics.csv").write_bytes(b"step,train/loss\n0,1.5\n" + damage)
+    logger = CSVMetricsLogger(tmp_path / "new.csv")
+    trainer = SimpleNamespace(fast_dev_run=False, loggers=[logger])
+    _copy_rows(trainer, {"global_step": 5}, tmp_path / "old/checkpoints/last.ckpt")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"{tmp_path / 'old/metrics.csv'} is damaged from here on, its other rows are kept: ")
+    assert reason in line
+    if reason != "utf-8":  # the whole file is decoded at once
+        assert (tmp_path / "new.csv").read_text() == "step,train/loss\n0,1.5\n"

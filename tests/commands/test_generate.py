@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from full_disk import full_disk
 from PIL import Image
 from runs import run, run_in_subprocess
 
 from mot_lightning.codecs import Bytes
 from mot_lightning.commands import COMMANDS
+from mot_lightning.errors import CONTROL
 from mot_lightning.generation import GenerationSettings
 from mot_lightning.generation.prompts import read_prompts
 from mot_lightning.generation.settings import DEFAULT_GUIDANCE
@@ -100,6 +102,22 @@ def test_what_it_cannot_read_or_make_is_refused_in_one_line(refusal, tmp_path, c
         ("--temperature=hot", "hot"),
         ("--seed=-3", "--seed is -3, wanted at least 0"),
         ("--batch_size=0", "--batch_size is 0, wanted at least 1"),
+        ("--num_samples=10000000000", "--num_samples is 10000000000, wanted at most 1000000"),
+        ("--seed=99999999999999999999", "--seed is 99999999999999999999, wanted at most"),
+        ("--temperature=.nan", "temperature is nan, wanted 0 or more, and finite"),
+        ("--temperature=1e400", "temperature is inf, wanted 0 or more, and finite"),
+        ("--top_p=2", "top_p is 2, wanted above 0, up to 1"),
+        ("--min_p=.nan", "min_p is nan, wanted from 0 to 1"),
+        ("--top_k=-1", "top_k is -1, wanted 0 (all) or more"),
+        ("--repetition_penalty=.inf", "repetition_penalty is inf, wanted above 0, and finite"),
+        ("--max_segments=0", "max_segments is 0, wanted at least 1"),
+        ("--max_length=-1", "max_length is -1, wanted at least 1"),
+        ("--guidance=.nan", "guidance is nan, wanted a number of 0 or more"),
+        ("--modalities=text,,image", "modalities names '', wanted some of"),
+        ("--allow=", "--allow is '', wanted the name of a package"),
+        (f"--out={tmp_path / 'notes.pdf'}", "exists, wanted a new folder"),
+        (f"--out={tmp_path / 'notes.pdf/x'}", "cannot be created: Not a directory"),
+        ("--prompt=a\udcffb", "text is 'a\\udcffb', wanted UTF-8: surrogates not allowed"),
         ("--guidance.text=2", "guidance of text is 2, wanted 1"),
         ("--guidance.video=2", "guidance names 'video'"),
         ("--lengths.image=3", "image: a segment has 3 tokens, wanted 16"),
@@ -110,12 +128,41 @@ def test_what_it_cannot_read_or_make_is_refused_in_one_line(refusal, tmp_path, c
         ("--prompts=gone.txt", "one of them"),
     ):
         assert words in refusal("generate", checkpoint, "--prompt=a", option)
-    for text, words in (("", "has 0 prompts"), ("[1]\n", "line 1 is '[1]'"), ("{", "wanted a JSON list")):
+    for text, words in (
+        ("[" * 99_999, "wanted a JSON list"),
+        ("", "has 0 prompts"),
+        ("[1]\n", "line 1 is '[1]'"),
+        ("{", "wanted a JSON list"),
+    ):
         (tmp_path / "bad.jsonl").write_text(text)
         assert words in refusal("generate", checkpoint, f"--prompts={tmp_path / 'bad.jsonl'}")
     (tmp_path / "bad.jsonl").write_text('["a"]\n\n3\n')
     assert "line 3 is '3'" in refusal("generate", checkpoint, f"--prompts={tmp_path / 'bad.jsonl'}")
     assert "gone.txt" in refusal("generate", checkpoint, "--prompts=gone.txt")
+
+
+@pytest.mark.parametrize("pattern", ["*request.json*", "*_image.png", "*_speech.wav", "*index.html*"])
+def test_full_disk_ends_it_in_one_line(tmp_path, capsys, checkpoint, pattern):
+    options = ["--prompt=a", "--modalities=image,speech", f"--out={tmp_path / 'out'}", "--max_length=4"]
+    with full_disk(pattern):
+        assert run(tmp_path, "generate", checkpoint, *options) == 1
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith(f"error: {tmp_path / 'out'}")
+    assert line.endswith(" cannot be written: No space left on device")
+
+
+def test_control_characters_of_prompts_and_samples_do_not_reach_the_terminal(tmp_path, capsys, checkpoint):
+    (tmp_path / "red\x1b[31m.jsonl").write_text('["a\\u001b[31mb"]\n')
+    options = [f"--prompts={tmp_path}/red\x1b[31m.jsonl", f"--out={tmp_path}/\x9b1m", "--modalities=text"]
+    assert run(tmp_path, "generate", checkpoint, *options, "--temperature=2", "--top_p=1") == 0
+    output = capsys.readouterr()
+    assert not CONTROL.search(output.out + output.err)
+    assert "\\x1b[31mb" in output.out
+    assert (tmp_path / "\x9b1m/index.html").is_file()
+    stream = Stream({"words": Bytes()})
+    for id in [*b"\x1b[2J", None]:
+        stream(0, "words", id)
+    assert capsys.readouterr().out == "\\x1b[2J\n"
 
 
 def test_files_of_prompts_may_come_from_any_editor(tmp_path):

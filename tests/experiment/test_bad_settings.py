@@ -61,6 +61,7 @@ def test_any_value_of_any_setting_works_or_is_refused_in_one_line(tmp_path, caps
      (("--trainer.num_nodes=1000000",), "trainer.num_nodes is 1000000, wanted from 1 to 10,000"),
      (("--trainer.max_time={a: 1}",), "trainer.max_time is {'a': 1}, wanted numbers of days"),
      (("--trainer.gradient_clip_val=.nan",), "trainer.gradient_clip_val is nan, wanted 0 (off) or more"),
+     (("--model.modalities.image.codec={'': 1}",), "model.modalities.image.codec has a setting without a name: {''"),
      (("--trainer.barebones=true",), "trainer.barebones cannot be set"),
      (("--data.batch_size=100000000000000000000",), "data.batch_size is 100000000000000000000, wanted a number of 64"),
      (("--model.backbone.depth=100000",), "backbone.depth is 100000, wanted at most 4096"),
