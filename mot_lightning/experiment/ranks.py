@@ -17,6 +17,7 @@ from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 from mot_lightning.signals import SIGNALS, Interrupted, deferred
 
 GRACE = 3.0  # seconds that a rank has to end by itself, once another one has
+RANK_0 = "MOT_LIGHTNING_RANK_0"  # environment variable of a launched rank: the process id of the one that launched it
 
 
 class Launcher(_SubprocessScriptLauncher):
@@ -31,6 +32,8 @@ class Launcher(_SubprocessScriptLauncher):
         self.ending = threading.Event()  # this process ends by itself
 
     def launch(self, function: Any, *args: Any, **kwargs: Any) -> Any:
+        if rank_0 := os.environ.pop(RANK_0, None):
+            end_with(int(rank_0))
         try:
             return super().launch(function, *args, **kwargs)
         except BaseException as error:
@@ -41,7 +44,9 @@ class Launcher(_SubprocessScriptLauncher):
 
     def _call_children_scripts(self) -> None:
         with deferred():  # a process that is started is listed
+            os.environ[RANK_0] = str(os.getpid())
             super()._call_children_scripts()
+            del os.environ[RANK_0]
             self.launched, self.procs = self.procs, []  # Lightning's observer has nothing to observe
             self._note_signals()
             threading.Thread(target=self._observe, daemon=True, name="observer of ranks").start()
@@ -102,6 +107,17 @@ class Launcher(_SubprocessScriptLauncher):
     def _kill(self) -> None:
         for process in self.launched:
             process.kill()
+
+
+def end_with(rank_0: int) -> None:
+    """End this process once rank 0, its parent, is gone: it may be killed while this one waits to connect to it."""
+
+    def watch() -> None:
+        while os.getppid() == rank_0:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True, name="observer of rank 0").start()
 
 
 def watch_ranks(strategy: Any) -> None:

@@ -35,6 +35,9 @@ def fails_as_its_connection_is_closed():
 def receives_a_signal():
     signal.raise_signal(signal.SIGTERM)
 
+def is_killed():
+    os.kill(os.getpid(), signal.SIGKILL)
+
 def returns():
     pass
 
@@ -48,6 +51,12 @@ with interruptible(), ranks.ended_together(Strategy):
         Strategy.launcher.launch(globals()[sys.argv[2]])
     finally:
         print(Strategy.launcher.launched[0].pid)
+"""
+A_RANK = """
+import time
+from lightning.fabric.plugins.environments import LightningEnvironment
+from mot_lightning.experiment.ranks import Launcher
+Launcher(LightningEnvironment(), 2, 1).launch(time.sleep, 600)
 """
 SLEEPS, BY_SIGNAL, AFTER_SIGNAL = (
     "import time; time.sleep(60)",
@@ -97,6 +106,11 @@ def test_no_rank_is_left_that_does_not_end_by_itself():
     assert process.returncode == 0
     with pytest.raises(ProcessLookupError):
         os.kill(int(process.stdout), 0)
+
+
+def test_a_rank_ends_once_rank_0_was_killed():
+    process = ended(A_RANK, "is_killed")  # returns when both have closed its output
+    assert process.returncode == -signal.SIGKILL
 
 
 @pytest.mark.slow
