@@ -18,6 +18,7 @@ from datamodules.documents import SPLITS, DocumentSettings, Medium, Split
 from datamodules.interleaved import InterleavedDataModule
 from datamodules.sources import Source
 from mot_lightning.config.classes import find_class
+from mot_lightning.errors import ConfigError
 from mot_lightning.evaluation.tasks import Task
 from mot_lightning.seeds import mix
 
@@ -53,8 +54,7 @@ class Records(InterleavedDataModule):
         num_workers: int = 0,
     ) -> None:
         super().__init__(batch_size, row_length, document_settings, seed, num_workers)
-        self.forms = _forms(documents, media)
-        self.cumulative_weights = np.cumsum(list(documents.values())) / sum(documents.values())
+        self.forms, self.weights = _forms(documents, media)
         for name, fraction in (("val", val), ("test", test)):
             if not 0 <= fraction < 1 or val + test >= 1:
                 raise ValueError(f"data.{name} is {fraction}, wanted a fraction from 0, and val + test below 1")
@@ -97,13 +97,20 @@ class Records(InterleavedDataModule):
     def compose(self, split: Split, index: int, rng: np.random.Generator) -> list[Medium]:
         record_index = int(self.indices[split][index])
         record = self.source.record(record_index)
-        form = self.forms[int(np.searchsorted(self.cumulative_weights, rng.random(), side="right"))]
-        if self.grammar is not None:  # drop modalities that the model does not have
-            form = tuple(name for name in form if name in self.grammar.tokens) or tuple(self.grammar.tokens)[:1]
+        in_model = self.columns if self.grammar is None else self.grammar.tokens
+        values_of = {name: column.values(record) for name, column in self.columns.items() if name in in_model}
+        # of forms that the record has something of
+        weights = self.weights * [any(values_of.get(name) for name in form) for form in self.forms]
+        if not weights.any():
+            raise ValueError(
+                f"record {record_index} has nothing of {', '.join(values_of)}, wanted at least one of them"
+            )
+        cumulative = np.cumsum(weights)
+        form = self.forms[int(np.searchsorted(cumulative, rng.random() * cumulative[-1], side="right"))]
+        form = tuple(name for name in form if name in values_of)
         document, taken, times = [], Counter[str](), Counter(form)
         for name in form:
-            column = self.columns[name]
-            values = column.values(record)
+            column, values = self.columns[name], values_of[name]
             sampled = int(rng.integers(len(values))) if times[name] == 1 and values else taken[name]
             transform_seed = int(rng.integers(2**32))
             if sampled < len(values):
@@ -112,13 +119,25 @@ class Records(InterleavedDataModule):
                 key = None if transforms else (split, record_index, sampled)
                 document.append(Medium(name, load, key))
             taken[name] += 1
-        if not document:
-            raise ValueError(f"record {record_index} has nothing of {'+'.join(form)}, wanted at least one of them")
         return document
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "records": len(self.source)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Raises ConfigError if the source has another number of records: they would be divided otherwise."""
+        self.source.setup()
+        if len(self.source) != state_dict["records"]:
+            raise ConfigError(
+                f"data.source has {len(self.source)} records, wanted the checkpoint's {state_dict['records']}"
+            )
+        super().load_state_dict(state_dict)
 
     def tasks(self, split: Split) -> list[Task]:
         """Each modality from the one before it in a document, to look at beside the real one; nothing is measured."""
-        pairs = dict.fromkeys(pair for form in self.forms for pair in pairwise(form) if pair[0] != pair[1])
+        in_model = self.columns if self.grammar is None else self.grammar.tokens
+        forms = [[name for name in form if name in in_model] for form in self.forms]
+        pairs = dict.fromkeys(pair for form in forms for pair in pairwise(form) if pair[0] != pair[1])
         return [task for pair in pairs if (task := self._task(split, *pair)).prompts]
 
     def _task(self, split: Split, given: str, target: str) -> Task:
@@ -167,14 +186,16 @@ def _load(column: Column, value: Any, transform_seed: int | None) -> Any:
         return column.transform(media)
 
 
-def _forms(documents: dict[str, float], media: Mapping[str, Column]) -> list[tuple[str, ...]]:
+def _forms(documents: dict[str, float], media: Mapping[str, Column]) -> tuple[list[tuple[str, ...]], np.ndarray]:
+    """The forms of a weight above 0, and their weights, of which the largest is 1."""
     for form, weight in documents.items():
         if not {*form.split("+")} <= media.keys() or not 0 <= weight < math.inf:
             names = ", ".join(media)
             raise ValueError(f"data.documents has {form}: {weight}, wanted some of {names} and a weight from 0")
-    if not sum(documents.values()):
+    if not any(documents.values()):
         raise ValueError(f"data.documents is {documents}, wanted a weight above 0")
-    return [tuple(form.split("+")) for form in documents]
+    weighted = {form: weight / max(documents.values()) for form, weight in documents.items() if weight}
+    return [tuple(form.split("+")) for form in weighted], np.array([*weighted.values()])
 
 
 def _divided(count: int, fractions: Mapping[str, float]) -> dict[str, np.ndarray]:
@@ -192,7 +213,7 @@ def _as_named(source: Source, column: str) -> dict[str, np.ndarray]:
     indices: dict[str, list[int]] = {split: [] for split in SPLITS}
     for i in range(len(source)):
         split = source.record(i).get(column)
-        if split not in indices:
+        if not isinstance(split, str) or split not in indices:
             raise ValueError(f"data.split_column {column!r} holds {split!r} in record {i}, wanted train, val or test")
         indices[split].append(i)
     return {split: np.array(part, dtype=int) for split, part in indices.items()}

@@ -1,5 +1,6 @@
 """Sounds from files."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ class AudioColumn(Column):
     ) -> None:
         super().__init__(column, transforms)
         require(f"the sample_rate of column {column!r}", sample_rate, "at least 1,000 Hz", sample_rate >= 1_000)
-        fits = max_seconds is None or max_seconds > 0
+        fits = max_seconds is None or 0 < max_seconds < math.inf
         require(f"the max_seconds of column {column!r}", max_seconds, "more than 0, or null", fits)
         self.sample_rate, self.max_seconds = sample_rate, max_seconds
 
@@ -45,5 +46,5 @@ class AudioColumn(Column):
         elif isinstance(value, Path):
             wave = read_audio(value, self.sample_rate)
         else:
-            raise ValueError(f"column {self.column!r} holds {str(value)[:40]!r}, wanted the names of sound files")
+            raise ValueError(f"column {self.column!r} holds {str(value)[:40]!r}, wanted files: see data.source.files")
         return wave if self.max_seconds is None else wave[: max(1, int(self.max_seconds * self.sample_rate))]

@@ -29,11 +29,7 @@ class Column(Checked, ABC):
         return {}
 
     def values(self, record: Record) -> list[Any]:
-        """What a record has of this modality, undecoded; empty if it has nothing.
-
-        Raises:
-            ValueError: the records have no such column.
-        """
+        """What a record has of this modality, undecoded; empty if it has nothing."""
         value = record.get(self.column)
         return [] if value is None else list(value) if isinstance(value, list) else [value]
 

@@ -37,7 +37,7 @@ class ImageColumn(Column):
         if isinstance(value, Member):
             return decode_image(value.read(), value.name, self.shape, lambda conversions: None)  # (c, h, w)
         if not isinstance(value, Path):
-            raise ValueError(f"column {self.column!r} holds {str(value)[:40]!r}, wanted the names of image files")
+            raise ValueError(f"column {self.column!r} holds {str(value)[:40]!r}, wanted files: see data.source.files")
         return read_image(value, self.shape, lambda conversions: None)  # (c, h, w)
 
     def transform(self, media: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from mot_lightning.media import Text
 
 
 class TextColumn(Column):
-    """Texts, or templates with the names of columns in braces.
+    """Texts, or templates with the names of columns in braces. An empty text is none.
 
     Args:
         column: its name; null if there are templates.
@@ -28,10 +28,13 @@ class TextColumn(Column):
 
     def values(self, record: Record) -> list[Any]:
         if self.templates is None:
-            return super().values(record)
+            return [value for value in super().values(record) if value != ""]
         missing = sorted(self.names - record.keys())
         if missing:
             raise ValueError(f"the records have no column {missing[0]!r}, wanted one of {', '.join(record)}")
+        for name in self.names:
+            if isinstance(record[name], list):
+                raise ValueError(f"column {name!r} holds a list, wanted one value for a template")
         return [template.format_map(record) for template in self.templates]
 
     def decode(self, value: Any) -> str:

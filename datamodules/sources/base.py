@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -50,6 +51,15 @@ def inside(folder: Path, name: str, source: str) -> Path:
         ValueError: the name leads out of the folder, by `..`, from the root, or by a symbolic link.
     """
     path = folder / name
-    if "\0" in name or not path.resolve().is_relative_to(folder.resolve()):
-        raise ValueError(f"{source} names {name!r}, wanted a file in {folder}")
-    return path
+    try:
+        end = path.resolve() if path.is_symlink() else _resolved(path.parent)
+        if end.is_relative_to(_resolved(folder)) and "\0" not in name:
+            return path
+    except (OSError, RuntimeError, ValueError):  # too long, links in a circle, a NUL
+        pass
+    raise ValueError(f"{source} names {name!r}, wanted a file in {folder}")
+
+
+@lru_cache(maxsize=1024)
+def _resolved(folder: Path) -> Path:
+    return folder.resolve()

@@ -17,7 +17,8 @@ class Table(Source):
 
     Args:
         path: the table, or a folder that has one.
-        files: columns that name files, and the folder of each, relative to the table; "." is its own.
+        files: columns that name files, and the folder of each, relative to the table; "." is its own. An empty cell
+            is no file.
         group_by: a column: rows that agree in it are one record. Columns that differ within a record become lists.
     """
 
@@ -36,9 +37,9 @@ class Table(Source):
         for column in (*folders, *([self.group_by] if self.group_by else [])):
             if column not in rows[0]:
                 raise ValueError(f"{table} has no column {column!r}, wanted one of {', '.join(map(str, rows[0]))}")
-        for row in rows:
+        for number, row in enumerate(rows, start=1):
             for column, folder in folders.items():
-                row[column] = _files(row[column], folder, str(table))
+                row[column] = _files(row[column], folder, f"{table}, record {number},")
         self.records = _grouped(rows, self.group_by) if self.group_by else rows
 
     def __len__(self) -> int:
@@ -56,7 +57,7 @@ def _table_in(path: Path) -> Path:
         if path.suffix not in FORMATS:
             raise ValueError(f"data.source.path {path} is of type {path.suffix!r}, wanted one of {', '.join(FORMATS)}")
         return path
-    tables = sorted(file for file in path.iterdir() if file.suffix in FORMATS)
+    tables = sorted(file for file in path.iterdir() if file.suffix in FORMATS and file.is_file())
     if len(tables) != 1:
         names = ", ".join(table.name for table in tables)
         raise ValueError(f"data.source.path {path} has {len(tables)} tables{names and f' ({names})'}, wanted 1")
@@ -93,7 +94,7 @@ def _from_json(table: Path, file: Any) -> Iterator[dict[str, Any]]:
             continue
         try:
             row = json.loads(line)
-        except (json.JSONDecodeError, RecursionError):
+        except (ValueError, RecursionError):
             raise ValueError(f"{table}, line {number}: not JSON") from None
         first = row if first is None else first
         if not isinstance(row, dict) or row.keys() != first.keys():
@@ -105,14 +106,21 @@ def _from_json(table: Path, file: Any) -> Iterator[dict[str, Any]]:
 def _files(names: Any, folder: Path, table: str) -> Any:
     if isinstance(names, list):
         return [_files(name, folder, table) for name in names]
-    if not isinstance(names, str) or not names:
+    if names is None or names == "":  # the record has none
+        return None
+    if not isinstance(names, str):
         raise ValueError(f"{table} names {names!r}, wanted a file in {folder}")
-    return inside(folder, names, table)
+    path = inside(folder, names, table)
+    if not path.is_file():
+        raise ValueError(f"{table} names {names!r}, which is no file in {folder}")
+    return path
 
 
 def _grouped(rows: list[dict[str, Any]], key: str) -> list[dict[str, Any]]:
     groups: dict[Any, list[Mapping[str, Any]]] = {}
     for row in rows:
+        if not isinstance(row[key], str | int | float | Path | None):
+            raise ValueError(f"column {key!r} holds {str(row[key])[:40]!r}, wanted a text or a number to group by")
         groups.setdefault(row[key], []).append(row)
     constant = {
         column

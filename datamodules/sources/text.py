@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from datamodules.sources.base import Record, Source
+from datamodules.sources.base import Record, Source, inside
 from mot_lightning.errors import require
 
 
@@ -25,16 +25,17 @@ class TextFile(Source):
     def setup(self) -> None:
         if self.documents:
             return
-        files = sorted(self.path.rglob("*.txt")) if self.path.is_dir() else [self.path]
+        files = _texts_in(self.path) if self.path.is_dir() else [self.path]
         if not files or not files[0].is_file():
             raise ValueError(f"data.source.path {self.path} has no text, wanted a text file or a folder of .txt files")
         for file in files:
             try:
-                text = file.read_text(encoding="utf-8")
+                text = file.read_text(encoding="utf-8-sig")
             except UnicodeDecodeError:
                 raise ValueError(f"{file} is not UTF-8 text") from None
             for document in text.split(self.separator) if self.separator else [text]:
-                self.documents += cut(document.strip("\n"), self.max_length)
+                if document.strip():
+                    self.documents += cut(document.strip("\n"), self.max_length)
         if not self.documents:
             raise ValueError(f"data.source.path {self.path} is empty, wanted some text")
 
@@ -47,11 +48,17 @@ class TextFile(Source):
 
 def cut(text: str, max_length: int) -> list[str]:
     """A text in pieces that, joined, are the text; none is empty, and none longer than `max_length` characters."""
-    pieces = []
-    while len(text) > max_length:
-        start = max_length // 2
-        breaks = [match.end() for match in re.finditer(r"\s", text[start:max_length])]
-        end = start + breaks[-1] if breaks else max_length
-        pieces.append(text[:end])
-        text = text[end:]
-    return [*pieces, text] if text else pieces
+    pieces, start = [], 0
+    while len(text) - start > max_length:
+        half, end = start + max_length // 2, start + max_length
+        breaks = [match.end() for match in re.finditer(r"\s", text[half:end])]
+        end = half + breaks[-1] if breaks else end
+        pieces.append(text[start:end])
+        start = end
+    return [*pieces, text[start:]] if start < len(text) else pieces
+
+
+def _texts_in(folder: Path) -> list[Path]:
+    """The text files below a folder, but for hidden ones."""
+    names = [path.relative_to(folder) for path in sorted(folder.rglob("*.txt")) if path.is_file()]
+    return [inside(folder, str(name), str(folder)) for name in names if not any(p.startswith(".") for p in name.parts)]

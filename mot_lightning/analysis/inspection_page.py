@@ -19,6 +19,7 @@ from mot_lightning.sequence import Grammar, InterleavedBatch, Segment
 
 COLOURS = ("#0b62c4", "#c2410c", "#2f7d4f", "#8250df", "#b3882c", "#b3382c")  # of modalities, in order
 CONTROL = "#8c959f"
+LONGEST = 2048  # tokens of a picture
 
 
 def write_inspection(
@@ -83,10 +84,14 @@ def _document(segments: Sequence[Segment], pieces: Sequence[Piece], colours: Map
 
 
 def draw_attention(batch: InterleavedBatch, grammar: Grammar, colours: Mapping[str, str]) -> PIL.Image.Image:
-    """The mask of a batch's first row, (s, s): the colour of what a token attends to, white for what it does not."""
+    """The mask of a batch's first row, (s, s): the colour of what a token attends to, white for what it does not.
+
+    Of a longer row, the first `LONGEST` tokens.
+    """
     layout = batch.layout
-    seen = attention_mask(layout)[0, 0].numpy()  # (s, s)
-    s = len(seen)
+    s = min(LONGEST, layout.document.shape[1])
+    row = {name: getattr(layout, name)[:1, :s] for name in ("document", "position", "last_visible")}
+    seen = attention_mask(layout._replace(**row))[0, 0].numpy()  # (s, s)
     palette = np.zeros((s, 3), np.uint8)
     slots = layout.slot.split(list(layout.counts))
     for name, slots_of_name in zip(grammar.groups, slots, strict=True):
@@ -94,7 +99,7 @@ def draw_attention(batch: InterleavedBatch, grammar: Grammar, colours: Mapping[s
         for slot, control in zip(slots_of_name.tolist(), is_control, strict=True):
             if slot < s:
                 palette[slot] = _rgb(CONTROL if control else colours[name])
-    used = layout.document[0].numpy() >= 0
+    used = layout.document[0, :s].numpy() >= 0
     seen = seen & used[:, None] & used
     pixels = np.where(seen[..., None], palette[None], np.uint8(255))  # (s, s, 3)
     scale = max(1, 768 // s)

@@ -124,7 +124,10 @@ def _report_empty_splits(experiment: Experiment, command: str) -> None:
     without = {"val": "no validation, no best.ckpt and no samples", "test": "no test and no report"}
     for split in {"validate": ("val",), "test": ("test",)}.get(command, ("val", "test")):
         trains_codec = isinstance(module, CodecModule)
-        if not (len(data.media(module.modality, split)) if trains_codec else data.size(split)):
+        size = len(data.media(module.modality, split)) if trains_codec else data.size(split)
+        if 0 < size < experiment.trainer.world_size:
+            raise ConfigError(f"the {split} split has {size} items, wanted at least one for each rank, or none")
+        if not size:
             print(f"the {split} split is empty: {without[split]}")
 
 
@@ -133,11 +136,16 @@ def _check_lengths(experiment: Experiment) -> None:
     data = experiment.data
     if not isinstance(experiment.module, MoTModule) or not hasattr(data, "row_length"):
         return
-    for loader in (data.train_dataloader(), data.val_dataloader(), data.test_dataloader()):
-        documents: Any = loader.dataset
-        first = [documents[index] for index in islice(iter(loader.sampler), FIRST_DOCUMENTS)]
-        lengths = map(experiment.module.model.grammar.length, first)
-        assign_rows(sorted(lengths, reverse=True), data.row_length)
+    try:
+        for loader in (data.train_dataloader(), data.val_dataloader(), data.test_dataloader()):
+            documents: Any = loader.dataset
+            first = [documents[index] for index in islice(iter(loader.sampler), FIRST_DOCUMENTS)]
+            lengths = map(experiment.module.model.grammar.length, first)
+            assign_rows(sorted(lengths, reverse=True), data.row_length)
+    except ConfigError:
+        raise
+    except ValueError as error:  # of a medium that cannot be read
+        raise ConfigError(str(error)) from error
 
 
 def _fit_codecs(experiment: Experiment) -> None:

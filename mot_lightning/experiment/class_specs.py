@@ -7,9 +7,17 @@ import inspect
 from collections.abc import Sequence
 from dataclasses import is_dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, get_args, get_origin
 
-from mot_lightning.config.classes import LIBRARIES, check_arguments, check_keys, class_names, class_path_of, find_class
+from mot_lightning.config.classes import (
+    LIBRARIES,
+    OURS,
+    check_arguments,
+    check_keys,
+    class_names,
+    class_path_of,
+    find_class,
+)
 from mot_lightning.config.messages import in_words
 from mot_lightning.errors import ConfigError
 from mot_lightning.experiment.locations import locate_arguments
@@ -34,10 +42,24 @@ def class_spec(name: str, spec: Any, allow: Sequence[str], from_data: Config | N
             raise ConfigError(f"{name}.{key} is null, wanted {in_words(str(parameters[key].annotation))}")
         if key in parameters and is_dataclass(parameters[key].annotation):
             check_mapping(f"{name}.{key}", value)
+        value = _as_class(f"{name}.{key}", value, parameters[key].annotation) if key in parameters else value
         arguments[key] = _arguments_spec(f"{name}.{key}", value, allow)
     locate_arguments(arguments, kind, name)
     check_arguments(name, kind, arguments, linked=("seed",))
     return kind, {"class_path": f"{kind.__module__}.{kind.__qualname__}", "init_args": arguments}
+
+
+def _as_class(name: str, value: Any, annotation: Any) -> Any:
+    """A class's name as the spec of a class, where the annotation is a class of ours; also in a mapping of them."""
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is dict and isinstance(value, dict):
+        return {key: _as_class(f"{name}.{key}", item, inner[1]) for key, item in value.items()}
+    ours = isinstance(annotation, type) and annotation.__module__.partition(".")[0] in OURS
+    if not ours or is_dataclass(annotation):
+        return value
+    if value is None:
+        raise ConfigError(f"{name} is missing, wanted the name of a class: --{name}=CLASS")
+    return {"class_path": value} if isinstance(value, str) else value
 
 
 def _arguments_spec(name: str, value: Any, allow: Sequence[str]) -> Any:
@@ -47,7 +69,7 @@ def _arguments_spec(name: str, value: Any, allow: Sequence[str]) -> Any:
     if not isinstance(value, dict):
         return value
     path = value.get("class_path")
-    if _is_bare(path):  # a scheduler, whose import path the parser needs
+    if _is_bare(path) and name.endswith("scheduler"):  # of diffusers, whose import path the parser needs
         return {**value, "class_path": f"diffusers.{path}"}
     if isinstance(path, str) and not path.startswith(tuple(f"{library}." for library in LIBRARIES)):
         return class_spec(name, value, allow)[1]

