@@ -314,5 +314,5 @@ def test_the_shipped_recipe_trains_on_real_photographs_captions_and_speech(tmp_p
     root = real_data("flickr8k_spoken")
     settings = [f"--config={ROOT / 'conf/flickr_speech.yaml'}", f"--data.source.path={root}", *TINY]
     assert run(tmp_path, "fit", *settings, "--data.val=0.01", "--data.test=0.01") == 0
-    losses = [row for row in rows(tmp_path / "default/0") if "val/loss" in row]
+    losses = [row for row in rows(tmp_path / "flickr_speech/0") if "val/loss" in row]
     assert float(losses[-1]["val/loss"]) < float(losses[0]["val/loss"])
