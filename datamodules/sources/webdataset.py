@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from datamodules.sources.base import Member, Record, Source
-from mot_lightning.errors import NotWritten
+from mot_lightning.errors import NotWritten, say
 from mot_lightning.runs.atomic import write_json
 
 BLOCK = 512  # bytes: tar files consist of such
@@ -75,7 +75,7 @@ def _index(shard: Path) -> list[tuple[str, str, int, int]]:
     try:
         write_json(beside, {"shard": stamp, "members": members})
     except NotWritten as error:
-        print(f"{error}: each run indexes the shard")
+        say(f"{error}: each run indexes the shard")
     return members
 
 

@@ -5,6 +5,7 @@ Knows HTML and pictures; the numbers are left to `inspect.py`.
 
 import html
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def write_inspection(
         batch: whose first row is shown.
         codecs: what made the tokens of each modality.
     """
-    colours = dict(zip(grammar.names, COLOURS * len(grammar.names), strict=False))
+    colours = dict(zip(grammar.names, cycle(COLOURS), strict=False))
     mask = folder / "attention.png"
     draw_attention(batch, grammar, colours).save(mask)
     cells = [_document(segments, pieces, colours) for segments, pieces in documents]

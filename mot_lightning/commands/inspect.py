@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from mot_lightning.commands.base import Command, Invocation, Option
 from mot_lightning.commands.fit import Fit
-from mot_lightning.errors import ConfigError
+from mot_lightning.errors import ConfigError, say
 
 if TYPE_CHECKING:
     from mot_lightning.media.html import Piece
@@ -27,36 +27,26 @@ class Inspect(Command):
 
     def run(self, invocation: Invocation) -> None:
         import torch
-        import yaml
 
         from mot_lightning.analysis.inspect import inspect
         from mot_lightning.analysis.inspection_page import write_inspection
         from mot_lightning.bar import Bar
+        from mot_lightning.commands.untrained import untrained
         from mot_lightning.evaluation.table import aligned
-        from mot_lightning.experiment import checks, startup
-        from mot_lightning.experiment.build import build
-        from mot_lightning.experiment.resolve import resolve
-        from mot_lightning.module import MoTModule
-        from mot_lightning.runs.checkpoint import read_checkpoint
+        from mot_lightning.experiment import checks
         from mot_lightning.signals import interruptible
 
-        startup.quiet()
         count, out = invocation.options["documents"], invocation.options["out"].expanduser()
         if count < 1:
             raise ConfigError(f"--documents is {count}, wanted at least 1")
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise ConfigError(f"--out {out} exists, wanted a new or empty folder")
-        base = read_checkpoint(invocation.ckpt_path)["config"] if invocation.ckpt_path else None
-        config = resolve(invocation.configs, invocation.settings, invocation.allow, base)
         with interruptible():
-            experiment = build(config, invocation.allow)
-            if invocation.print_config:
-                print(yaml.safe_dump(experiment.config, sort_keys=False), end="")
+            if (experiment := untrained(self.name, invocation)) is None:
                 return
-            module, data = experiment.module, experiment.data
-            if not isinstance(module, MoTModule):
-                raise ConfigError("model.codec is given, wanted a model with modalities")
             checks.check(experiment, "inspect")
+            module: Any = experiment.module
+            data = experiment.data
             dataset = data.documents("train")
             with Bar(data.first("train", count), total=count, desc="Inspecting", unit="document") as bar:
                 documents = [dataset[index] for index in bar]
@@ -64,13 +54,13 @@ class Inspect(Command):
             out.mkdir(parents=True, exist_ok=True)
             with torch.no_grad():
                 shown = [(one, _pieces(module, one, out / f"{i:02}")) for i, one in enumerate(documents[:SHOWN])]
-            made_by = {f"{name} by": type(codec).__name__ for name, codec in module.codecs.items()}
+            codec_names = {f"{name} by": type(codec).__name__ for name, codec in module.codecs.items()}
             batch = dataset.collate(documents[: data.batch_size])
-            title = f"{config.get('experiment', 'default')}: training documents"
-            page = write_inspection(out, title, inspection, shown, batch, module.model.grammar, made_by)
-        print("\n".join(["", *aligned(inspection.table()), ""]))
-        print("\n".join(f"{name}: {value}" for name, value in inspection.facts()))
-        print(f"page:    {page}")
+            title = f"{experiment.config['experiment']}: training documents"
+            page = write_inspection(out, title, inspection, shown, batch, module.model.grammar, codec_names)
+        say("\n".join(["", *aligned(inspection.table()), ""]))
+        say(*(f"{name}: {value}" for name, value in inspection.facts()))
+        say(f"page:    {page}")
 
 
 def _pieces(module: Any, document: "list[Segment]", stem: Path) -> "list[Piece]":

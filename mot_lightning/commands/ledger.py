@@ -1,5 +1,7 @@
 """`ledger`: what a token of each modality costs in a model, before it is trained."""
 
+from typing import Any
+
 from mot_lightning.commands.base import Command, Invocation
 from mot_lightning.commands.fit import Fit
 from mot_lightning.errors import say
@@ -14,26 +16,14 @@ class Ledger(Command):
 
     def run(self, invocation: Invocation) -> None:
         import torch
-        import yaml
 
         from mot_lightning.analysis.cost import costs, total_parameters
-        from mot_lightning.errors import ConfigError
-        from mot_lightning.experiment import startup
-        from mot_lightning.experiment.build import build
-        from mot_lightning.experiment.resolve import resolve
-        from mot_lightning.module import MoTModule
-        from mot_lightning.runs.checkpoint import read_checkpoint
+        from mot_lightning.commands.untrained import untrained
 
-        startup.quiet()
-        base = read_checkpoint(invocation.ckpt_path)["config"] if invocation.ckpt_path else None
-        config = resolve(invocation.configs, invocation.settings, invocation.allow, base)
-        experiment = build(config, invocation.allow)
-        if invocation.print_config:
-            print(yaml.safe_dump(experiment.config, sort_keys=False), end="")
+        if (experiment := untrained(self.name, invocation)) is None:
             return
-        module, data = experiment.module, experiment.data
-        if not isinstance(module, MoTModule):
-            raise ConfigError("model.codec is given, wanted a model with modalities: a codec has no ledger")
+        module: Any = experiment.module
+        data = experiment.data
         module.prepare(data)
         with torch.no_grad():
             by_modality = costs(module.model, next(iter(data.val_dataloader())))

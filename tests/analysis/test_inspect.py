@@ -4,7 +4,7 @@ import pytest
 import torch
 from conftest import TOKENS
 
-from mot_lightning.analysis.inspect import Share, inspect
+from mot_lightning.analysis.inspect import ModalityCounts, inspect
 from mot_lightning.sequence import Grammar, Segment
 
 GRAMMAR = Grammar(TOKENS, {"text": True, "image": False, "speech": True}, "text", ("image", "speech", "text"))
@@ -21,11 +21,17 @@ DOCUMENTS = [
 
 def test_tokens_are_counted_by_modality():
     inspection = inspect(DOCUMENTS, GRAMMAR, batch_size=2, row_length=64)
-    assert inspection.shares == {"image": Share(2, 8, 4), "speech": Share(0, 0, 0), "text": Share(2, 6, 0)}
+    assert inspection.by_modality == {
+        "image": ModalityCounts(2, 8, 4),
+        "speech": ModalityCounts(0, 0, 0),
+        "text": ModalityCounts(2, 6, 0),
+    }
     # two control tokens a segment, and one a document
     assert inspection.lengths == [5 + 4 + 1 + 7, 4 + 3, 1]
     assert inspection.control == 11
-    assert sum(share.tokens for share in inspection.shares.values()) + inspection.control == sum(inspection.lengths)
+    assert sum(counts.tokens for counts in inspection.by_modality.values()) + inspection.control == sum(
+        inspection.lengths
+    )
 
 
 @pytest.mark.parametrize(("batch_size", "slots"), [(1, 17 + 7 + 1), (2, 24 + 1), (3, 25)])
