@@ -1,4 +1,4 @@
-"""Signals at random times of a run on several ranks: it ends within 10 s, with a checkpoint that loads and 128 + n.
+"""Signals at random times of a run on several ranks: all end within 10 s, with a checkpoint that loads and 128 + n.
 
     python benchmarks/reliability/stops.py [--count 360] [--quick]
 
@@ -6,6 +6,7 @@ SIGTERM and SIGINT, to all ranks or to one, on 2 and 3 ranks, from start-up to t
 ends the run without a checkpoint; one after its end finds it finished.
 """
 
+import contextlib
 import os
 import random
 import signal
@@ -17,6 +18,7 @@ from pathlib import Path
 import psutil
 from common import begin, finish, loadable
 from runs import ROOT, TINY
+from tqdm import tqdm
 
 PATIENCE = 10  # seconds from the signal to the end
 SHORT = [
@@ -43,6 +45,21 @@ def ranks_of(process: subprocess.Popen[str]) -> list[int]:
     return [process.pid, *(child.pid for child in children if "mot_lightning" in " ".join(child.cmdline()))]
 
 
+def ranks_left(process: subprocess.Popen[str], until: float) -> int:
+    """How many processes of a run are alive after its first one ended, once they had the time to end."""
+    while True:
+        left = [rank for rank in psutil.process_iter() if _session(rank) == process.pid]
+        if not left or time.monotonic() > until:
+            return len(left)
+        time.sleep(0.1)
+
+
+def _session(process: psutil.Process) -> int | None:
+    with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):
+        return None if process.status() == psutil.STATUS_ZOMBIE else os.getsid(process.pid)
+    return None
+
+
 def trial(folder: Path, ranks: int, number: int, to_all: bool, after: float) -> tuple[str, str]:
     """The outcome of one signal, and what is wrong with it."""
     process = start(folder, ranks)
@@ -53,14 +70,16 @@ def trial(folder: Path, ranks: int, number: int, to_all: bool, after: float) -> 
             os.kill(receiver, number)
         sent = time.monotonic()
         _, errors = process.communicate(timeout=60)
+        left = ranks_left(process, sent + PATIENCE)
         seconds = time.monotonic() - sent
     except (subprocess.TimeoutExpired, ProcessLookupError) as error:
         return ("hung", "hung") if isinstance(error, subprocess.TimeoutExpired) else ("finished", "")
     finally:
-        if process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):  # all ranks have ended
             os.killpg(process.pid, signal.SIGKILL)
     checkpoints = [*folder.glob("default/*/checkpoints/last.ckpt")]
     wrong = [f"{path} does not load" for path in checkpoints if not loadable(path)]
+    wrong += [f"{left} ranks left"] * bool(left)
     if process.returncode == 0:
         return "finished", "; ".join(wrong)
     wrong += [f"exit code {process.returncode}"] * (process.returncode not in (128 + number, -number))
@@ -77,7 +96,7 @@ with begin(__doc__, count=360, quick=4) as (trials, folder):
     began = time.monotonic()
     start(folder / "whole", 2).communicate()
     length = time.monotonic() - began
-    for i in range(trials):
+    for i in tqdm(range(trials)):
         ranks, number, to_all = 2 + i % 2, (signal.SIGTERM, signal.SIGINT)[i // 2 % 2], bool(i // 4 % 2)
         after = random.uniform(0, length)
         outcome, wrong = trial(folder / str(i), ranks, number, to_all, after)
