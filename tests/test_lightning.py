@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 
 import mot_lightning as mot
 from datamodules import Digits
+from mot_lightning.errors import ConfigError
 
 QUIET = {
     "accelerator": "cpu",
@@ -175,6 +176,13 @@ def test_fine_tuning_in_python_keeps_weights_and_codecs(fitted, tmp_path):
     weight = "model.objectives.text.head.weight"
     torch.testing.assert_close(tuned.state_dict()[weight], module.state_dict()[weight], atol=1e-6, rtol=0)
     assert tuned.hparams["model"]["optimizer"]["learning_rate"] == 1e-9
+
+
+def test_a_checkpoint_of_another_model_is_refused_in_one_line(fitted):
+    path = fitted[0] / "last.ckpt"
+    wide = mot.BackboneSettings(dim=64, depth=1, heads=2)
+    with pytest.raises(ConfigError, match=rf"^checkpoint {path} is of another model: they differ in .*$"):
+        mot.MoTModule.load_from_checkpoint(path, backbone=wide)
 
 
 @pytest.mark.filterwarnings("ignore:You defined a `validation_step`")

@@ -86,7 +86,7 @@ def open_run(command: str, invocation: Invocation) -> Iterator[Run | None]:
                 checkpoint = read_checkpoint(path, "the restarted job's")
             experiment = build(config, invocation.allow, folder)
             if checkpoint is not None and path is not None:
-                check_weights(experiment.module, checkpoint, path)
+                check_weights(experiment.module, checkpoint, f"--ckpt_path {path}")
                 if isinstance(experiment.module, MoTModule):
                     restore_codecs(experiment.module, checkpoint)
             if start is not None:

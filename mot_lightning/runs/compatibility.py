@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from mot_lightning.codecs.base import Codec
@@ -23,16 +22,18 @@ def check_codecs(codecs: Mapping[str, Codec], checkpoint: Mapping[str, Any]) -> 
                 raise ValueError(f"codec of {name!r}: its {part} is {value}, wanted the checkpoint's {saved[part]}")
 
 
-def check_weights(module: Any, checkpoint: Mapping[str, Any], path: Path) -> None:
-    """Raises ConfigError if a checkpoint is of another model, or was trained with other codecs."""
+def check_weights(module: Any, checkpoint: Mapping[str, Any], name: str) -> None:
+    """Raises ConfigError if a checkpoint is of another model, or was trained with other codecs.
+
+    Args:
+        name: of the checkpoint, in messages.
+    """
     saved, expected = checkpoint["state_dict"], module.state_dict()
     tensors = [key for key in expected if not key.endswith("_extra_state")]  # extra state may be of any shape
     differ = sorted({*saved} ^ {*expected}) or [key for key in tensors if saved[key].shape != expected[key].shape]
     if differ:
-        raise ConfigError(
-            f"--ckpt_path {path} is of another model: they differ in {differ[0]} and {len(differ) - 1} more"
-        )
+        raise ConfigError(f"{name} is of another model: they differ in {differ[0]} and {len(differ) - 1} more")
     try:
         check_codecs(module.codecs, checkpoint)
     except ValueError as error:
-        raise ConfigError(f"--ckpt_path {path}: {error}") from error
+        raise ConfigError(f"{name}: {error}") from error

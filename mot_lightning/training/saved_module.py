@@ -15,7 +15,7 @@ from mot_lightning.errors import ConfigError
 from mot_lightning.generation import GenerationLimits
 from mot_lightning.modality import Modality
 from mot_lightning.runs.checkpoint import FORMAT, read_checkpoint, with_live_weights, without_live_weights
-from mot_lightning.runs.compatibility import check_codecs
+from mot_lightning.runs.compatibility import check_codecs, check_weights
 
 
 def config_of(modalities: Mapping[str, Modality], seed: int, **settings: Any) -> dict[str, Any]:
@@ -84,8 +84,8 @@ class SavedModule(LightningModule):
             arguments: of `__init__`, in place of the checkpoint's.
 
         Raises:
-            ConfigError: the file is missing, damaged, of another format, or not a checkpoint of a model.
-            ValueError: a codec is not the one of the checkpoint.
+            ConfigError: the file is missing, damaged, of another format, or not a checkpoint of a model; or its weights
+                or codecs are not the module's.
         """
         checkpoint = read_checkpoint(Path(checkpoint_path), "checkpoint")
         config = checkpoint["config"]
@@ -95,6 +95,8 @@ class SavedModule(LightningModule):
         module = cls(**{**instantiate(cls, {"seed": config["seed"], **settings}, allow), **arguments})
         if not arguments:
             module.config = config
+        if strict:
+            check_weights(module, checkpoint, f"checkpoint {checkpoint_path}")
         module.load_state_dict(checkpoint["state_dict"], strict=strict)
         module.on_load_checkpoint(checkpoint)
         module.fitted_codecs = {*module.codecs}
