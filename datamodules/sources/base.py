@@ -1,7 +1,7 @@
 """The interface of a source: records by index. Knows files and formats; no codec, no model and no split."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,6 +38,10 @@ class Source(Checked, ABC):
     @abstractmethod
     def record(self, index: int) -> Record:
         """One record; its files are named, not read."""
+
+    def values(self, column: str) -> Iterable[Any]:
+        """The value of a column in each record; None where a record has no such column."""
+        return (self.record(index).get(column) for index in range(len(self)))
 
 
 def inside(folder: Path, name: str, source: str) -> Path:
