@@ -6,6 +6,7 @@ from datamodules.sources.folder import Folder
 from datamodules.sources.hugging_face import HuggingFace
 from datamodules.sources.table import Table
 from datamodules.sources.text import TextFile
+from datamodules.sources.torch_dataset import TorchDataset
 from datamodules.sources.webdataset import WebDataset
 
-__all__ = ["Folder", "HuggingFace", "Source", "Table", "TextFile", "WebDataset"]
+__all__ = ["Folder", "HuggingFace", "Source", "Table", "TextFile", "TorchDataset", "WebDataset"]

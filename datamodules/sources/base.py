@@ -6,6 +6,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from torch import Tensor
+
 from mot_lightning.config.checked import Checked
 
 
@@ -16,7 +18,15 @@ class Member(NamedTuple):
     read: Callable[[], bytes]  # raises ValueError if it cannot be read
 
 
-# by the names of columns: texts, numbers, paths of files, files inside others, or lists of them
+class Waveform(NamedTuple):
+    """A sound that is in memory."""
+
+    samples: Tensor  # (channels, n) from -1 to 1
+    sample_rate: int
+
+
+# by the names of columns: texts, numbers, paths of files, files inside others, images of Pillow,
+# sounds in memory, or lists of them
 Record = Mapping[str, Any]
 
 
