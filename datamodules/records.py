@@ -211,8 +211,7 @@ def _divided(count: int, fractions: Mapping[str, float]) -> dict[str, np.ndarray
 
 def _as_named(source: Source, column: str) -> dict[str, np.ndarray]:
     indices: dict[str, list[int]] = {split: [] for split in SPLITS}
-    for i in range(len(source)):
-        split = source.record(i).get(column)
+    for i, split in enumerate(source.values(column)):
         if not isinstance(split, str) or split not in indices:
             raise ValueError(f"data.split_column {column!r} holds {split!r} in record {i}, wanted train, val or test")
         indices[split].append(i)

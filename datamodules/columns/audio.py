@@ -8,9 +8,9 @@ from typing import Any
 from torch import Tensor
 
 from datamodules.columns.base import Column, Transform
-from datamodules.sources.base import Member
+from datamodules.sources.base import Member, Waveform
 from mot_lightning.errors import require
-from mot_lightning.media.audio_file import decode_audio, read_audio
+from mot_lightning.media.audio_file import decode_audio, from_samples, read_audio
 
 
 class AudioColumn(Column):
@@ -43,6 +43,9 @@ class AudioColumn(Column):
     def decode(self, value: Any) -> Tensor:
         if isinstance(value, Member):
             wave = decode_audio(value.read(), value.name, self.sample_rate)  # (n,)
+        elif isinstance(value, Waveform):
+            name = f"a sound of column {self.column!r}"
+            wave = from_samples(value.samples.T, value.sample_rate, name, self.sample_rate)
         elif isinstance(value, Path):
             wave = read_audio(value, self.sample_rate)
         else:

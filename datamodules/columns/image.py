@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import PIL.Image
 from torch import Tensor
 
 from datamodules.columns.base import Column, Transform
 from datamodules.sources.base import Member
 from mot_lightning.errors import require
-from mot_lightning.media.image_file import decode_image, read_image
+from mot_lightning.media.image_file import decode_image, from_pillow, read_image
 
 
 class ImageColumn(Column):
@@ -36,6 +37,8 @@ class ImageColumn(Column):
     def decode(self, value: Any) -> Tensor:
         if isinstance(value, Member):
             return decode_image(value.read(), value.name, self.shape, lambda conversions: None)  # (c, h, w)
+        if isinstance(value, PIL.Image.Image):
+            return from_pillow(value, self.shape, f"an image of column {self.column!r}", lambda conversions: None)
         if not isinstance(value, Path):
             raise ValueError(f"column {self.column!r} holds {str(value)[:40]!r}, wanted files: see data.source.files")
         return read_image(value, self.shape, lambda conversions: None)  # (c, h, w)

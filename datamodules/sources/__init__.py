@@ -3,8 +3,10 @@
 from datamodules.sources.base import Record as Record  # an alias, no class that a config may name
 from datamodules.sources.base import Source
 from datamodules.sources.folder import Folder
+from datamodules.sources.hugging_face import HuggingFace
 from datamodules.sources.table import Table
 from datamodules.sources.text import TextFile
+from datamodules.sources.torch_dataset import TorchDataset
 from datamodules.sources.webdataset import WebDataset
 
-__all__ = ["Folder", "Source", "Table", "TextFile", "WebDataset"]
+__all__ = ["Folder", "HuggingFace", "Source", "Table", "TextFile", "TorchDataset", "WebDataset"]

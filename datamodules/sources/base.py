@@ -1,10 +1,12 @@
 """The interface of a source: records by index. Knows files and formats; no codec, no model and no split."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from torch import Tensor
 
 from mot_lightning.config.checked import Checked
 
@@ -16,7 +18,15 @@ class Member(NamedTuple):
     read: Callable[[], bytes]  # raises ValueError if it cannot be read
 
 
-# by the names of columns: texts, numbers, paths of files, files inside others, or lists of them
+class Waveform(NamedTuple):
+    """A sound that is in memory."""
+
+    samples: Tensor  # (channels, n) from -1 to 1
+    sample_rate: int
+
+
+# by the names of columns: texts, numbers, paths of files, files inside others, images of Pillow,
+# sounds in memory, or lists of them
 Record = Mapping[str, Any]
 
 
@@ -38,6 +48,10 @@ class Source(Checked, ABC):
     @abstractmethod
     def record(self, index: int) -> Record:
         """One record; its files are named, not read."""
+
+    def values(self, column: str) -> Iterable[Any]:
+        """The value of a column in each record; None where a record has no such column."""
+        return (self.record(index).get(column) for index in range(len(self)))
 
 
 def inside(folder: Path, name: str, source: str) -> Path:

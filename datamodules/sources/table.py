@@ -1,4 +1,4 @@
-"""Records from the rows of a table: CSV, TSV or JSON Lines, with texts and the names of files."""
+"""Records from the rows of a table: CSV, TSV, JSON Lines or Parquet, with texts and the names of files."""
 
 import csv
 import json
@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from datamodules.sources.base import Record, Source, inside
+from datamodules.sources.hugging_face import HuggingFace
 
-FORMATS = (".csv", ".tsv", ".jsonl")
+FORMATS = (".csv", ".tsv", ".jsonl", ".parquet")
 LONGEST = 2**27  # characters of a cell
 
 
 class Table(Source):
-    """A CSV, TSV or JSONL file in UTF-8; the first line of a CSV or TSV file names the columns.
+    """A CSV, TSV or JSONL file in UTF-8, or a Parquet file; the first line of a CSV or TSV file names the columns.
+
+    Its rows are kept in memory, but for the bytes of files in a Parquet column. `HuggingFace` keeps none.
 
     Args:
         path: the table, or a folder that has one.
@@ -65,6 +68,11 @@ def _table_in(path: Path) -> Path:
 
 
 def _rows(table: Path) -> Iterator[dict[str, Any]]:
+    if table.suffix == ".parquet":
+        rows = HuggingFace(table)
+        rows.setup()
+        yield from (dict(rows.record(index)) for index in range(len(rows)))
+        return
     try:
         with table.open(encoding="utf-8-sig", newline="") as file:
             yield from _from_json(table, file) if table.suffix == ".jsonl" else _from_csv(table, file)

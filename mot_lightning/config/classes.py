@@ -24,7 +24,8 @@ SHORT_NAMES = (
 )
 OURS = ("mot_lightning", "datamodules")
 # whose classes may be named by import path as well
-LIBRARIES = ("lightning", "diffusers", "torchvision.transforms", "torchaudio.transforms")
+DATA_SETS = ("torchvision.datasets", "torchaudio.datasets")
+LIBRARIES = ("lightning", "diffusers", "torchvision.transforms", "torchaudio.transforms", *DATA_SETS)
 
 
 def same_class(a: Any, b: Any) -> bool:

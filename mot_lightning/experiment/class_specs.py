@@ -10,6 +10,7 @@ from enum import Enum
 from typing import Any, get_args, get_origin
 
 from mot_lightning.config.classes import (
+    DATA_SETS,
     LIBRARIES,
     OURS,
     check_arguments,
@@ -71,8 +72,10 @@ def _arguments_spec(name: str, value: Any, allow: Sequence[str]) -> Any:
     path = value.get("class_path")
     if _is_bare(path) and name.endswith("scheduler"):  # of diffusers, whose import path the parser needs
         return {**value, "class_path": f"diffusers.{path}"}
-    if isinstance(path, str) and not path.startswith(tuple(f"{library}." for library in LIBRARIES)):
-        return class_spec(name, value, allow)[1]
+    # arguments of libraries' classes are left to the parser, but for the paths of data sets
+    others = tuple(f"{library}." for library in LIBRARIES if library not in DATA_SETS)
+    if isinstance(path, str) and not path.startswith(others):
+        return class_spec(name, value, [*DATA_SETS, *allow])[1]
     return {key: _arguments_spec(f"{name}.{key}", item, allow) for key, item in value.items()}
 
 

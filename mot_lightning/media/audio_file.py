@@ -2,13 +2,14 @@
 
 import io
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import soundfile
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torchaudio import functional as F
 
@@ -49,10 +50,28 @@ def decode_audio(content: bytes, name: str, sample_rate: int, report: Callable[[
             samples = _to_the_end(sound) if endless else sound.read(dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
         raise ValueError(f"{name}: not a readable sound file ({error.error_string})") from error
-    channels = torch.from_numpy(samples)  # (n, channels)
-    wave = channels.mean(1)
     if not streamed and content[:4] == b"RIFF" and _size(content[4:8]) + 8 > len(content) + 1:
         raise ValueError(f"{name}: truncated, its header announces more bytes than the file has")
+    sizeless = ["no size in the header, read to the end"] * bool(streamed or endless)
+    return from_samples(torch.from_numpy(samples), rate, name, sample_rate, report, sizeless)
+
+
+def from_samples(
+    channels: Float[Tensor, "n channels"],
+    rate: int,
+    name: str,
+    sample_rate: int,
+    report: Callable[[str], None] | None = None,
+    changes: Sequence[str] = (),
+) -> Float[Tensor, " n"]:
+    """The waveform of samples in memory, as of a file by `read_audio`.
+
+    Args:
+        rate: of the samples, in Hz.
+        name: in messages.
+        changes: what was converted before, for the line of `report`.
+    """
+    wave = channels.mean(1)
     if not len(wave):
         raise ValueError(f"{name}: has no samples")
     if not wave.isfinite().all():
@@ -62,7 +81,7 @@ def decode_audio(content: bytes, name: str, sample_rate: int, report: Callable[[
         raise ValueError(f"{name}: rate is {rate} Hz, wanted one with a larger common divisor with {sample_rate} Hz")
     if channels.abs().max() < SILENCE:
         raise ValueError(f"{name}: entirely silent")
-    changes = ["no size in the header, read to the end"] * bool(streamed or endless)
+    changes = [*changes]
     power = channels.square().mean(0)
     if wave.square().mean() < CANCELLED * power.max():
         loudest = int(power.argmax())

@@ -2,6 +2,9 @@
 
 import json
 
+import datasets
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 
 from datamodules.sources import Table
@@ -13,6 +16,9 @@ ROWS = [
 
 
 def write(path, rows=ROWS):
+    if path.suffix == ".parquet":
+        pa.parquet.write_table(pa.Table.from_pylist(rows), path)
+        return path
     if path.suffix == ".jsonl":
         content = "".join(json.dumps(row) + "\n" for row in rows)
     else:
@@ -31,11 +37,25 @@ def records(*arguments, **settings):
     return [table.record(i) for i in range(len(table))]
 
 
-@pytest.mark.parametrize("name", ["t.csv", "t.tsv", "t.jsonl"])
+@pytest.fixture(autouse=True)
+def _cache(tmp_path_factory, monkeypatch):
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("cache"))
+    datasets.disable_progress_bars()
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.tsv", "t.jsonl", "t.parquet"])
 @pytest.mark.parametrize("in_folder", [False, True])
 def test_each_row_is_a_record(tmp_path, name, in_folder):
     path = write(tmp_path / name)
     assert records(tmp_path if in_folder else path) == ROWS
+
+
+def test_a_parquet_table_has_files_and_groups_as_others_do(tmp_path):
+    (tmp_path / "a.png").touch()
+    rows = [{"file": "a.png", "caption": "one", "raw": b"1"}, {"file": "a.png", "caption": "two", "raw": b"2"}]
+    (record,) = records(write(tmp_path / "t.parquet", rows), files={"file": "."}, group_by="file")
+    assert (record["file"], record["caption"]) == (tmp_path / "a.png", ["one", "two"])
+    assert [member.read() for member in record["raw"]] == [b"1", b"2"]
 
 
 def test_files_lie_beside_the_table_or_in_a_folder_of_their_own(tmp_path):
@@ -105,7 +125,7 @@ def test_files_outside_the_folder_are_refused(tmp_path, name):
         ("t.jsonl", b'{"a": 1}\n', {"files": {"a": "."}}, "names 1, wanted a file in"),
         ("t.jsonl", b'{"a": [1]}\n', {"group_by": "a"}, r"column 'a' holds '\[1\]', wanted a text or a number"),
         ("t.jsonl", b'{"a": ' + b"9" * 5000 + b"}", {}, "line 1: not JSON"),
-        ("t.xlsx", b"", {}, "is of type '.xlsx', wanted one of .csv, .tsv, .jsonl"),
+        ("t.xlsx", b"", {}, "is of type '.xlsx', wanted one of .csv, .tsv, .jsonl, .parquet"),
     ],
 )
 def test_bad_tables_are_refused_in_one_line(tmp_path, name, content, settings, message):
