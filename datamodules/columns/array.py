@@ -22,6 +22,7 @@ class ArrayColumn(Column):
         column: its name.
         shape: n and c; n is null if it varies.
         transforms: applied to a tensor (n, c) in training.
+        weight: as in `Column`.
     """
 
     def __init__(
@@ -29,8 +30,9 @@ class ArrayColumn(Column):
         column: str = "array",
         shape: tuple[int | None, int] = (None, 1),
         transforms: Sequence[Transform] = (),
+        weight: str | None = None,
     ) -> None:
-        super().__init__(column, transforms)
+        super().__init__(column, transforms, weight)
         self.shape, self.media_type = shape, Array(shape)
 
     @classmethod
