@@ -28,6 +28,7 @@ class Medium(NamedTuple):
     modality: str
     media: Any  # raw media, or a function that returns them, called only to encode them
     key: Hashable = None  # media with a key, which is unique in their modality, are cached once encoded, up to 512 MiB
+    weight: float = 1.0  # of the loss of its segment; 0 makes it context
 
 
 @checked("data.document_settings")
@@ -99,7 +100,7 @@ class Documents(Dataset[list[Segment]]):
         for i, medium in enumerate(media):
             tokens, extra_bytes = self._encoded(medium)
             shown = context if i + 1 < len(media) and not self.grammar.causal[medium.modality] else {}
-            segments.append(Segment(medium.modality, tokens, **shown, extra_bytes=extra_bytes))
+            segments.append(Segment(medium.modality, tokens, **shown, extra_bytes=extra_bytes, weight=medium.weight))
         return segments
 
     def collate(self, documents: list[list[Segment]]) -> InterleavedBatch:

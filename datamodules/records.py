@@ -117,7 +117,8 @@ class Records(InterleavedDataModule):
                 transforms = bool(column.transforms) and split == "train"
                 load = partial(_load, column, values[sampled], transform_seed if transforms else None)
                 key = None if transforms else (split, record_index, sampled)
-                document.append(Medium(name, load, key))
+                weight = column.weights(record, len(values))[sampled]
+                document.append(Medium(name, load, key, weight))
             taken[name] += 1
         return document
 

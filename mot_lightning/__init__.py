@@ -21,6 +21,8 @@ if TYPE_CHECKING:
         MelLatents,
         NeuralCodec,
         Patches,
+        PatchUnits,
+        Standardized,
     )
     from mot_lightning.errors import ConfigError
     from mot_lightning.generation import GenerationSettings
@@ -35,7 +37,7 @@ __version__ = version("mot_lightning")
 _HOMES = {  # of the public names
     "backbone": ("BackboneSettings", "MoESettings"),
     "codecs": ("BPE", "VAE", "VQ", "Bytes", "Codec", "HFTokenizer", "HubertUnits", "LogMelUnits", "MelLatents",
-               "NeuralCodec", "Patches"),
+               "NeuralCodec", "PatchUnits", "Patches", "Standardized"),
     "errors": ("ConfigError",),
     "generation": ("GenerationSettings",),
     "modality": ("Modality",),
@@ -70,8 +72,10 @@ __all__ = [
     "NextToken",
     "Objective",
     "OptimizerSettings",
+    "PatchUnits",
     "Patches",
     "Regression",
+    "Standardized",
     "__version__",
 ]
 

@@ -7,10 +7,10 @@ from runs import ROOT, run
 CONFIGS = sorted((ROOT / "conf").rglob("*.yaml"))
 LARGE = [path for path in CONFIGS if path.parent.name == "size" and path.stem != "chameleon_37m"]  # tests/test_sizes.py
 DATA = {"flickr_speech": "flickr8k_spoken"}  # that a config needs
+WITH_VQ = ("chameleon", "chameleon_speech", "show_o")  # which they train if it is not cached
 QUICK = ("transfusion", "moe_4x")
 
 
-@pytest.mark.timeout(900)  # some train a codec first
 @pytest.mark.parametrize(
     "path",
     [
@@ -27,5 +27,7 @@ def test_shipped_config_trains_two_steps(path, tmp_path):
     ]  # fmt: skip
     if path.stem in DATA:
         arguments.append(f"--data.source.path={real_data(DATA[path.stem])}")
+    if path.stem in WITH_VQ:
+        arguments.append("--model.modalities.image.codec.steps=20")
     assert run(tmp_path, "fit", f"--config={path}", *arguments) == 0
     assert list(tmp_path.rglob("metrics.json"))

@@ -84,7 +84,7 @@ def check_records(batch) -> None:
 
 def encode_and_decode() -> None:
     """Encode and decode media with each codec."""
-    from mot_lightning.codecs import BPE, VAE, VQ, Bytes, LogMelUnits, MelLatents, Patches
+    from mot_lightning.codecs import BPE, VAE, VQ, Bytes, LogMelUnits, MelLatents, Patches, PatchUnits, Standardized
 
     generator = torch.Generator().manual_seed(0)
     texts = ["one", "twenty two", "three hundred"]
@@ -94,10 +94,12 @@ def encode_and_decode() -> None:
         (Bytes(), texts),
         (BPE(260), texts),
         (Patches(IMAGE, 4), images),
+        (PatchUnits(IMAGE, 4, vocab_size=8), images),
         (VAE(IMAGE, channels=8, steps=2), images),
         (VQ(IMAGE, vocab_size=8, channels=8, steps=2), images),
         (LogMelUnits(8), waves),
         (MelLatents(seconds=0.5, latent_dim=6), waves),
+        (Standardized((None, 3)), [torch.rand(n, 3, generator=generator) for n in (4, 9)]),
     ):
         codec.fit(media)
         codec.decode(codec.encode(media[0]))

@@ -20,7 +20,8 @@ class AudioColumn(Column):
         column: its name.
         sample_rate: Hz; sounds are resampled to it.
         max_seconds: the start of a longer sound is taken; null takes it whole.
-        transforms: such as `torchaudio.transforms.Vol`.
+        transforms: such as `torchaudio.transforms.SpeedPerturbation`; of a pair (sound, length), the sound is taken.
+        weight: as in `Column`.
     """
 
     def __init__(
@@ -29,8 +30,9 @@ class AudioColumn(Column):
         sample_rate: int = 16_000,
         max_seconds: float | None = None,
         transforms: Sequence[Transform] = (),
+        weight: str | None = None,
     ) -> None:
-        super().__init__(column, transforms)
+        super().__init__(column, transforms, weight)
         require(f"the sample_rate of column {column!r}", sample_rate, "at least 1,000 Hz", sample_rate >= 1_000)
         fits = max_seconds is None or 0 < max_seconds < math.inf
         require(f"the max_seconds of column {column!r}", max_seconds, "more than 0, or null", fits)
@@ -51,3 +53,9 @@ class AudioColumn(Column):
         else:
             raise ValueError(f"column {self.column!r} holds {str(value)[:40]!r}, wanted files: see data.source.files")
         return wave if self.max_seconds is None else wave[: max(1, int(self.max_seconds * self.sample_rate))]
+
+    def transform(self, media: Tensor) -> Tensor:
+        for transform in self.transforms:
+            transformed = transform(media)
+            media = transformed[0] if isinstance(transformed, tuple) else transformed  # (n,)
+        return media

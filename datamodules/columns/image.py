@@ -20,12 +20,17 @@ class ImageColumn(Column):
         column: its name.
         shape: channels (1 is grey, 3 is RGB), height and width; images are resized to it.
         transforms: such as `torchvision.transforms.v2.RandomHorizontalFlip`.
+        weight: as in `Column`.
     """
 
     def __init__(
-        self, column: str = "image", shape: tuple[int, int, int] = (3, 32, 32), transforms: Sequence[Transform] = ()
+        self,
+        column: str = "image",
+        shape: tuple[int, int, int] = (3, 32, 32),
+        transforms: Sequence[Transform] = (),
+        weight: str | None = None,
     ) -> None:
-        super().__init__(column, transforms)
+        super().__init__(column, transforms, weight)
         fits = shape[0] in (1, 3) and min(shape) > 0
         require(f"the shape of column {column!r}", list(shape), "1 or 3 channels, height and width", fits)
         self.shape = shape

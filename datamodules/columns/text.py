@@ -15,10 +15,13 @@ class TextColumn(Column):
     Args:
         column: its name; null if there are templates.
         templates: such as "a photo of {label}"; each is one text of a record.
+        weight: as in `Column`.
     """
 
-    def __init__(self, column: str | None = "text", templates: list[str] | None = None) -> None:
-        super().__init__(column or "")
+    def __init__(
+        self, column: str | None = "text", templates: list[str] | None = None, weight: str | None = None
+    ) -> None:
+        super().__init__(column or "", weight=weight)
         self.templates = templates
         self.media_type = Text()
         self.names = {name for one in templates or [] for _, name, _, _ in Formatter().parse(one) if name is not None}

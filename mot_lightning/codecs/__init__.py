@@ -5,7 +5,9 @@ from mot_lightning.codecs.hubert import HubertUnits
 from mot_lightning.codecs.mel_latents import MelLatents
 from mot_lightning.codecs.mel_units import LogMelUnits
 from mot_lightning.codecs.neural_audio import NeuralCodec
+from mot_lightning.codecs.patch_units import PatchUnits
 from mot_lightning.codecs.patches import Patches
+from mot_lightning.codecs.standardized import Standardized
 from mot_lightning.codecs.text import Bytes
 from mot_lightning.codecs.tokenizer import BPE, HFTokenizer
 from mot_lightning.codecs.vae import VAE
@@ -22,5 +24,7 @@ __all__ = [
     "LogMelUnits",
     "MelLatents",
     "NeuralCodec",
+    "PatchUnits",
     "Patches",
+    "Standardized",
 ]

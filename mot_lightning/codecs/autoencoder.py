@@ -13,7 +13,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from mot_lightning.codecs.fitting import train_once
-from mot_lightning.codecs.image import ImageCodec, Images, OneImage
+from mot_lightning.codecs.image import ImageCodec, Images, OneImage, psnr
 from mot_lightning.codecs.pretrained import FrozenNetwork, all_weights, load_pretrained
 from mot_lightning.config.paths import absolute_or_name
 from mot_lightning.errors import require
@@ -161,10 +161,8 @@ class Autoencoder(ImageCodec):
 
     @torch.no_grad()
     def quality(self, images: Images) -> dict[str, float]:
-        """Quality of reconstructions: the mean over images of the peak signal-to-noise ratio (PSNR), in dB."""
-        reconstructed = batched(lambda chunk: self.images(self.latents(chunk)), images)
-        error = (reconstructed - images).square().flatten(1).mean(1)  # (b,)
-        return {"psnr": float((-10 * error.clamp_min(1e-10).log10()).mean())}
+        """Quality of reconstructions: their peak signal-to-noise ratio (PSNR), in dB."""
+        return {"psnr": psnr(batched(lambda chunk: self.images(self.latents(chunk)), images), images)}
 
     def layers(self) -> dict[str, Any]:
         """Arguments of the encoder and the decoder, the same for all classes of diffusers."""

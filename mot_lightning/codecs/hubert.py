@@ -11,8 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mot_lightning.codecs.audio import Waveform
+from mot_lightning.codecs.clusters import cluster
 from mot_lightning.codecs.mel import MelCodec
-from mot_lightning.codecs.mel_units import cluster
 from mot_lightning.codecs.pretrained import FrozenNetwork, all_weights, load_pretrained
 from mot_lightning.config.paths import absolute_or_name
 from mot_lightning.errors import require

@@ -4,29 +4,17 @@ from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
-from sklearn.cluster import MiniBatchKMeans
 from torch import Tensor
 from torchaudio import functional as F
 
 from mot_lightning.codecs.audio import Waveform
+from mot_lightning.codecs.clusters import cluster
 from mot_lightning.codecs.mel import MelCodec
 from mot_lightning.errors import require
 from mot_lightning.sequence import Ids
 
 CEPSTRA = 13  # enough for formants, too few for pitch, which depends on the speaker
 SPEAKER = 0.5  # fraction of a clip's mean log-mel that is subtracted as the speaker's; 1 would erase one-vowel words
-
-
-def cluster(points: Float[Tensor, "n d"], count: int) -> Float[Tensor, "{count} d"]:
-    """Centres of points by k-means; deterministic.
-
-    Raises:
-        ValueError: there are fewer points than centres.
-    """
-    if len(points) < count:
-        raise ValueError(f"vocab_size is {count}, wanted at most the {len(points)} units of the training sounds")
-    means = MiniBatchKMeans(count, random_state=0, batch_size=2_048, n_init=3).fit(points.cpu().numpy())
-    return torch.from_numpy(means.cluster_centers_).to(points)
 
 
 class LogMelUnits(MelCodec):

@@ -10,7 +10,7 @@ from sklearn.cluster import MiniBatchKMeans
 from torch import Tensor
 
 from mot_lightning.codecs.autoencoder import Autoencoder, LatentGrid, batched
-from mot_lightning.codecs.image import Images, OneImage
+from mot_lightning.codecs.image import Images, OneImage, one_image
 from mot_lightning.errors import require
 from mot_lightning.sequence import Ids
 
@@ -71,10 +71,7 @@ class VQ(Autoencoder):
     @torch.no_grad()
     def decode(self, tokens: Ids) -> OneImage:
         """Ids -> image. Short segments are padded with their last id, long ones are cut."""
-        ids = tokens[: self.length].cpu()
-        last = ids[-1:] if len(ids) else torch.zeros(1, dtype=torch.long)
-        ids = torch.cat([ids, last.expand(self.length - len(ids))])
-        codes = self.frozen.network.quantize.embedding(ids)  # (n, c')
+        codes = self.frozen.network.quantize.embedding(one_image(tokens, self.length))  # (n, c')
         return self.images(codes.T.reshape(1, -1, *self.latent_size))[0]  # (c, h, w)
 
     def encoded(self, pixels: Images) -> LatentGrid:

@@ -36,7 +36,7 @@ dd{margin:0;overflow-wrap:anywhere}
 figure{margin:0;min-width:0}figure.text,figure.audio{flex:1 1 12rem}
 figcaption{font-size:.75rem;color:var(--soft)}
 img{display:block;image-rendering:pixelated;max-width:100%;border-radius:.25rem}
-.card img{width:6.5rem}audio{width:100%;max-width:20rem;height:2.25rem}
+.card img{width:6.5rem}.card img.plot{width:15rem}audio{width:100%;max-width:20rem;height:2.25rem}
 .prompt{border-left:3px solid var(--one);padding-left:.6rem;margin-bottom:.6rem}
 svg{width:100%;height:auto}
 pre{background:var(--panel);padding:.75rem;border-radius:.5rem;overflow-x:auto;font-size:.8rem}
@@ -110,7 +110,10 @@ def facts(pairs: Iterable[tuple[str, Any]]) -> str:
 
 
 def figure(file: Path, caption: str = "") -> str:
-    """A file's content, embedded, below a caption; a file of another type than text, image and audio is a link."""
+    """A file's content, embedded, below a caption.
+
+    A file of another type than text, image and audio is a link, with the picture that lies beside it as FILE.png.
+    """
     media_kind = kind(file)
     if media_kind == "text":
         shown = f"<p>{html.escape(file.read_text(encoding='utf-8').removesuffix(chr(10)))}</p>"
@@ -121,9 +124,18 @@ def figure(file: Path, caption: str = "") -> str:
         shown = {
             "image": f'<img src="{source}" alt="{name}">',
             "audio": f'<audio controls src="{source}"></audio>',
-        }.get(media_kind, f'<a download="{name}" href="{source}">{name}</a>')
+        }.get(media_kind, f'<a download="{name}" href="{source}">{_picture(file) or name}</a>')
     above = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
     return f'<figure class="{media_kind}">{above}{shown}</figure>'
+
+
+def _picture(file: Path) -> str:
+    """The picture beside a file, as HTML; empty if there is none."""
+    beside = file.with_name(f"{file.name}.png")
+    if not beside.is_file():
+        return ""
+    content = base64.b64encode(beside.read_bytes()).decode()
+    return f'<img class="plot" src="data:image/png;base64,{content}" alt="{html.escape(file.name, quote=True)}">'
 
 
 def figures(pieces: Iterable[Piece]) -> str:

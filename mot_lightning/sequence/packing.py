@@ -91,11 +91,11 @@ def pack(documents: Sequence[Sequence[Segment]], grammar: Grammar, row_length: i
             control_ids += [grammar.begin_of(name, n), grammar.end[name]]
             control_slots += [slot + 1, slot + 2 + n]
             content_slots = range(slot + 2, slot + 2 + n)
-            collector, weight = collectors[name], float(segment.loss)
+            collector, weight = collectors[name], float(segment.weight * segment.loss)
             collector.tokens.append(segment.tokens)
             collector.slots += content_slots
             collector.segment += [len(collector.loss)] * n
-            collector.loss.append(segment.loss)
+            collector.loss.append(weight > 0)
             collector.noise_cap.append(segment.noise_cap)
             if grammar.causal[name]:  # each token is predicted at the previous one; the last predicts stop
                 target = torch.cat([segment.tokens, stops[name]]) if name in stops else segment.tokens

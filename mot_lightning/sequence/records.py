@@ -37,6 +37,7 @@ class Segment(NamedTuple):
     loss: bool = True  # False for clean context
     noise_cap: float = 1.0  # maximum noise level, from 0 to 1
     extra_bytes: float = 0.0  # bytes of the medium less those that its ids encode: not 0 for a lossy tokenizer
+    weight: float = 1.0  # 2 counts as two such segments would; 0 is as no loss
 
 
 class Layout(NamedTuple):
@@ -62,7 +63,7 @@ class ModalityBatch(NamedTuple):
     noise_cap: Float[Tensor, " k"]
     target: Int[Tensor, " t"] | Float[Tensor, "t latent_dim"]  # clean tokens to predict
     read_at: Int[Tensor, " t"]  # index among the N hidden states of the one that predicts the target
-    weight: Float[Tensor, " t"]  # 1, or 0 if the segment has no loss
+    weight: Float[Tensor, " t"]  # of the segment, or 0 if it has no loss; 1 for control tokens
     segment_weight: Float[Tensor, " t"]  # 1 / number of targets in its segment; 1 for control tokens
     content: Bool[Tensor, " t"]  # False for control tokens
     extra_bytes: Float[Tensor, " t"]  # the target's share of its segment's extra bytes

@@ -80,6 +80,6 @@ class LossWeights:
     def total(self, loss: Tensor, targets: Tensor) -> Tensor:
         """The sum over modalities of weight * loss / targets, (m,) each; an absent modality adds zero."""
         targets = targets.sum() if self.reduction == "batch" else targets
-        means = loss / targets.clamp(min=1)
+        means = loss / torch.where(targets > 0, targets, 1)  # weights of segments may add up to less than 1
         weighted = (w * mean for w, mean in zip(self.weights.values(), means.unbind(), strict=True))
         return sum(weighted, means.new_zeros(()))

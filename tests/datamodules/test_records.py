@@ -90,6 +90,27 @@ def test_of_several_media_one_is_sampled_or_they_are_taken_in_turn():
     assert composed(data, 3) == [("c", "one"), ("b", str(number)), ("c", "two"), ("c", "three")]
 
 
+def test_segments_have_the_weight_that_their_record_says():
+    class Weighted(Numbers):
+        def record(self, index):
+            return {**super().record(index), "caption weight": [0.0, 2.5], "number weight": str(index)}
+
+    media = {"a": TextColumn("caption", weight="caption weight"), "b": TextColumn("number", weight="number weight")}
+    data = numbers({"a+b": 1.0}, Weighted(), media)
+    weights = {}
+    for seed in range(20):
+        a, b = data.compose("train", 0, np.random.default_rng(seed))
+        weights[a.media()[-1]] = a.weight
+        assert b.weight == float(b.media())
+    assert weights == {"a": 0.0, "b": 2.5}
+    codecs = {name: Bytes() for name in media}
+    tokens = {name: tokens_of(codec) for name, codec in codecs.items()}
+    data.connect(codecs, Grammar(tokens, {"a": True, "b": True}, "a", ("a", "b")))
+    (index,) = data.first("train", 1)
+    composed = data.compose("train", index.item, np.random.default_rng((0, 0, index.number)))
+    assert [s.weight for s in data.documents("train")[index]] == [medium.weight for medium in composed]
+
+
 def test_what_a_record_lacks_is_left_out_and_a_record_with_nothing_is_refused():
     data = numbers({"c+b": 1.0}, split_column="split")
     assert composed(data, 0, "val") == [("b", "1")]
@@ -240,8 +261,13 @@ def arguments(corpus):
                 "text": {"class_path": "TextColumn", "init_args": {"column": "caption"}},
                 "image": {"class_path": "ImageColumn", "init_args": {
                     "column": "picture", "shape": [1, 4, 4],
-                    "transforms": [{"class_path": "torchvision.transforms.v2.RandomHorizontalFlip"}]}},
-                "speech": {"class_path": "AudioColumn", "init_args": {"column": "sound", "sample_rate": 8000}}},
+                    "transforms": [{"class_path": "torchvision.transforms.v2.RandomHorizontalFlip"},
+                                   {"class_path": "torchvision.transforms.v2.RandomResizedCrop",
+                                    "init_args": {"size": [4, 4], "scale": [0.5, 1.0]}}]}},
+                "speech": {"class_path": "AudioColumn", "init_args": {
+                    "column": "sound", "sample_rate": 8000,
+                    "transforms": [{"class_path": "torchaudio.transforms.SpeedPerturbation",
+                                    "init_args": {"orig_freq": 8000, "factors": [0.9, 1.1]}}]}}},
             "documents": {"text+image+speech": 1.0, "speech+text": 0.1}, "val": 0.4, "test": 0.2}},
     }  # fmt: skip
     (corpus / "config.yaml").write_text(json.dumps(config))

@@ -133,6 +133,54 @@ def test_batch_without_a_modality_has_a_finite_loss(reduction):
     assert loss > 0
 
 
+def loss_of_targets(experiment, *documents):
+    """The sums of a batch whose losses are its targets."""
+    batch = packed(*documents)
+    losses = {
+        name: Losses(part.target.float().view(len(part.target), -1).square().sum(1), part.weight, part.content)
+        for name, part in batch.by_modality.items()
+    }
+    return experiment.sums(losses, batch)
+
+
+def weighted(document, *weights):
+    return [segment._replace(weight=weight) for segment, weight in zip(document, weights, strict=True)]
+
+
+@every_reduction
+def test_a_segment_of_weight_2_counts_as_two_would(reduction):
+    experiment, one, other = module(reduction), document(5), document(3)
+    twice, heavy = (
+        loss_of_targets(experiment, *documents) for documents in ([one, one, other], [weighted(one, 2.0, 2.0), other])
+    )
+    for name in ("content_loss", "content_targets"):
+        torch.testing.assert_close(getattr(twice, name), getattr(heavy, name))
+    image = experiment.modalities.index("image")  # without control tokens, which have no weight
+    torch.testing.assert_close(twice.loss[image], heavy.loss[image])
+    torch.testing.assert_close(twice.targets[image], heavy.targets[image])
+
+
+def test_a_segment_of_weight_0_is_context():
+    whole = document(5)
+    context = [segment._replace(loss=False) for segment in whole]
+    for a, b in zip(packed(weighted(whole, 0.0, 0.0)).by_modality.values(),
+                    packed(context).by_modality.values(), strict=True):  # fmt: skip
+        assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+@every_reduction
+def test_a_common_weight_of_all_images_changes_no_loss(reduction):
+    experiment, losses = module(reduction), []
+    for weight in (1.0, 0.01):
+        sums = loss_of_targets(experiment, weighted(document(5), 0.0, weight))
+        image = experiment.modalities.index("image")
+        losses.append(sums.loss[image] / sums.targets[image])
+        if reduction != "batch":
+            text = torch.zeros_like(sums.loss).index_fill(0, torch.tensor(image), 1)
+            losses.append(experiment.loss_weights.total(sums.loss * text, sums.targets) / 3)
+    torch.testing.assert_close(torch.stack(losses), losses[0].expand(len(losses)))
+
+
 def test_unstack_inverts_stack():
     columns = torch.arange(10.0).view(5, 2)
     assert torch.equal(Sums.unstack(Sums(*columns).stack()).stack(), columns.T)

@@ -5,6 +5,7 @@ import PIL.Image
 import pytest
 import soundfile
 import torch
+from torchaudio.transforms import Resample, Speed
 from torchvision.transforms.v2 import CenterCrop
 
 from datamodules.columns import AudioColumn, ImageColumn, TextColumn
@@ -33,6 +34,7 @@ def test_texts_are_a_column_a_file_or_templates(tmp_path):
     column = TextColumn("file")
     assert column.decode(*column.values(record)) == "a cat"
     assert TextColumn(templates=["a {label}", "{n} x {label}"]).values(record) == ["a cat", "3 x cat"]
+    assert TextColumn(templates=["ein Foto: {label}", "{label}の写真"]).values(record) == ["ein Foto: cat", "catの写真"]
     assert TextColumn("nothing").values(record) == []
     assert TextColumn("a").values({"a": ["", "b"]}) == ["b"]
     with pytest.raises(ValueError, match="column 'text' holds a list, wanted one value for a template"):
@@ -63,6 +65,21 @@ def test_other_values_are_refused(column, value, message):
         column.decode(value)
 
 
+def test_a_column_may_say_the_weight_of_each_loss():
+    def weights(cell, count=2):
+        return TextColumn("text", weight="w").weights({"w": cell}, count)
+
+    assert TextColumn("text").weights({}, 2) == [1.0, 1.0]
+    assert weights("0.5") == [0.5, 0.5]
+    assert weights([0, 3]) == [0.0, 3.0]
+    assert weights([None, ""]) == [1.0, 1.0]
+    for bad in ([1], -1, "nan", float("inf"), "heavy", [1, [2]], {"a": 1}):
+        with pytest.raises(ValueError, match=r"column 'w' holds .*, wanted a number or 2 of them from 0"):
+            weights(bad)
+    with pytest.raises(ValueError, match="the records have no column 'w', wanted one of text"):
+        TextColumn("text", weight="w").weights({"text": "a"}, 1)
+
+
 def test_settings_out_of_range_are_refused():
     for make in (lambda: ImageColumn("a", (2, 4, 4)), lambda: ImageColumn("a", (3, 0, 4)),
                  lambda: AudioColumn("a", 10), lambda: AudioColumn("a", max_seconds=0),
@@ -74,6 +91,13 @@ def test_settings_out_of_range_are_refused():
 def test_transforms_follow_each_other():
     column = ImageColumn("a", (1, 2, 2), [lambda image: image + 1, lambda image: image * 3])
     assert column.transform(torch.zeros(1, 2, 2)).unique().tolist() == [3.0]
+
+
+def test_speeds_and_rates_of_torchaudio_are_transforms():
+    tone = torch.sin(torch.arange(8000) / 9)
+    slow, half = Speed(8_000, 0.5), Resample(8_000, 4_000)
+    assert AudioColumn("a", 8_000, transforms=[slow]).transform(tone).shape == (16_000,)
+    assert AudioColumn("a", 8_000, transforms=[slow, half, half]).transform(tone).shape == (4_000,)
 
 
 def test_transforms_that_change_the_shape_are_refused():
