@@ -6,7 +6,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
-from sklearn.cluster import MiniBatchKMeans
 from torch import Tensor
 
 from mot_lightning.codecs.autoencoder import Autoencoder, LatentGrid, batched
@@ -100,6 +99,8 @@ class VQ(Autoencoder):
         latents = batched(self.latents, images)  # (b, c', h', w')
         points = latents.permute(0, 2, 3, 1).reshape(-1, codes.shape[1])  # (b h' w', c')
         if step == first and len(points) > len(codes):
+            from sklearn.cluster import MiniBatchKMeans  # takes most of a second
+
             means = MiniBatchKMeans(len(codes), random_state=0, batch_size=4_096, n_init=1).fit(points.cpu().numpy())
             codes.copy_(torch.from_numpy(means.cluster_centers_))
         unused = self._nearest(latents).flatten().bincount(minlength=len(codes)) == 0  # (v,)
