@@ -21,7 +21,6 @@ from transfusion_pytorch import Transfusion
 from mot_lightning.backbone import BackboneSettings
 from mot_lightning.model import MixtureOfTransformers
 from mot_lightning.objectives import FlowMatching, NextToken
-from mot_lightning.seeds import generator_for
 from mot_lightning.sequence import Segment, Tokens, pack
 
 SIDE, CHANNELS, VOCABULARY, DEPTH, HEAD = 16, 16, 256, 8, 64
@@ -79,7 +78,7 @@ def ours(dim: int, depth: int, documents: list[Document], device: torch.device) 
 
     def loss() -> Any:
         batch = move_data_to_device(pack(segments, model.grammar, longest), device)
-        losses = model(batch, generator_for(0, device=device)).values()
+        losses = model(batch, 0).values()
         return sum((each.loss * each.weight).sum() / each.weight.sum() for each in losses)
 
     return optimised(model, loss)

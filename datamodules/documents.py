@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 from datamodules.sampler import SampleIndex
 from mot_lightning.codecs import Codec
 from mot_lightning.config.checked import checked
+from mot_lightning.seeds import mix
 from mot_lightning.sequence import Grammar, InterleavedBatch, Segment, pack
 
 Split = Literal["train", "val", "test"]
@@ -96,11 +97,12 @@ class Documents(Dataset[list[Segment]]):
         if candidates and drop < settings.condition_dropout:
             media = [candidates[int(rng.integers(len(candidates)))]]
         context = {"loss": False} if clean < settings.clean_context else {"noise_cap": settings.noise_cap}
-        segments = []
+        segments, place = [], (self.source.seed, SPLITS.index(self.split), index.number, index.repeat)
         for i, medium in enumerate(media):
             tokens, extra_bytes = self._encoded(medium)
             shown = context if i + 1 < len(media) and not self.grammar.causal[medium.modality] else {}
-            segments.append(Segment(medium.modality, tokens, **shown, extra_bytes=extra_bytes, weight=medium.weight))
+            segment = Segment(medium.modality, tokens, **shown, extra_bytes=extra_bytes)
+            segments.append(segment._replace(weight=medium.weight, seed=mix(*place, i)))
         return segments
 
     def collate(self, documents: list[list[Segment]]) -> InterleavedBatch:

@@ -5,7 +5,7 @@ Knows indices and ranks, not documents.
 
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from itertools import count
+from itertools import count, repeat
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +17,7 @@ class SampleIndex(NamedTuple):
 
     item: int  # that the document starts from
     number: int  # of documents before it, over all ranks; seeds its randomness
+    repeat: int = 0  # how often it was sampled before with this number; seeds its noise, too
 
 
 class ResumableSampler(Sampler[SampleIndex]):
@@ -70,8 +71,8 @@ class RepeatingSampler(SequentialSampler):
 
     def __iter__(self) -> Iterator[Any]:
         rank, world = self.sampler.rank, self.sampler.world
-        start = self.sampler.consumed() // world
-        return (self.sampler.at(rank + world * (number % self.period)) for number in count(start))
+        places = map(divmod, count(self.sampler.consumed() // world), repeat(self.period))
+        return (self.sampler.at(rank + world * offset)._replace(repeat=times) for times, offset in places)
 
     def __len__(self) -> int:
         return self.period

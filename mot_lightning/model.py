@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mot_lightning.backbone import Backbone, BackboneSettings, Condition, build_attention
 from mot_lightning.errors import ConfigError
+from mot_lightning.noise import Noise
 from mot_lightning.objectives import Objective
 from mot_lightning.objectives.base import ControlObjective, Embedded
 from mot_lightning.objectives.compatibility import incompatible
@@ -74,8 +75,8 @@ class MixtureOfTransformers(nn.Module):
         objective: Any = self.objectives[self.grammar.control]
         return objective
 
-    def forward(self, batch: InterleavedBatch, generator: torch.Generator) -> dict[str, Losses]:
-        """Losses of a batch, by modality; noise and diffusion times are sampled from the generator.
+    def forward(self, batch: InterleavedBatch, seed: int = 0) -> dict[str, Losses]:
+        """Losses of a batch, by modality; noise and diffusion times are functions of the seed and of each segment's.
 
         Raises:
             TypeError: the batch is no `InterleavedBatch`.
@@ -84,7 +85,9 @@ class MixtureOfTransformers(nn.Module):
             what = "wanted an InterleavedBatch, as an InterleavedDataModule and pack(...) give"
             raise TypeError(f"the batch is of type {type(batch).__name__}, {what}")
         layout, parts = batch.layout, batch.by_modality
-        embedded: dict[str, Embedded] = {name: o.embed(parts[name], generator) for name, o in self.objectives.items()}
+        embedded: dict[str, Embedded] = {
+            name: o.embed(parts[name], Noise.of(parts[name], seed)) for name, o in self.objectives.items()
+        }
         x = torch.cat([embedded[name].embedding for name in self.grammar.groups])  # (N, d)
         hidden = self.backbone(
             x,

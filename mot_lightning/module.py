@@ -23,7 +23,7 @@ from mot_lightning.generation.prompts import Document, Prompt
 from mot_lightning.modality import Modality, assemble
 from mot_lightning.model import Losses
 from mot_lightning.pipeline import MoTPipeline
-from mot_lightning.seeds import generator_for, mix, seed_layers
+from mot_lightning.seeds import mix, seed_layers
 from mot_lightning.sequence import InterleavedBatch
 from mot_lightning.training.divergence import check_losses
 from mot_lightning.training.losses import LossWeights, Reduction, Sums
@@ -34,8 +34,6 @@ from mot_lightning.training.sharding import shard, summon_full_params
 from mot_lightning.training.skipped_steps import SkippedSteps, clip_or_drop
 from mot_lightning.training.step import OptimizerStep
 from mot_lightning.training.target_bytes import TargetBytes
-
-VALIDATION = 1 << 40  # offset of the seeds of validation noise, which is the same at every validation
 
 
 class MoTModule(Checked, SavedModule):
@@ -49,7 +47,8 @@ class MoTModule(Checked, SavedModule):
         control: the discrete modality whose vocabulary has the control tokens.
         backbone: size, shape and towers.
         optimizer: AdamW, its learning rate schedule and weight averaging.
-        seed: of the initial weights and all noise, which is a function of seed, step and rank.
+        seed: of the initial weights and all noise, which is a function of seed, document, segment and token; for
+            batches packed from segments without a seed, also of step and rank, as that of dropout always is.
         reduction: what the loss of a modality, before its weight, is a mean over. "token": all its targets, so a long
             segment counts more than a short one. "segment": the means of its segments; a control token counts as
             one. "batch": the targets of all modalities, so a modality counts by its fraction of the batch. Batches
@@ -163,7 +162,7 @@ class MoTModule(Checked, SavedModule):
         step = (self.seed, batch_idx, self.global_rank)
         seed_layers(mix(*step, 1), self.device)  # of dropout, separate from the noise
         with collect_router_stats(self.experts) as router_stats:
-            losses = self.model(batch, generator_for(*step, device=self.device))
+            losses = self.model(batch, self.seed if batch.seeded else mix(*step))
         sums = self.sums(losses, batch)
         for name, count in zip(self.model.grammar.groups, batch.layout.counts, strict=True):
             self._present[name] |= count > 0
@@ -215,8 +214,8 @@ class MoTModule(Checked, SavedModule):
         self.optimizer.update_ema(self.ema_model, self.model, step)
 
     def validation_step(self, batch: InterleavedBatch, batch_idx: int) -> Tensor:
-        generator = generator_for(self.seed, VALIDATION + batch_idx, self.global_rank, device=self.device)
-        return self._stage_sums.add(self.sums(self.ema_model(batch, generator), batch))  # (m, 5)
+        seed = self.seed if batch.seeded else mix(self.seed, batch_idx, self.global_rank, 2)
+        return self._stage_sums.add(self.sums(self.ema_model(batch, seed), batch))  # (m, 5)
 
     test_step = validation_step
 

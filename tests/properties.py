@@ -4,7 +4,6 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from mot_lightning.generation import Context, GenerationSettings, generate
-from mot_lightning.seeds import generator_for
 from mot_lightning.sequence import assign_rows, pack
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}  # float32 sums in another order
@@ -23,7 +22,7 @@ def hidden_states(model, documents, row_length=256):
     captured = {}
     handle = model.backbone.register_forward_hook(lambda m, i, out: captured.update(hidden=out))
     with torch.no_grad():
-        model(batch, generator_for(0))
+        model(batch, 0)
     handle.remove()
     grid = torch.zeros(layout.document.numel(), captured["hidden"].shape[-1])
     grid[layout.slot] = captured["hidden"]
@@ -34,13 +33,13 @@ def hidden_states(model, documents, row_length=256):
 
 
 def total_loss(model, batch, seed=1):
-    return sum((one.loss * one.weight).sum() for one in model(batch, generator_for(seed)).values())
+    return sum((one.loss * one.weight).sum() for one in model(batch, seed).values())
 
 
 def assert_same_losses(model, a, b, other=None, **tolerance):
     """Two batches of the same documents have equal losses; the second may use another model."""
     with torch.no_grad():
-        one, two = model(a, generator_for(1)), (other or model)(b, generator_for(1))
+        one, two = model(a, 1), (other or model)(b, 1)
     for name in one:
         torch.testing.assert_close(one[name].loss, two[name].loss, **tolerance)
 
@@ -161,6 +160,6 @@ def copy_tied(tied, dense):
 def linear_flops(model, batch):
     """FLOPs of the linear layers in a forward pass, without attention and elementwise operations."""
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model(batch, generator_for(0))
+        model(batch, 0)
     counts = counter.get_flop_counts()["Global"]
     return sum(n for operation, n in counts.items() if operation in (torch.ops.aten.mm, torch.ops.aten.addmm))

@@ -229,20 +229,22 @@ def test_epochs_of_limit_train_batches_continue_through_the_data(tmp_path, accum
     assert len({str(text) for text in epochs.texts}) == 6
 
 
-def test_noise_differs_between_epochs(tmp_path):
-    """batch_idx restarts in each epoch; the noise must not."""
+@pytest.mark.parametrize("options", [{"limit_train_batches": 2}, {"overfit_batches": 2}])
+def test_noise_differs_between_epochs(tmp_path, options):
+    """Also that of documents which come again in each epoch."""
     seeds = []
     module = small_module()
     forward = module.model.forward
 
-    def recorded(batch, generator):
-        seeds.append(generator.initial_seed())
-        return forward(batch, generator)
+    def recorded(batch, seed):
+        seeds.extend((seed, *one.tolist()) for one in batch.by_modality["image"].segment_seed.split(1))
+        return forward(batch, seed)
 
     module.model.forward = recorded
-    options = {"logger": False, "enable_checkpointing": False}
-    trainer(tmp_path, max_epochs=3, limit_train_batches=2, **options).fit(module, Digits(batch_size=4))
-    assert len(set(seeds)) == 6
+    options |= {"logger": False, "enable_checkpointing": False, "limit_val_batches": 0}
+    trainer(tmp_path, max_epochs=3, **options).fit(module, Digits(batch_size=4, documents={"image": 1.0}))
+    assert len(seeds) >= 3 * 2 * 4
+    assert len({*seeds}) == len(seeds)
 
 
 def test_generate_takes_a_plain_trainers_checkpoint(tmp_path, fitted):

@@ -14,7 +14,7 @@ from mot_lightning.generation import GenerationSettings
 from mot_lightning.modality import Modality
 from mot_lightning.module import MoTModule
 from mot_lightning.objectives import FlowMatching, NextToken
-from mot_lightning.seeds import generator_for
+from mot_lightning.seeds import mix
 
 
 def test_an_absent_modality_moves_nothing_of_its_own(tmp_path):
@@ -83,12 +83,15 @@ def test_validation_noise_is_that_of_its_batch_and_not_of_the_step(trained):
     torch.manual_seed(2)
     assert torch.equal(module.validation_step(batch, 0), first)
     assert torch.equal(module.test_step(batch, 0), first)
-    other = module.validation_step(batch, 1)
+    assert torch.equal(module.validation_step(batch, 1), first)
     image = module.modalities.index("image")
-    assert not torch.equal(other[image], first[image])
-    # training draws other noise: batch 0 of training is not batch 0 of validation
-    training = module.sums(module.ema_model(batch, generator_for(module.seed, 0, 0)), batch)
-    assert training.loss[image] != first[image, 0]
+    seeds = batch.by_modality["image"].segment_seed
+    assert len({*seeds.tolist()}) == len(seeds)
+    # batches of segments without seeds: their number is what tells them apart, also from those of training
+    hand = batch._replace(seeded=False)
+    first, second = (module.validation_step(hand, number)[image, 0] for number in (0, 1))
+    training = module.sums(module.ema_model(batch, mix(module.seed, 0, 0)), batch).loss[image]
+    assert len({first.item(), second.item(), training.item()}) == 3
 
 
 def test_the_loss_of_content_leaves_control_tokens_out():
@@ -98,7 +101,7 @@ def test_the_loss_of_content_leaves_control_tokens_out():
     data = Digits(batch_size=4, documents={"text+image": 1.0}, two_images=0.0)
     module.prepare(data)
     batch = next(iter(data.val_dataloader()))
-    sums = module.sums(module.model(batch, generator_for(0)), batch)
+    sums = module.sums(module.model(batch, 0), batch)
     text = module.modalities.index("text")
     captions = batch.by_modality["text"]
     written = sum(len(segment) for segment in captions.target[captions.content].split(1))
@@ -106,7 +109,7 @@ def test_the_loss_of_content_leaves_control_tokens_out():
     assert sums.content_targets[text] == written
     assert sums.content_bytes[text] == written - stops
     assert sums.targets[text] > sums.content_targets[text]
-    losses = module.model(batch, generator_for(0))["text"]
+    losses = module.model(batch, 0)["text"]
     torch.testing.assert_close(sums.content_loss[text], losses.loss[captions.content].sum())
     assert sums.loss[text] > sums.content_loss[text]
 
@@ -192,27 +195,26 @@ def test_guidance_by_default_is_of_bidirectional_modalities_alone():
     assert module.pipeline.with_guidance(GenerationSettings()).guidance == {"image": 2.0, "text": 1.0}
 
 
-def test_noise_and_dropout_depend_on_the_rank_and_not_on_each_other(monkeypatch):
+def test_dropout_depends_on_the_rank_and_noise_only_without_seeds_of_documents(monkeypatch):
     module, (batch,) = trained_by_hand(("text+image",), dropout=0.5)
-    states, generators = [], []
+    states, seeds = [], []
     forward = module.model.forward
 
-    def recorded(batch, generator):
+    def recorded(batch, seed):
         states.append(torch.get_rng_state())
-        generators.append(generator.get_state())
-        return forward(batch, generator)
+        seeds.append(seed)
+        return forward(batch, seed)
 
     monkeypatch.setattr(module.model, "forward", recorded)
-    for rank in (0, 0, 1):
+    assert batch.seeded
+    unseeded = batch._replace(seeded=False)
+    for rank, of in ((0, batch), (0, batch), (1, batch), (0, unseeded), (0, unseeded), (1, unseeded)):
         monkeypatch.setattr(MoTModule, "global_rank", rank)
-        module.training_step(batch, 5)
-    for recordings in (states, generators):
-        assert torch.equal(recordings[0], recordings[1])
-        assert not torch.equal(recordings[0], recordings[2])
-    expected = generator_for(module.seed, 5, 0)
-    assert torch.equal(generators[0], expected.get_state())
-    torch.set_rng_state(states[0])
-    assert not torch.equal(torch.rand(4), torch.rand(4, generator=expected))
+        module.training_step(of, 5)
+    assert torch.equal(states[0], states[1])
+    assert not torch.equal(states[0], states[2])
+    assert seeds[:3] == [module.seed] * 3
+    assert seeds[3] == seeds[4] != seeds[5]
 
 
 def test_the_gradient_of_two_ranks_is_that_of_their_targets_together(monkeypatch):

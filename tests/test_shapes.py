@@ -63,7 +63,7 @@ def train_and_generate() -> None:
         documents = [context, [Segment("other", other, loss=False)], [Segment("text", torch.arange(3)), *context]]
         batch = pack(documents, model.grammar, 40)
         check_records(batch)
-        losses = model(batch, generator)
+        losses = model(batch)
         sum(one.loss.sum() for one in losses.values()).backward()
         for guidance in (1.0, 2.0):
             sampling = GenerationSettings(modalities=("text", "other"), max_length=5, guidance={"other": guidance})

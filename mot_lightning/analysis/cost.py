@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mot_lightning.backbone.moe import MixtureOfExperts, experts_of
 from mot_lightning.model import MixtureOfTransformers
-from mot_lightning.seeds import generator_for
+from mot_lightning.noise import Noise
 from mot_lightning.sequence import InterleavedBatch, ModalityBatch
 
 
@@ -71,7 +71,7 @@ def _linear_flops(model: MixtureOfTransformers, name: str, part: ModalityBatch) 
         return v.repeat_interleave(q.shape[1] // v.shape[1], dim=1)  # (N, h, e)
 
     with FlopCounterMode(display=False) as counter, _nominal_visits(model) as corrections:
-        embedded = objective.embed(part, generator_for(0, device=part.tokens.device))
+        embedded = objective.embed(part, Noise.of(part))
         x = embedded.embedding
         no_condition = Condition(x.new_zeros(0, x.shape[-1]), part.segment[:0])
         conditions = dict.fromkeys(model.grammar.names, no_condition)

@@ -11,7 +11,7 @@ from mot_lightning.config.hints import did_you_mean
 from mot_lightning.errors import ConfigError, describe
 from mot_lightning.experiment.build import Experiment
 from mot_lightning.module import MoTModule
-from mot_lightning.seeds import generator_for
+from mot_lightning.noise import Noise
 from mot_lightning.sequence.packing import assign_rows
 from mot_lightning.training.codec_module import CodecModule
 from mot_lightning.training.sharding import FSDP2
@@ -173,7 +173,7 @@ def _check_objectives(experiment: Experiment) -> None:
     for name, objective in new:
         part = batch.by_modality[name]
         try:
-            module.model.losses(objective, hidden, objective.embed(part, generator_for(0)), part)
+            module.model.losses(objective, hidden, objective.embed(part, Noise.of(part)), part)
         except ConfigError:
             raise
         except Exception as error:  # of the user's code

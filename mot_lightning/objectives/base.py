@@ -13,6 +13,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
 from mot_lightning.config.recorded import Recorded
+from mot_lightning.noise import Noise
 from mot_lightning.sequence import Ids, Latents, ModalityBatch, Tokens
 
 # tokens of r sequences of one length, and their embeddings
@@ -113,8 +114,8 @@ class Objective(Recorded, nn.Module, ABC):
         """Take the codebook of a fitted codec. Most objectives do not use it."""
 
     @abstractmethod
-    def embed(self, part: ModalityBatch, generator: torch.Generator) -> Embedded:
-        """Embed a batch's tokens. Noise and time are sampled here, from the generator."""
+    def embed(self, part: ModalityBatch, noise: Noise) -> Embedded:
+        """Embed a batch's tokens. All randomness comes from `noise`, so that no loss depends on the batch."""
 
     @abstractmethod
     def embed_clean(self, tokens: RowsOfIds | RowsOfLatents) -> tuple[Embeddings, Float[Tensor, "#r d"] | None]:

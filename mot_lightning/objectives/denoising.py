@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from mot_lightning.errors import require
 from mot_lightning.initialisation import init_linear
+from mot_lightning.noise import Noise
 from mot_lightning.objectives.base import (
     Context,
     Embedded,
@@ -91,7 +92,7 @@ class DenoisingObjective(Objective):
         """(x_t, target) from clean latents, noise and the time of each."""
 
     @abstractmethod
-    def sample_times(self, cap: Float[Tensor, " k"], generator: torch.Generator) -> Float[Tensor, " k"]:
+    def sample_times(self, cap: Float[Tensor, " k"], noise: Noise) -> Float[Tensor, " k"]:
         """A time below the cap for each segment."""
 
     def loss_weight(self, t: Float[Tensor, " k"]) -> Float[Tensor, " k"] | None:
@@ -104,13 +105,11 @@ class DenoisingObjective(Objective):
         """The network's prediction at x_t -> the model output that the scheduler expects; one t per row, or for all."""
         return prediction
 
-    def embed(self, part: ModalityBatch, generator: torch.Generator) -> Embedded:
-        t = self.sample_times(part.noise_cap, generator) * part.loss  # (k,)
+    def embed(self, part: ModalityBatch, noise: Noise) -> Embedded:
+        t = self.sample_times(part.noise_cap, noise) * part.loss  # (k,)
         # noise and times are float32 whatever the precision of the weights
-        noise = torch.randn(
-            part.tokens.shape, generator=generator, device=part.tokens.device, dtype=torch.float32
-        )  # (n, latent_dim)
-        x_t, target = self.corrupt(part.tokens, noise, t[part.segment][:, None])
+        epsilon = noise.token_normal(part.tokens.shape[1])  # (n, latent_dim)
+        x_t, target = self.corrupt(part.tokens, epsilon, t[part.segment][:, None])
         x_t = torch.where(part.loss[part.segment][:, None], x_t, part.tokens)
         time, weight = self.time_embedding(t), self.loss_weight(t)  # (k, d), (k,)
         embedding, skip = self._embed(x_t, positions_in_segment(part)[0], time, part.segment)

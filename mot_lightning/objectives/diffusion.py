@@ -2,11 +2,11 @@
 
 from typing import Any, ClassVar, Literal
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from mot_lightning.errors import require
+from mot_lightning.noise import Noise
 from mot_lightning.objectives.base import RowsOfLatents
 from mot_lightning.objectives.denoising import DenoisingObjective
 from mot_lightning.objectives.schedulers import accepts, check_scheduler, make_scheduler
@@ -69,10 +69,9 @@ class Diffusion(DenoisingObjective):
         check_scheduler(self.scheduler, steps)
         self.register_buffer("alphas_cumprod", schedule.alphas_cumprod, persistent=False)
 
-    def sample_times(self, cap: Float[Tensor, " k"], generator: torch.Generator) -> Float[Tensor, " k"]:
+    def sample_times(self, cap: Float[Tensor, " k"], noise: Noise) -> Float[Tensor, " k"]:
         steps = len(self.alphas_cumprod)
-        u = torch.rand(cap.shape, generator=generator, device=cap.device, dtype=torch.float32)
-        return (cap * u * steps).floor().clamp(max=steps - 1) / steps  # (k,) multiples of 1 / T
+        return (cap * noise.uniform() * steps).floor().clamp(max=steps - 1) / steps  # (k,) multiples of 1 / T
 
     def alpha(self, t: Float[Tensor, "*of"]) -> Float[Tensor, "*of"]:
         """alpha_t at times t in [0, 1)."""

@@ -2,11 +2,11 @@
 
 from typing import Any, ClassVar, Literal
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from mot_lightning.errors import require
+from mot_lightning.noise import Noise
 from mot_lightning.objectives.base import RowsOfLatents
 from mot_lightning.objectives.denoising import DenoisingObjective
 from mot_lightning.objectives.schedulers import make_scheduler
@@ -55,10 +55,8 @@ class FlowMatching(DenoisingObjective):
             arguments = {name: shift, **self.scheduler.get("init_args", {})}
             self.scheduler = {**self.scheduler, "init_args": arguments}
 
-    def sample_times(self, cap: Float[Tensor, " k"], generator: torch.Generator) -> Float[Tensor, " k"]:
-        sample = torch.rand if self.timestep_sampling == "uniform" else torch.randn
-        t = sample(cap.shape, generator=generator, device=cap.device, dtype=torch.float32)  # (k,)
-        t = t if self.timestep_sampling == "uniform" else t.sigmoid()
+    def sample_times(self, cap: Float[Tensor, " k"], noise: Noise) -> Float[Tensor, " k"]:
+        t = noise.uniform() if self.timestep_sampling == "uniform" else noise.normal().sigmoid()  # (k,)
         return cap * self.shift * t / (1 + (self.shift - 1) * t)
 
     def corrupt(self, x_0: Latents, noise: Latents, t: Float[Tensor, "n 1"]) -> tuple[Latents, Latents]:

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from mot_lightning.errors import require
+from mot_lightning.noise import Noise
 from mot_lightning.objectives.base import Context, Embedded, Embeddings, Request, RowsOfIds, positions_in_segment
 from mot_lightning.objectives.discrete import DiscreteObjective
 from mot_lightning.objectives.sampling import sample_ids
@@ -63,19 +64,18 @@ class MaskedToken(DiscreteObjective):
         """The fraction of a segment that is masked, from 1 at u = 0 to 0 at u = 1."""
         return (math.pi / 2 * u).cos() if self.schedule == "cosine" else 1 - u
 
-    def sample_mask(self, part: ModalityBatch, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def sample_mask(self, part: ModalityBatch, noise: Noise) -> tuple[Tensor, Tensor]:
         """Which tokens are masked (n,), and the mask ratio of each segment (k,), at most its noise cap."""
-        k, device = len(part.loss), part.tokens.device
-        score, u = (torch.rand(n, generator=generator, device=device) for n in (len(part.tokens), k))
+        score, u = noise.token_uniform(), noise.uniform()  # (n,), (k,)
         position, size = positions_in_segment(part)
         limit = (part.noise_cap * size).floor()
         count = (self.mask_ratio(u) * limit).ceil() * part.loss  # (k,), at least 1 unless the cap forbids it
-        order = (part.segment + score.double()).argsort()  # (n,) segments in order, their tokens at random
+        order = (part.segment + score.double()).argsort(stable=True)  # (n,) segments in order, their tokens at random
         shuffled = torch.empty_like(position).index_copy(0, order, position)  # positions, within each segment
         return shuffled < count[part.segment], count / size.clamp(min=1)
 
-    def embed(self, part: ModalityBatch, generator: torch.Generator) -> Embedded:
-        masked, ratio = self.sample_mask(part, generator)  # (n,), (k,)
+    def embed(self, part: ModalityBatch, noise: Noise) -> Embedded:
+        masked, ratio = self.sample_mask(part, noise)  # (n,), (k,)
         weight = masked / ratio[part.segment].where(masked, 1.0)  # (n,)
         return Embedded(
             self._embed_masked(part.tokens, masked, positions_in_segment(part)[0]), part.target, weight=weight

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from mot_lightning.noise import Noise
 from mot_lightning.objectives.base import Context, Embedded, Embeddings, Request, RowsOfIds
 from mot_lightning.objectives.discrete import DiscreteObjective
 from mot_lightning.objectives.sampling import sample_ids
@@ -25,7 +26,7 @@ class NextToken(DiscreteObjective):
 
     causal = True
 
-    def embed(self, part: ModalityBatch, generator: torch.Generator) -> Embedded:
+    def embed(self, part: ModalityBatch, noise: Noise) -> Embedded:
         return Embedded(self._embed(part.tokens), part.target)  # (n, d), (t,)
 
     def embed_clean(self, tokens: RowsOfIds) -> tuple[Embeddings, None]:

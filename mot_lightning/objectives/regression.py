@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mot_lightning.initialisation import init_linear
+from mot_lightning.noise import Noise
 from mot_lightning.objectives.base import Context, Embedded, Embeddings, Objective, Request, RowsOfLatents
 from mot_lightning.sequence import Latents, ModalityBatch, Tokens
 
@@ -24,7 +25,7 @@ class Regression(Objective):
         self.input = init_linear(nn.Linear(tokens.latent_dim, dim))
         self.output = init_linear(nn.Linear(dim, tokens.latent_dim), std=0.0)
 
-    def embed(self, part: ModalityBatch, generator: torch.Generator) -> Embedded:
+    def embed(self, part: ModalityBatch, noise: Noise) -> Embedded:
         return Embedded(self._embed(part.tokens), part.target)  # (n, d), (t, latent_dim)
 
     def embed_clean(self, tokens: RowsOfLatents) -> tuple[Embeddings, None]:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from mot_lightning.errors import ConfigError
+from mot_lightning.seeds import mix, mix_each
 from mot_lightning.sequence.grammar import Grammar
 from mot_lightning.sequence.records import InterleavedBatch, Layout, ModalityBatch, Segment, Tokens
 
@@ -45,6 +46,8 @@ class _Collector:
         self.segment_weight: list[float] = []
         self.content: list[bool] = []
         self.extra_bytes: list[float] = []
+        self.segment_seed: list[int] = []
+        self.seeded: list[tuple[int, int, int]] = []  # runs of tokens: seed of the segment, first index in it, length
 
     def add_target(
         self, target: Tensor, read_at: Sequence[int], weight: float, content: bool, extra_bytes: float = 0.0
@@ -77,6 +80,7 @@ def pack(documents: Sequence[Sequence[Segment]], grammar: Grammar, row_length: i
     padding = (np.arange(b) * s - np.cumsum(used) + used).tolist()  # empty slots before each row
     blocks: list[tuple[int, int, int, bool]] = []  # rows of `Layout.blocks`
 
+    seeds = [[mix(i, j) if s.seed is None else s.seed for j, s in enumerate(d)] for i, d in enumerate(documents)]
     for index, (document, (row, offset), length) in enumerate(zip(documents, assigned, lengths, strict=True)):
         columns = slice(offset, offset + length)
         document_index[row, columns] = index
@@ -85,11 +89,13 @@ def pack(documents: Sequence[Sequence[Segment]], grammar: Grammar, row_length: i
         start = run = slot - padding[row]  # packed indices at which the document and its current run begin
         end = start + length
         control_ids, control_slots = [grammar.end_of_document], [slot]
-        for segment in document:
+        control_seeded = [(seeds[index][0] if document else mix(index), -3, 1)]
+        for segment, seed in zip(document, seeds[index], strict=True):
             grammar.check(segment)
             name, n = segment.modality, len(segment.tokens)
             control_ids += [grammar.begin_of(name, n), grammar.end[name]]
             control_slots += [slot + 1, slot + 2 + n]
+            control_seeded.append((seed, -2, 2))
             content_slots = range(slot + 2, slot + 2 + n)
             collector, weight = collectors[name], float(segment.weight * segment.loss)
             collector.tokens.append(segment.tokens)
@@ -97,6 +103,8 @@ def pack(documents: Sequence[Sequence[Segment]], grammar: Grammar, row_length: i
             collector.segment += [len(collector.loss)] * n
             collector.loss.append(weight > 0)
             collector.noise_cap.append(segment.noise_cap)
+            collector.segment_seed.append(seed)
+            collector.seeded.append((seed, 0, n))
             if grammar.causal[name]:  # each token is predicted at the previous one; the last predicts stop
                 target = torch.cat([segment.tokens, stops[name]]) if name in stops else segment.tokens
                 collector.add_target(target, range(slot + 1, slot + 1 + len(target)), weight, True, segment.extra_bytes)
@@ -111,6 +119,7 @@ def pack(documents: Sequence[Sequence[Segment]], grammar: Grammar, row_length: i
         blocks.append((run, end, start, True))
         control.tokens.append(torch.tensor(control_ids))
         control.slots += control_slots
+        control.seeded += control_seeded
         control.segment += [-1] * len(control_ids)
         # the start of a document and each end token predict the next control token
         upcoming = torch.tensor([*control_ids[1::2], grammar.end_of_document])
@@ -132,7 +141,8 @@ def pack(documents: Sequence[Sequence[Segment]], grammar: Grammar, row_length: i
         blocks=runs,
     )
     by_modality = {name: _batch(collector, grammar.tokens[name], index_of) for name, collector in collectors.items()}
-    return InterleavedBatch(layout, by_modality)
+    seeded = all(segment.seed is not None for document in documents for segment in document)
+    return InterleavedBatch(layout, by_modality, seeded=seeded)
 
 
 def _batch(collector: _Collector, kind: Tokens, index_of: np.ndarray) -> ModalityBatch:
@@ -148,4 +158,13 @@ def _batch(collector: _Collector, kind: Tokens, index_of: np.ndarray) -> Modalit
         segment_weight=torch.tensor(collector.segment_weight, dtype=torch.float32),
         content=torch.tensor(collector.content, dtype=torch.bool),
         extra_bytes=torch.tensor(collector.extra_bytes, dtype=torch.float32),
+        segment_seed=torch.tensor(collector.segment_seed, dtype=torch.long),
+        token_seed=torch.from_numpy(_token_seeds(collector.seeded)),
     )
+
+
+def _token_seeds(runs: list[tuple[int, int, int]]) -> np.ndarray:
+    """The seed of each token of runs, given by the seed of the segment, the first index in it, and the length."""
+    seed, first, length = np.array(runs, dtype=np.int64).reshape(-1, 3).T
+    index = np.arange(length.sum()) + np.repeat(first - np.cumsum(length) + length, length)
+    return mix_each(np.repeat(seed, length), index)

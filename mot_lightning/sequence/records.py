@@ -38,6 +38,7 @@ class Segment(NamedTuple):
     noise_cap: float = 1.0  # maximum noise level, from 0 to 1
     extra_bytes: float = 0.0  # bytes of the medium less those that its ids encode: not 0 for a lossy tokenizer
     weight: float = 1.0  # 2 counts as two such segments would; 0 is as no loss
+    seed: int | None = None  # of its noise, 63 bits; None: its noise depends on its place in the batch, and on the step
 
 
 class Layout(NamedTuple):
@@ -67,6 +68,8 @@ class ModalityBatch(NamedTuple):
     segment_weight: Float[Tensor, " t"]  # 1 / number of targets in its segment; 1 for control tokens
     content: Bool[Tensor, " t"]  # False for control tokens
     extra_bytes: Float[Tensor, " t"]  # the target's share of its segment's extra bytes
+    segment_seed: Int[Tensor, " k"]  # of the noise of a segment
+    token_seed: Int[Tensor, " n"]  # of the noise of a token; of a control token, from the segment beside it
 
 
 class Step(NamedTuple):
@@ -84,6 +87,7 @@ class InterleavedBatch(NamedTuple):
     layout: Layout
     by_modality: dict[str, ModalityBatch]
     step: Step | None = None  # set by the loader of training documents
+    seeded: bool = False  # whether all segments brought a seed, so that their noise depends on nothing else
 
     def to(self, device: torch.device | str) -> "InterleavedBatch":
         """The batch on a device, copied without blocking. Lightning calls this in place of searching for tensors."""

@@ -19,7 +19,6 @@ from mot_lightning.modality import Modality
 from mot_lightning.module import MoTModule
 from mot_lightning.objectives import FlowMatching, NextToken
 from mot_lightning.pipeline import MoTPipeline
-from mot_lightning.seeds import generator_for
 
 CODEC = ["--config=conf/codec/vq.yaml", "--model.codec.channels=8", "--data.batch_size=4", "--samples.prompts=2"]
 SHORT = ["--trainer.max_steps=6", "--trainer.val_check_interval=3", "--trainer.enable_progress_bar=false"]
@@ -42,7 +41,7 @@ def test_bits_per_byte_are_of_the_captions_bytes_whatever_the_ids(tmp_path):
     batch = next(iter(data.train_dataloader()))
     ids = batch.by_modality["text"].tokens
     texts = module.codecs["text"].decode(ids[ids < 300])
-    sums = module.sums(module.model(batch, generator_for(0)), batch)
+    sums = module.sums(module.model(batch, 0), batch)
     written = dict(zip(module.modalities, sums.content_bytes.tolist(), strict=True))
     targets = dict(zip(module.modalities, sums.content_targets.tolist(), strict=True))
     assert written["text"] == len(texts.encode()) > 1.5 * targets["text"]  # bytes, and ids with their stops
@@ -66,7 +65,7 @@ def test_bits_per_byte_are_of_the_text_given_if_the_tokenizer_loses_some_of_it(t
         texts = [len(medium.media.encode()) for medium in data.compose("val", index, rng) if medium.modality == "text"]
         document = data.documents("val")[SampleIndex(index, index)]  # may be cut to its image
         size += sum(texts) if any(segment.modality == "text" for segment in document) else 0
-    sums = module.sums(module.model(batch, generator_for(0)), batch)
+    sums = module.sums(module.model(batch, 0), batch)
     assert sums.content_bytes[module.modalities.index("text")].item() == pytest.approx(size)
     assert size > 50
 

@@ -12,7 +12,6 @@ from mot_lightning.modality import Modality
 from mot_lightning.module import MoTModule
 from mot_lightning.objectives import FlowMatching, NextToken
 from mot_lightning.pipeline import MoTPipeline
-from mot_lightning.seeds import generator_for
 from mot_lightning.sequence import Segment
 
 SAMPLES, AT_ONCE = 200, 25
@@ -32,7 +31,7 @@ def trained() -> tuple[MoTPipeline, Digits]:
     module.prepare(data)
     optimizer = torch.optim.AdamW(module.model.parameters(), lr=1e-2)
     for step, batch in zip(range(40), data.train_dataloader(), strict=False):
-        sums = module.sums(module.model(batch, generator_for(step)), batch)
+        sums = module.sums(module.model(batch, step), batch)
         module.loss_weights.total(sums.loss, sums.targets).backward()
         optimizer.step()
         optimizer.zero_grad()

@@ -22,7 +22,7 @@ TINY = [
     "--samples.prompts=0", "--report.prompts=0", "--trainer.enable_progress_bar=false",
 ]  # fmt: skip
 
-# no noise, so that batches of any size see the same; in float64; plain steps show the gradient itself
+# in float64; plain steps show the gradient itself
 EXACT = [
     "--model.modalities.image.objective=Regression", "--model.backbone.dropout=0", "--trainer.precision=64-true",
     "--model.optimizer.algorithm=SGD", "--model.optimizer.learning_rate=1", "--model.optimizer.warmup_steps=0",

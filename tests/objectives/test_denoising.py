@@ -8,6 +8,7 @@ from properties import total_loss
 
 from mot_lightning.generation import Context
 from mot_lightning.model import MixtureOfTransformers
+from mot_lightning.noise import Noise
 from mot_lightning.objectives import Diffusion, FlowMatching, NextToken
 from mot_lightning.objectives.base import Embedded, Request
 from mot_lightning.seeds import generator_for
@@ -40,14 +41,14 @@ def test_training_overfits_one_batch(objective, time):
     rng = np.random.default_rng(0)
     batch = pack([make_document(rng, ["text", name]) for _ in range(3)], model.grammar, 64)
     with torch.no_grad():
-        start = model(batch, generator_for(0))
+        start = model(batch, 0)
         initial_loss = start[name].loss.mean()
         if time:  # the loss of predicting zero for this noise
-            target = model.objectives[name].embed(batch.by_modality[name], generator_for(0)).target
+            target = model.objectives[name].embed(batch.by_modality[name], Noise.of(batch.by_modality[name])).target
             torch.testing.assert_close(initial_loss, target.square().mean())
     fit(model, batch, 40)
     with torch.no_grad():
-        end = model(batch, generator_for(0))
+        end = model(batch, 0)
     assert end[name].loss.mean() < 0.1 * initial_loss
     content = start["text"].content  # the order of modalities is the same in all documents
     assert end["text"].loss[~content].mean() < 0.1 * start["text"].loss[~content].mean()
@@ -66,7 +67,7 @@ def images(n, **others):
 def test_embed_is_reproducible_by_seed(objective, time):
     model, _ = fresh(objective(time_conditioning=time))
     batch = batch_of(model, *images(3))
-    embeddings = [model.objectives["image"].embed(batch, generator_for(seed)) for seed in (1, 1, 2)]
+    embeddings = [model.objectives["image"].embed(batch, Noise.of(batch, seed)) for seed in (1, 1, 2)]
     for one, again, other in zip(*embeddings, strict=True):
         if isinstance(one, torch.Tensor):
             assert torch.equal(one, again)
@@ -77,7 +78,7 @@ def test_embed_is_reproducible_by_seed(objective, time):
 @pytest.mark.parametrize("cap", [0.0, 0.3, 1.0])
 def test_sampled_times_do_not_exceed_the_noise_cap(objective, time, cap):
     model, _ = fresh(objective(time_conditioning=time))
-    t = model.objectives["image"].sample_times(torch.full((500,), cap), generator_for(0))
+    t = model.objectives["image"].sample_times(torch.full((500,), cap), Noise(torch.arange(500)))
     assert (t >= 0).all()
     assert (t <= cap + 1e-6).all()
     assert t.max() >= 0.95 * cap  # and come close to it
@@ -90,7 +91,8 @@ def test_clean_segments_are_embedded_at_time_zero(objective, time):
     model, _ = fresh(objective(time_conditioning=time))
     image = model.objectives["image"]
     clean, noisy = images(2, loss=False), images(2)
-    embedded = image.embed(batch_of(model, clean[0], noisy[1]), generator_for(0))
+    batch = batch_of(model, clean[0], noisy[1])
+    embedded = image.embed(batch, Noise.of(batch))
     embedding, condition = image.embed_clean(torch.stack([clean[0].tokens, noisy[1].tokens]))
     torch.testing.assert_close(embedded.embedding[:4], embedding[0])
     assert (embedded.embedding[4:] - embedding[1]).abs().max() > 1e-3
@@ -106,7 +108,7 @@ def test_clean_latents_follow_from_noisy_latents_and_target(objective, time):
     model, _ = fresh(objective(time_conditioning=time))
     image = model.objectives["image"]
     x_0, noise = torch.randn(2, 50, 3, generator=generator_for(0))
-    t = image.sample_times(torch.full((50,), 0.9), generator_for(1))[:, None]
+    t = image.sample_times(torch.full((50,), 0.9), Noise(torch.arange(50)))[:, None]
     x_t, target = image.corrupt(x_0, noise, t)
     if objective is FlowMatching:
         back = x_t - t * target

@@ -107,7 +107,7 @@ def learn(model, documents, steps, copies=4):
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 8e-3, total_steps=steps, pct_start=0.1)
     for step in range(steps):
         optimizer.zero_grad()
-        sum(one.loss.mean() for one in model(batch, generator_for(step)).values()).backward()
+        sum(one.loss.mean() for one in model(batch, step).values()).backward()
         optimizer.step()
         schedule.step()
 
@@ -143,7 +143,7 @@ def test_packing_caching_and_masking_hold_for_every_objective(kind, objective, s
     assert_no_token_sees_its_future(model, known[0], 1, 2)
     assert_documents_do_not_mix(model, known, 0, 1, 2)
     batch = pack(known, model.grammar, 64)
-    (loss, weight, _) = model(batch, generator_for(0))["other"]
+    (loss, weight, _) = model(batch, 0)["other"]
     assert loss.shape == weight.shape == batch.by_modality["other"].weight.shape
     assert loss.isfinite().all()
 

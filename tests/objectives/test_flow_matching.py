@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from mot_lightning.noise import Noise
 from mot_lightning.objectives import FlowMatching
 from mot_lightning.objectives.flow_matching import EARLIEST
 from mot_lightning.objectives.schedulers import make_scheduler
@@ -11,11 +12,13 @@ from mot_lightning.seeds import generator_for
 
 def test_logit_normal_times_have_the_expected_quantiles():
     cap = torch.ones(20_000)
-    t = FlowMatching(timestep_sampling="logit_normal", shift=1.0).sample_times(cap, generator_for(0))
+    t = FlowMatching(timestep_sampling="logit_normal", shift=1.0).sample_times(cap, Noise(torch.arange(len(cap))))
     quantiles = torch.tensor([0.1, 0.25, 0.5, 0.9])
     expected = torch.distributions.Normal(0, 1).icdf(quantiles).sigmoid()
     torch.testing.assert_close(t.quantile(quantiles), expected, rtol=0, atol=0.01)
-    shifted = FlowMatching(timestep_sampling="logit_normal", shift=3.0).sample_times(cap / 2, generator_for(0))
+    shifted = FlowMatching(timestep_sampling="logit_normal", shift=3.0).sample_times(
+        cap / 2, Noise(torch.arange(len(cap)))
+    )
     torch.testing.assert_close(shifted, 0.5 * 3 * t / (1 + 2 * t))
 
 
@@ -36,10 +39,12 @@ def test_shift_applies_to_training_times_and_scheduler():
     cap, quantiles = torch.ones(4000), torch.tensor([0.25, 0.5, 0.75])
     for shift in (1.0, 3.0):
         objective = FlowMatching(shift=shift)
-        sampled = objective.sample_times(cap, generator_for(0)).quantile(quantiles)
+        sampled = objective.sample_times(cap, Noise(torch.arange(len(cap)))).quantile(quantiles)
         torch.testing.assert_close(sampled, shift * quantiles / (1 + (shift - 1) * quantiles), rtol=0, atol=0.03)
         assert make_scheduler(objective.scheduler).config.shift == shift
-    assert (FlowMatching(shift=3.0).sample_times(cap / 2, generator_for(0)) <= 0.5).all()  # the cap still holds
+    assert (
+        FlowMatching(shift=3.0).sample_times(cap / 2, Noise(torch.arange(len(cap)))) <= 0.5
+    ).all()  # the cap still holds
 
 
 def test_explicit_scheduler_shift_takes_precedence():

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from conftest import SMALL, TOKENS
 
 from mot_lightning.model import MixtureOfTransformers
+from mot_lightning.noise import Noise
 from mot_lightning.objectives import FlowMatching, NextToken
 from mot_lightning.objectives.latent_projection import UNetProjection
 from mot_lightning.seeds import generator_for
@@ -27,9 +28,9 @@ def test_unet_mixes_tokens_within_an_image_but_not_across():
     model = with_unet()
     image, images = model.objectives["image"], pack(latents(3), model.grammar, 16).by_modality["image"]
     torch.nn.init.normal_(image.projection.output.weight)
-    embedded = image.embed(images, generator_for(0))
+    embedded = image.embed(images, Noise.of(images))
     other = image.embed(
-        images._replace(tokens=images.tokens.clone().index_fill_(0, torch.tensor([5]), 2.0)), generator_for(0)
+        images._replace(tokens=images.tokens.clone().index_fill_(0, torch.tensor([5]), 2.0)), Noise.of(images)
     )
     moved = (embedded.embedding - other.embedding).abs().amax(-1).view(3, 4)
     assert (moved[1] > 1e-4).all()
@@ -58,7 +59,7 @@ def test_unet_output_depends_on_time(time):
 def test_unet_gradients_are_zero_without_images():
     model = with_unet()
     batch = pack([[Segment("text", torch.arange(3))]], model.grammar, 16)
-    sum(one.loss.sum() for one in model(batch, generator_for(0)).values()).backward()
+    sum(one.loss.sum() for one in model(batch, 0).values()).backward()
     gradients = [p.grad for p in model.objectives["image"].projection.parameters()]
     assert all(gradient is not None and not gradient.any() for gradient in gradients)
 

@@ -6,6 +6,7 @@ from conftest import SMALL
 
 from mot_lightning.generation import Context
 from mot_lightning.model import MixtureOfTransformers
+from mot_lightning.noise import Noise
 from mot_lightning.objectives import MaskedToken, NextToken
 from mot_lightning.objectives.base import Embedded, Request
 from mot_lightning.seeds import generator_for
@@ -32,7 +33,7 @@ def test_mask_count_is_between_one_and_the_cap(schedule):
     model = built(schedule=schedule)
     for cap, most in ((1.0, 8), (0.5, 4), (0.3, 2)):
         batch = batch_of(model, 400, noise_cap=cap)
-        masked, share = model.objectives["codes"].sample_mask(batch, generator_for(0))
+        masked, share = model.objectives["codes"].sample_mask(batch, Noise.of(batch))
         counts = masked.view(400, 8).sum(1)
         torch.testing.assert_close(counts / 8, share)
         assert set(counts.tolist()) == {*range(1, most + 1)}
@@ -44,7 +45,8 @@ def test_mask_counts_follow_the_schedule():
     frequencies = {}
     for schedule in ("linear", "cosine"):
         model = built(schedule=schedule)
-        _, share = model.objectives["codes"].sample_mask(batch_of(model, 4000), generator_for(0))
+        batch = batch_of(model, 4000)
+        _, share = model.objectives["codes"].sample_mask(batch, Noise.of(batch))
         frequencies[schedule] = (share * 8).round().long().bincount(minlength=9)[1:] / 4000
     assert (frequencies["linear"] - 1 / 8).abs().max() < 0.03
     expected = -2 / torch.pi * torch.linspace(0, 1, 9).acos().diff()  # of cos(pi u / 2), u uniform
@@ -56,7 +58,7 @@ def test_zero_cap_or_no_loss_masks_nothing():
     codes = model.objectives["codes"]
     for others in ({"noise_cap": 0.0}, {"loss": False}):
         batch = batch_of(model, 3, **others)
-        embedded = codes.embed(batch, generator_for(0))
+        embedded = codes.embed(batch, Noise.of(batch))
         clean, _ = codes.embed_clean(batch.tokens.view(3, 8))
         assert torch.equal(embedded.embedding, clean.flatten(0, 1))
         assert (embedded.weight == 0).all()
@@ -68,7 +70,7 @@ def test_loss_is_an_unbiased_estimate_of_mean_cross_entropy(schedule):
     model = built(schedule=schedule)
     codes, batch = model.objectives["codes"], batch_of(model, 2000)
     hidden = torch.randn(16_000, 32, generator=generator_for(1))
-    embedded = codes.embed(batch, generator_for(2))
+    embedded = codes.embed(batch, Noise.of(batch, 2))
     with torch.no_grad():
         codes.head.weight.normal_(std=0.5, generator=generator_for(3))
         loss, every = codes.loss(hidden, embedded), codes.cross_entropy(hidden, batch.target)
@@ -84,8 +86,8 @@ def test_loss_is_an_unbiased_estimate_of_mean_cross_entropy(schedule):
 def test_embedding_of_masked_tokens_does_not_depend_on_their_ids():
     model = built().eval()
     codes, batch = model.objectives["codes"], batch_of(model, 4)
-    embedded = codes.embed(batch, generator_for(0))
-    other = codes.embed(batch._replace(tokens=(batch.tokens + 1) % 5), generator_for(0))
+    embedded = codes.embed(batch, Noise.of(batch))
+    other = codes.embed(batch._replace(tokens=(batch.tokens + 1) % 5), Noise.of(batch))
     masked = embedded.weight > 0
     assert torch.equal(embedded.embedding[masked], other.embedding[masked])
     assert (embedded.embedding[~masked] - other.embedding[~masked]).abs().amax(-1).min() > 0.1

@@ -16,7 +16,7 @@ def test_a_batch_moves_whole_and_keeps_on_the_host_what_the_host_reads():
     batch = batch._replace(step=Step(0, 1, {}, np.array([7])))
     moved = move_data_to_device(batch, torch.device("meta"))
     tensors = [x for record in (moved.layout, *moved.by_modality.values()) for x in record if torch.is_tensor(x)]
-    assert len(tensors) == 5 + 10 * len(GRAMMAR.groups)
+    assert len(tensors) == 5 + 12 * len(GRAMMAR.groups)
     assert {x.device.type for x in tensors} == {"meta"}
     assert moved.layout.counts == batch.layout.counts
     assert moved.layout.blocks is batch.layout.blocks

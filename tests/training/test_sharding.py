@@ -11,9 +11,8 @@ from datamodules.sampler import ResumableSampler
 from mot_lightning.cli.arguments import find_command, parse
 from mot_lightning.experiment.build import build
 from mot_lightning.experiment.resolve import resolve
-from mot_lightning.seeds import generator_for
 
-# noise is seeded by rank, so the compared runs use none: text and speech, no dropout
+# dropout is seeded by rank, so the compared runs have none
 QUIET = [*TINY, "--model.modalities.image=null", "--model.backbone.dropout=0", "--trainer.max_steps=3"]
 KINDS = ("text+image+speech", "text+image", "text+speech", "image+speech", "image", "text", "speech")
 ALONE = {kind: 0.5 if kind in ("text", "speech") else 0 for kind in KINDS}
@@ -52,8 +51,35 @@ def test_two_ranks_equal_one_with_the_same_global_batch(tmp_path, strategy, docu
         torch.testing.assert_close(ours[name], theirs[name], rtol=1e-3, atol=1e-4)
 
 
+THREE = ["--model.modalities.speech.objective=MaskedToken", "--model.backbone.dropout=0", "--trainer.precision=64-true"]
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """A run of noisy images, masked speech and text, on one rank."""
+    folder = tmp_path_factory.mktemp("alone")
+    assert run(folder, "fit", *TINY, *THREE, "--data.batch_size=12") == 0
+    return folder / "default/0"
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("ranks", [2, *(pytest.param(ranks, marks=pytest.mark.slow) for ranks in (3, 4))])
+def test_losses_are_the_same_on_any_number_of_ranks(alone, tmp_path, ranks):
+    """Of training, also after its noise has been learned from, and of validation, in batches of other sizes."""
+    on_ranks = [f"--trainer.devices={ranks}", "--trainer.accelerator=cpu", f"--data.batch_size={12 // ranks}"]
+    arguments = [*TINY, *THREE, *on_ranks, f"--runs={tmp_path}"]
+    run_in_subprocess("-m", "mot_lightning", "fit", *arguments, cwd=tmp_path)
+    expected, actual = rows(alone), rows(tmp_path / "default/0")
+    assert sum("train/image/loss" in row for row in actual) == 6
+    assert sum("val/image/loss" in row for row in actual) == 2
+    for one, two in zip(expected, actual, strict=True):
+        assert one.keys() == two.keys()
+        for name in (name for name in one if "loss" in name):
+            assert float(one[name]) == pytest.approx(float(two[name]), rel=1e-6), name
+
+
 def learned_by_one_process(arguments: list[str]) -> dict[str, torch.Tensor]:
-    """Expected weights of two ranks: one process sums both ranks' losses, each with its rank's noise."""
+    """Expected weights of two ranks: one process sums both ranks' losses; noise does not depend on the rank."""
     config = resolve([], parse(find_command("fit"), arguments).settings)
     experiment = build(config, [])
     module, data, trainer = experiment.module, experiment.data, experiment.trainer
@@ -61,12 +87,9 @@ def learned_by_one_process(arguments: list[str]) -> dict[str, torch.Tensor]:
     documents = data.documents("train")
     indices = [iter(ResumableSampler(len(documents), data.seed, rank=rank, world=2)) for rank in range(2)]
     optimizer, schedule = module.optimizer.build(module.model, trainer.max_steps, fused=True)
-    for step in range(trainer.max_steps):
+    for _ in range(trainer.max_steps):
         batches = [documents.collate([documents[next(of_rank)] for _ in range(data.batch_size)]) for of_rank in indices]
-        first, second = (
-            module.sums(module.model(batch, generator_for(module.seed, step, rank)), batch)
-            for rank, batch in enumerate(batches)
-        )
+        first, second = (module.sums(module.model(batch, module.seed), batch) for batch in batches)
         optimizer.zero_grad()
         module.loss_weights.total(first.loss + second.loss, first.targets + second.targets).backward()
         torch.nn.utils.clip_grad_norm_(module.model.parameters(), trainer.gradient_clip_val)
@@ -78,8 +101,8 @@ def learned_by_one_process(arguments: list[str]) -> dict[str, torch.Tensor]:
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("reduction", ["segment", "batch"])
-def test_two_ranks_sum_reductions_and_use_separate_noise(tmp_path, reduction):
-    """Compared with one process that uses both ranks' noise, as a single rank would use other noise."""
+def test_two_ranks_sum_reductions(tmp_path, reduction):
+    """Compared with one process that learns from both ranks' batches."""
     arguments = [
         *TINY, "--model.backbone.dropout=0", "--trainer.max_steps=3", f"--model.reduction={reduction}",
         "--model.modalities.speech.objective=MaskedToken",

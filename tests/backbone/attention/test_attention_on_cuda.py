@@ -11,7 +11,6 @@ from conftest import make_document, make_model, needs_cuda, on
 
 from mot_lightning.backbone import build_attention
 from mot_lightning.objectives import FlowMatching
-from mot_lightning.seeds import generator_for
 from mot_lightning.sequence import Grammar, Segment, Tokens, pack
 
 DEVICE = "cuda"
@@ -70,7 +69,7 @@ def test_backend_matches_reference_forward_and_backward(backend, layout, heads, 
 class Fixed(FlowMatching):
     """Flow matching with deterministic times and noise, equal on both devices."""
 
-    def sample_times(self, cap, generator):
+    def sample_times(self, cap, noise):
         return cap / 2
 
     def corrupt(self, x_0, noise, t):
@@ -79,7 +78,7 @@ class Fixed(FlowMatching):
 
 def loss_and_gradients(model, batch, dtype, device):
     with torch.autocast(device, dtype, enabled=dtype != torch.float32):
-        losses = model(batch, generator_for(0, device=device)).values()
+        losses = model(batch, 0).values()
         loss = sum((one.loss * one.weight).sum() for one in losses)
     loss.backward()
     by_kind = defaultdict(list)  # pooled over layers and towers: kinds with small gradients are compared separately
