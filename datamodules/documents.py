@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from datamodules.sampler import SampleIndex
+from datamodules.sources.base import Encoded
 from mot_lightning.codecs import Codec
 from mot_lightning.config.checked import checked
 from mot_lightning.seeds import mix
@@ -27,7 +28,7 @@ class Medium(NamedTuple):
     """One piece of a document before it is encoded."""
 
     modality: str
-    media: Any  # raw media, or a function that returns them, called only to encode them
+    media: Any  # raw media, a function that returns them, called only to encode them, or `Encoded`
     key: Hashable = None  # media with a key, which is unique in their modality, are cached once encoded, up to 512 MiB
     weight: float = 1.0  # of the loss of its segment; 0 makes it context
 
@@ -122,13 +123,15 @@ class Documents(Dataset[list[Segment]]):
         return encoded
 
     def _encode(self, medium: Medium) -> tuple[Tensor, float]:
-        codec, tokens = self.source.codecs[medium.modality], self.source.encode(medium)
+        codec, media = self.source.codecs[medium.modality], medium.media
+        encoded = isinstance(media, Encoded)
+        tokens = media.tokens if encoded else self.source.encode(medium)
         if medium.modality not in self._bytes_per_token:
             self._bytes_per_token[medium.modality] = codec.bytes_per_token()
         if (sizes := self._bytes_per_token[medium.modality]) is None:
             return tokens, 0.0
-        media = medium.media() if callable(medium.media) else medium.media
-        return tokens, codec.media_bytes(media) - float(sizes[tokens].sum())
+        size = media.media_bytes if encoded else codec.media_bytes(media() if callable(media) else media)
+        return tokens, size - float(sizes[tokens].sum())
 
 
 class Media(Dataset[Tensor]):

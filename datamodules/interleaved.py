@@ -5,7 +5,7 @@ Knows how documents become batches; a subclass knows the media of a document and
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -108,6 +108,21 @@ class InterleavedDataModule(Checked, LightningDataModule):
         bidirectional = tuple(name for name in self.grammar.names if not self.grammar.causal[name])
         named = self.document_settings.unconditional_modalities
         return bidirectional if named is None else tuple(named)
+
+    def load_codecs(self, codecs: Mapping[str, Codec], fitted: Collection[str]) -> set[str]:
+        """Load what codecs learned where it comes with the data, which are then encoded by them already.
+
+        Args:
+            codecs: of all modalities.
+            fitted: names of those that are not to be changed.
+
+        Returns:
+            Names of the codecs that are now fitted.
+
+        Raises:
+            ValueError: the data are encoded by other codecs.
+        """
+        return set()
 
     def train_codec_on(self, modality: str) -> None:
         """Load batches of stacked media of one modality from now on, to train its codec."""

@@ -5,7 +5,7 @@ Knows records, columns and splits; reading is left to `sources/`, decoding to `c
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -14,13 +14,18 @@ import numpy as np
 import torch
 
 from datamodules.columns import Column
+from datamodules.columns.tokens import TokenColumn
 from datamodules.documents import SPLITS, DocumentSettings, Medium, Split
 from datamodules.interleaved import InterleavedDataModule
-from datamodules.sources import Source
+from datamodules.sources import Source, Tokens
+from datamodules.sources.base import Encoded
+from mot_lightning.codecs import Codec
 from mot_lightning.config.classes import find_class
+from mot_lightning.config.recorded import class_spec
 from mot_lightning.errors import ConfigError
 from mot_lightning.evaluation.tasks import Task
 from mot_lightning.seeds import mix
+from mot_lightning.sequence import Grammar
 
 SHOWN = 20  # documents of a split that tasks continue
 
@@ -58,7 +63,12 @@ class Records(InterleavedDataModule):
         for name, fraction in (("val", val), ("test", test)):
             if not 0 <= fraction < 1 or val + test >= 1:
                 raise ValueError(f"data.{name} is {fraction}, wanted a fraction from 0, and val + test below 1")
-        self.source, self.columns, self.split_column = source, media, split_column
+        self.source, self.split_column = source, split_column
+        self.recipe = {"media": {name: class_spec(column) for name, column in media.items()},
+                       "split_column": split_column, "val": val, "test": test}  # fmt: skip
+        self.columns: dict[str, Column] = media
+        if isinstance(source, Tokens):
+            self.columns = {name: TokenColumn(name) for name in media}
         self.fractions = {"val": val, "test": test}
         self.indices: dict[str, np.ndarray] = {}  # of the records of each split
 
@@ -75,14 +85,30 @@ class Records(InterleavedDataModule):
         if self.indices:
             return
         self.source.setup()
+        if isinstance(self.source, Tokens):
+            self.source.check_recipe(self.recipe)
         if self.split_column is None:
             self.indices = _divided(len(self.source), self.fractions)
         else:
-            self.indices = _as_named(self.source, self.split_column)
+            named = "split" if isinstance(self.source, Tokens) else self.split_column
+            self.indices = _as_named(self.source, named)
         for name, column in self.columns.items():
             if not any(column.values(self.source.record(i)) for i in range(len(self.source))):
                 columns = ", ".join(map(str, self.source.record(0)))
                 raise ValueError(f"data.media.{name} has no {column.column!r} in any record, wanted one of {columns}")
+
+    def load_codecs(self, codecs: Mapping[str, Codec], fitted: Collection[str]) -> set[str]:
+        if not isinstance(self.source, Tokens):
+            return set()
+        self.source.load_codecs(codecs, fitted)
+        return {*codecs}
+
+    def connect(self, codecs: dict[str, Codec], grammar: Grammar) -> None:
+        super().connect(codecs, grammar)
+        self.load_codecs(codecs, codecs)  # compares them: those of a checkpoint are not fitted
+        for name, column in self.columns.items():
+            if isinstance(column, TokenColumn) and name in codecs:
+                column.codec = codecs[name]
 
     def size(self, split: Split) -> int:
         return len(self.indices[split])
@@ -90,6 +116,8 @@ class Records(InterleavedDataModule):
     def media(self, modality: str, split: Split) -> Sequence[Any]:
         if modality not in self.columns:
             raise ValueError(f"data.media has no {modality!r}, wanted one of {', '.join(self.columns)}")
+        if isinstance(self.source, Tokens):
+            raise ValueError(f"data.source is Tokens, which has no media of {modality!r} to train a codec on")
         column, records = self.columns[modality], self.indices[split]
         values = [(column, value) for index in records for value in column.values(self.source.record(int(index)))]
         return _Decoded(values)
@@ -115,10 +143,12 @@ class Records(InterleavedDataModule):
             transform_seed = int(rng.integers(2**32))
             if sampled < len(values):
                 transforms = bool(column.transforms) and split == "train"
-                load = partial(_load, column, values[sampled], transform_seed if transforms else None)
-                key = None if transforms else (split, record_index, sampled)
-                weight = column.weights(record, len(values))[sampled]
-                document.append(Medium(name, load, key, weight))
+                media, weight = values[sampled], column.weights(record, len(values))[sampled]
+                encoded = isinstance(media, Encoded)
+                if not encoded:
+                    media = partial(_load, column, media, transform_seed if transforms else None)
+                key = None if transforms or encoded else (split, record_index, sampled)
+                document.append(Medium(name, media, key, weight))
             taken[name] += 1
         return document
 

@@ -118,10 +118,10 @@ class MoTModule(Checked, SavedModule):
 
     def fit_codecs(self, data: Any) -> None:
         """Fit the codecs that are not fitted yet, then set codebooks and connect the data to the codecs."""
-        for name, codec in self.codecs.items():
-            if name not in self.fitted_codecs:
-                fit_once(codec, data.media(name, "train"), self.codec_samples[name])
-                self.fitted_codecs.add(name)
+        self.fitted_codecs |= data.load_codecs(self.codecs, self.fitted_codecs)
+        for name in [name for name in self.codecs if name not in self.fitted_codecs]:
+            fit_once(self.codecs[name], data.media(name, "train"), self.codec_samples[name])
+            self.fitted_codecs.add(name)
         for model in (self.model, self.ema_model):
             for name, objective in model.objectives.items():
                 objective.set_codebook(self.codecs[name].codebook)

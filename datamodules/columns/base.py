@@ -7,12 +7,12 @@ from functools import reduce
 from typing import Any
 
 from datamodules.sources import Record
-from mot_lightning.config.checked import Checked
+from mot_lightning.config.recorded import Recorded
 
 Transform = Callable[[Any], Any]
 
 
-class Column(Checked, ABC):
+class Column(Recorded, ABC):
     """The media of a modality in a column of the records.
 
     Args:

@@ -6,7 +6,8 @@ from datamodules.sources.folder import Folder
 from datamodules.sources.hugging_face import HuggingFace
 from datamodules.sources.table import Table
 from datamodules.sources.text import TextFile
+from datamodules.sources.tokens import Tokens
 from datamodules.sources.torch_dataset import TorchDataset
 from datamodules.sources.webdataset import WebDataset
 
-__all__ = ["Folder", "HuggingFace", "Source", "Table", "TextFile", "TorchDataset", "WebDataset"]
+__all__ = ["Folder", "HuggingFace", "Source", "Table", "TextFile", "Tokens", "TorchDataset", "WebDataset"]

@@ -25,6 +25,14 @@ class Waveform(NamedTuple):
     sample_rate: int
 
 
+class Encoded(NamedTuple):
+    """A medium that a codec has encoded already."""
+
+    tokens: Tensor  # ids (n,) or latents (n, latent_dim)
+    media_bytes: int  # of the medium, 0 if it is not measured in bytes
+    weight: float = 1.0  # of its loss
+
+
 # by the names of columns: texts, numbers, paths of files, files inside others, images of Pillow,
 # sounds in memory, or lists of them
 Record = Mapping[str, Any]

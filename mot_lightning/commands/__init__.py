@@ -11,6 +11,7 @@ NAMES = (
     "generate",
     "ledger",
     "inspect",
+    "encode",
 )
 COMMANDS: dict[str, Command] = {
     name: getattr(import_module(f"mot_lightning.commands.{name}"), name.capitalize())() for name in NAMES

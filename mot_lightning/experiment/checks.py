@@ -26,7 +26,7 @@ def check(experiment: Experiment, command: str) -> None:
         _check_callbacks(experiment)
     _check_data(experiment)
     _report_empty_splits(experiment, command)
-    if command in ("fit", "inspect"):
+    if command in ("fit", "inspect", "encode"):
         _fit_codecs(experiment)
         _check_objectives(experiment)
     _check_lengths(experiment)
@@ -103,7 +103,13 @@ def _check_data(experiment: Experiment) -> None:
     try:
         data.prepare_data()
         data.setup("fit")
+        encoded: set[str] = set()  # names of codecs that come with the data
+        if isinstance(module, MoTModule):
+            encoded = data.load_codecs(module.codecs, module.fitted_codecs)
+            module.fitted_codecs |= encoded
         for name, codec in module.codecs.items():
+            if name in encoded:
+                continue
             media = data.media(name, "train")
             if not len(media):
                 raise ConfigError(f"data has 0 media of {name!r} to train on, wanted at least 1")
