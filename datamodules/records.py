@@ -5,7 +5,7 @@ Knows records, columns and splits; reading is left to `sources/`, decoding to `c
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -14,11 +14,12 @@ import numpy as np
 import torch
 
 from datamodules.columns import Column
-from datamodules.documents import SPLITS, DocumentSettings, Medium, Split
+from datamodules.documents import DocumentSettings, Medium, Split
 from datamodules.interleaved import InterleavedDataModule
 from datamodules.sources import Source
+from datamodules.splits import as_named, digest, divide
 from mot_lightning.config.classes import find_class
-from mot_lightning.errors import ConfigError
+from mot_lightning.errors import ConfigError, say
 from mot_lightning.evaluation.tasks import Task
 from mot_lightning.seeds import mix
 
@@ -34,8 +35,10 @@ class Records(InterleavedDataModule):
         documents: sampling weight of each form of a document: its modalities in order, such as "text+image". Where a
             modality comes once and a record has several media of it, one is sampled; where it comes k times, the first
             k are taken in turn. What a record lacks is left out.
-        val, test: fractions of the records in the validation and the test split.
+        val, test: fractions of the records in the validation and the test split, about. Each has one at least if there
+            are enough. Records that are added after the others change no split of these.
         split_column: a column with the split of each record (train, val or test), in place of fractions.
+        split_by: a column: records that agree in it are in one split, such as all of a speaker.
         batch_size, row_length, document_settings, seed, num_workers: as in `InterleavedDataModule`.
     """
 
@@ -52,15 +55,19 @@ class Records(InterleavedDataModule):
         document_settings: DocumentSettings = DocumentSettings(),  # noqa: B008 (frozen)
         seed: int = 0,
         num_workers: int = 0,
+        split_by: str | None = None,
     ) -> None:
         super().__init__(batch_size, row_length, document_settings, seed, num_workers)
         self.forms, self.weights = _forms(documents, media)
         for name, fraction in (("val", val), ("test", test)):
             if not 0 <= fraction < 1 or val + test >= 1:
                 raise ValueError(f"data.{name} is {fraction}, wanted a fraction from 0, and val + test below 1")
-        self.source, self.columns, self.split_column = source, media, split_column
+        if split_column is not None and split_by is not None:
+            raise ValueError(f"data.split_by is {split_by!r}, wanted null: data.split_column says the splits")
+        self.source, self.columns, self.split_column, self.split_by = source, media, split_column, split_by
         self.fractions = {"val": val, "test": test}
         self.indices: dict[str, np.ndarray] = {}  # of the records of each split
+        self._media: dict[str, dict[str, list[tuple[int, int]]]] = {}
 
     @classmethod
     def codec_settings(cls, media: Mapping[str, Any] | None = None, **settings: Any) -> dict[str, dict[str, Any]]:
@@ -75,14 +82,23 @@ class Records(InterleavedDataModule):
         if self.indices:
             return
         self.source.setup()
-        if self.split_column is None:
-            self.indices = _divided(len(self.source), self.fractions)
+        if self.split_column is not None:
+            self.indices = as_named(self._cells(self.split_column), self.split_column)
         else:
-            self.indices = _as_named(self.source, self.split_column)
+            groups = None if self.split_by is None else self._cells(self.split_by)
+            self.indices = divide(len(self.source), self.fractions, groups)
         for name, column in self.columns.items():
             if not any(column.values(self.source.record(i)) for i in range(len(self.source))):
                 columns = ", ".join(map(str, self.source.record(0)))
                 raise ValueError(f"data.media.{name} has no {column.column!r} in any record, wanted one of {columns}")
+
+    def _cells(self, name: str) -> Iterator[Any]:
+        """A column's cells in all records."""
+        for record in map(self.source.record, range(len(self.source))):
+            if name not in record and self.split_by is not None:
+                columns = ", ".join(map(str, record))
+                raise ValueError(f"the records have no column {name!r} for data.split_by, wanted one of {columns}")
+            yield record.get(name)
 
     def size(self, split: Split) -> int:
         return len(self.indices[split])
@@ -90,9 +106,18 @@ class Records(InterleavedDataModule):
     def media(self, modality: str, split: Split) -> Sequence[Any]:
         if modality not in self.columns:
             raise ValueError(f"data.media has no {modality!r}, wanted one of {', '.join(self.columns)}")
-        column, records = self.columns[modality], self.indices[split]
-        values = [(column, value) for index in records for value in column.values(self.source.record(int(index)))]
-        return _Decoded(values)
+        return _Decoded(self.source, self.columns[modality], self._places(split)[modality])
+
+    def _places(self, split: Split) -> dict[str, list[tuple[int, int]]]:
+        """Where the media of each modality are in a split: the record, and the number among its media. Read once."""
+        if split not in self._media:
+            places: dict[str, list[tuple[int, int]]] = {name: [] for name in self.columns}
+            for index in map(int, self.indices[split]):
+                record = self.source.record(index)
+                for name, column in self.columns.items():
+                    places[name] += [(index, k) for k in range(len(column.values(record)))]
+            self._media[split] = places
+        return self._media[split]
 
     def compose(self, split: Split, index: int, rng: np.random.Generator) -> list[Medium]:
         record_index = int(self.indices[split][index])
@@ -123,15 +148,21 @@ class Records(InterleavedDataModule):
         return document
 
     def state_dict(self) -> dict[str, Any]:
-        return {**super().state_dict(), "records": len(self.source)}
+        count = len(self.source)
+        return {**super().state_dict(), "records": count, "splits": digest(self.indices, count)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Raises ConfigError if the source has another number of records: they would be divided otherwise."""
-        self.source.setup()
-        if len(self.source) != state_dict["records"]:
+        """Raises ConfigError if the source has fewer records than the checkpoint's, or these are in other splits."""
+        self.setup("fit")
+        before, count = state_dict["records"], len(self.source)
+        if count < before:
+            raise ConfigError(f"data.source has {count} records, wanted the checkpoint's {before}, or more")
+        if digest(self.indices, before) != state_dict["splits"]:
             raise ConfigError(
-                f"data.source has {len(self.source)} records, wanted the checkpoint's {state_dict['records']}"
+                f"data.source has its first {before} records in other splits than the checkpoint, wanted the same"
             )
+        if count > before:
+            say(f"data.source has {count:,} records, {before:,} in the checkpoint: all are shuffled anew")
         super().load_state_dict(state_dict)
 
     def tasks(self, split: Split) -> list[Task]:
@@ -164,17 +195,17 @@ class Records(InterleavedDataModule):
 
 
 class _Decoded(Sequence[Any]):
-    """Media that are decoded when they are indexed."""
+    """Media of a column that are read and decoded when they are indexed."""
 
-    def __init__(self, values: list[tuple[Column, Any]]) -> None:
-        self.values = values
+    def __init__(self, source: Source, column: Column, places: list[tuple[int, int]]) -> None:
+        self.source, self.column, self.places = source, column, places
 
     def __len__(self) -> int:
-        return len(self.values)
+        return len(self.places)
 
     def __getitem__(self, index: Any) -> Any:
-        column, value = self.values[index]
-        return column.decode(value)
+        record, number = self.places[index]
+        return self.column.decode(self.column.values(self.source.record(record))[number])
 
 
 def _load(column: Column, value: Any, transform_seed: int | None) -> Any:
@@ -197,24 +228,3 @@ def _forms(documents: dict[str, float], media: Mapping[str, Column]) -> tuple[li
         raise ValueError(f"data.documents is {documents}, wanted a weight above 0")
     weighted = {form: weight / max(documents.values()) for form, weight in documents.items() if weight}
     return [tuple(form.split("+")) for form in weighted], np.array([*weighted.values()])
-
-
-def _divided(count: int, fractions: Mapping[str, float]) -> dict[str, np.ndarray]:
-    """Indices of the records of each split: a shuffle that depends on their number only."""
-    order = np.random.default_rng(0).permutation(count)
-    sizes = [round(count * fraction) for fraction in fractions.values()]
-    *parts, train = np.split(order, np.cumsum(sizes))
-    splits = {"train": train, **dict(zip(fractions, parts, strict=True))}
-    if not len(train):
-        raise ValueError(f"the source has {count} records, and the splits {fractions} leave none to train on")
-    return splits
-
-
-def _as_named(source: Source, column: str) -> dict[str, np.ndarray]:
-    indices: dict[str, list[int]] = {split: [] for split in SPLITS}
-    for i in range(len(source)):
-        split = source.record(i).get(column)
-        if not isinstance(split, str) or split not in indices:
-            raise ValueError(f"data.split_column {column!r} holds {split!r} in record {i}, wanted train, val or test")
-        indices[split].append(i)
-    return {split: np.array(part, dtype=int) for split, part in indices.items()}
