@@ -2,9 +2,11 @@
 
 from datamodules.sources.base import Record as Record  # an alias, no class that a config may name
 from datamodules.sources.base import Source
+from datamodules.sources.docstrings import Docstrings
 from datamodules.sources.folder import Folder
 from datamodules.sources.table import Table
 from datamodules.sources.text import TextFile
+from datamodules.sources.tiny_shakespeare import TinyShakespeare
 from datamodules.sources.webdataset import WebDataset
 
-__all__ = ["Folder", "Source", "Table", "TextFile", "WebDataset"]
+__all__ = ["Docstrings", "Folder", "Source", "Table", "TextFile", "TinyShakespeare", "WebDataset"]
