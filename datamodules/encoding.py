@@ -77,9 +77,10 @@ class Parts(Dataset[int | Exception]):
     def __init__(self, folder: Path, encoding: Mapping[str, Any], data: Records, codecs: Mapping[str, Codec]) -> None:
         self.folder, self.encoding, self.data, self.codecs = folder, encoding, data, codecs
         self.parts = parts_of(encoding)
-        self.splits = np.full(len(data.source), -1)  # of each record, as an index of `SPLITS`
+        self.splits, self.positions = np.zeros((2, len(data.source)), int)  # of each record; an index of `SPLITS`
         for split, indices in data.indices.items():
             self.splits[indices] = SPLITS.index(split)
+            self.positions[indices] = np.arange(len(indices))
 
     def __len__(self) -> int:
         return len(self.parts)
@@ -124,7 +125,10 @@ class Parts(Dataset[int | Exception]):
                     values = column.values(record)
                     weighted = zip(values, column.weights(record, len(values)), strict=True)
                     media[name].append([encoded(codec, column.decode(value), weight) for value, weight in weighted])
-            columns = {"split": pa.array([SPLITS[number] for number in self.splits[list(indices)]])}
+            columns = {
+                "split": pa.array([SPLITS[number] for number in self.splits[list(indices)]]),
+                "position": pa.array(self.positions[list(indices)]),
+            }
             columns |= {name: _array(cells, self.codecs[name].latent_dim) for name, cells in media.items()}
             yield pa.RecordBatch.from_pydict(columns)
 

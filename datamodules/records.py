@@ -15,14 +15,15 @@ import torch
 
 from datamodules.columns import Column
 from datamodules.columns.tokens import TokenColumn
-from datamodules.documents import SPLITS, DocumentSettings, Medium, Split
+from datamodules.documents import Medium, Split
 from datamodules.interleaved import InterleavedDataModule
 from datamodules.sources import Source, Tokens
 from datamodules.sources.base import Encoded
+from datamodules.splits import as_named, digest, divide
 from mot_lightning.codecs import Codec
 from mot_lightning.config.classes import find_class
 from mot_lightning.config.recorded import class_spec
-from mot_lightning.errors import ConfigError
+from mot_lightning.errors import ConfigError, say
 from mot_lightning.evaluation.tasks import Task
 from mot_lightning.seeds import mix
 from mot_lightning.sequence import Grammar
@@ -39,9 +40,11 @@ class Records(InterleavedDataModule):
         documents: sampling weight of each form of a document: its modalities in order, such as "text+image". Where a
             modality comes once and a record has several media of it, one is sampled; where it comes k times, the first
             k are taken in turn. What a record lacks is left out.
-        val, test: fractions of the records in the validation and the test split.
+        val, test: fractions of the records in the validation and the test split, about. Each has one at least if there
+            are enough. Records that are added after the others change no split of these.
         split_column: a column with the split of each record (train, val or test), in place of fractions.
-        batch_size, row_length, document_settings, seed, num_workers: as in `InterleavedDataModule`.
+        split_by: a column: records that agree in it are in one split, such as all of a speaker.
+        settings: as in `InterleavedDataModule`.
     """
 
     def __init__(
@@ -52,25 +55,25 @@ class Records(InterleavedDataModule):
         val: float = 0.05,
         test: float = 0.05,
         split_column: str | None = None,
-        batch_size: int = 32,
-        row_length: int = 256,
-        document_settings: DocumentSettings = DocumentSettings(),  # noqa: B008 (frozen)
-        seed: int = 0,
-        num_workers: int = 0,
+        split_by: str | None = None,
+        **settings: Any,
     ) -> None:
-        super().__init__(batch_size, row_length, document_settings, seed, num_workers)
+        super().__init__(**settings)
         self.forms, self.weights = _forms(documents, media)
         for name, fraction in (("val", val), ("test", test)):
             if not 0 <= fraction < 1 or val + test >= 1:
                 raise ValueError(f"data.{name} is {fraction}, wanted a fraction from 0, and val + test below 1")
-        self.source, self.split_column = source, split_column
+        if split_column is not None and split_by is not None:
+            raise ValueError(f"data.split_by is {split_by!r}, wanted null: data.split_column says the splits")
+        self.source, self.split_column, self.split_by = source, split_column, split_by
+        self.fractions = {"val": val, "test": test}
         self.recipe = {"media": {name: class_spec(column) for name, column in media.items()},
-                       "split_column": split_column, "val": val, "test": test}  # fmt: skip
+                       "split_column": split_column, "split_by": split_by, **self.fractions}  # fmt: skip
         self.columns: dict[str, Column] = media
         if isinstance(source, Tokens):
             self.columns = {name: TokenColumn(name) for name in media}
-        self.fractions = {"val": val, "test": test}
         self.indices: dict[str, np.ndarray] = {}  # of the records of each split
+        self._media: dict[str, dict[str, list[tuple[int, int]]]] = {}
 
     @classmethod
     def codec_settings(cls, media: Mapping[str, Any] | None = None, **settings: Any) -> dict[str, dict[str, Any]]:
@@ -87,15 +90,27 @@ class Records(InterleavedDataModule):
         self.source.setup()
         if isinstance(self.source, Tokens):
             self.source.check_recipe(self.recipe)
-        if self.split_column is None:
-            self.indices = _divided(len(self.source), self.fractions)
+            positions = np.array([*self.source.values("position")])
+            named = as_named(self.source.values("split"), "split")
+            self.indices = {split: records[positions[records].argsort()] for split, records in named.items()}
+        elif self.split_column is not None:
+            self.indices = as_named(self.source.values(self.split_column), self.split_column)
         else:
-            named = "split" if isinstance(self.source, Tokens) else self.split_column
-            self.indices = _as_named(self.source, named)
+            self.indices = divide(len(self.source), self.fractions, self._groups())
         for name, column in self.columns.items():
             if not any(column.values(self.source.record(i)) for i in range(len(self.source))):
                 columns = ", ".join(map(str, self.source.record(0)))
                 raise ValueError(f"data.media.{name} has no {column.column!r} in any record, wanted one of {columns}")
+
+    def _groups(self) -> list[Any] | None:
+        """The cell of each record in the column that splits keep together."""
+        if self.split_by is None:
+            return None
+        cells = [*self.source.values(self.split_by)]
+        if all(cell is None for cell in cells):
+            columns = ", ".join(map(str, self.source.record(0)))
+            raise ValueError(f"data.split_by is {self.split_by!r}, which no record has, wanted one of {columns}")
+        return cells
 
     def load_codecs(self, codecs: Mapping[str, Codec], fitted: Collection[str]) -> set[str]:
         if not isinstance(self.source, Tokens):
@@ -118,9 +133,18 @@ class Records(InterleavedDataModule):
             raise ValueError(f"data.media has no {modality!r}, wanted one of {', '.join(self.columns)}")
         if isinstance(self.source, Tokens):
             raise ValueError(f"data.source is Tokens, which has no media of {modality!r} to train a codec on")
-        column, records = self.columns[modality], self.indices[split]
-        values = [(column, value) for index in records for value in column.values(self.source.record(int(index)))]
-        return _Decoded(values)
+        return _Decoded(self.source, self.columns[modality], self._places(split)[modality])
+
+    def _places(self, split: Split) -> dict[str, list[tuple[int, int]]]:
+        """Where the media of each modality are in a split: the record, and the number among its media. Read once."""
+        if split not in self._media:
+            places: dict[str, list[tuple[int, int]]] = {name: [] for name in self.columns}
+            for index in map(int, self.indices[split]):
+                record = self.source.record(index)
+                for name, column in self.columns.items():
+                    places[name] += [(index, k) for k in range(len(column.values(record)))]
+            self._media[split] = places
+        return self._media[split]
 
     def compose(self, split: Split, index: int, rng: np.random.Generator) -> list[Medium]:
         record_index = int(self.indices[split][index])
@@ -153,15 +177,21 @@ class Records(InterleavedDataModule):
         return document
 
     def state_dict(self) -> dict[str, Any]:
-        return {**super().state_dict(), "records": len(self.source)}
+        count = len(self.source)
+        return {**super().state_dict(), "records": count, "splits": digest(self.indices, count)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Raises ConfigError if the source has another number of records: they would be divided otherwise."""
-        self.source.setup()
-        if len(self.source) != state_dict["records"]:
+        """Raises ConfigError if the source has fewer records than the checkpoint's, or these are in other splits."""
+        self.setup("fit")
+        before, count = state_dict["records"], len(self.source)
+        if count < before:
+            raise ConfigError(f"data.source has {count} records, wanted the checkpoint's {before}, or more")
+        if digest(self.indices, before) != state_dict["splits"]:
             raise ConfigError(
-                f"data.source has {len(self.source)} records, wanted the checkpoint's {state_dict['records']}"
+                f"data.source has its first {before} records in other splits than the checkpoint, wanted the same"
             )
+        if count > before:
+            say(f"data.source has {count:,} records, {before:,} in the checkpoint: all are shuffled anew")
         super().load_state_dict(state_dict)
 
     def tasks(self, split: Split) -> list[Task]:
@@ -194,17 +224,17 @@ class Records(InterleavedDataModule):
 
 
 class _Decoded(Sequence[Any]):
-    """Media that are decoded when they are indexed."""
+    """Media of a column that are read and decoded when they are indexed."""
 
-    def __init__(self, values: list[tuple[Column, Any]]) -> None:
-        self.values = values
+    def __init__(self, source: Source, column: Column, places: list[tuple[int, int]]) -> None:
+        self.source, self.column, self.places = source, column, places
 
     def __len__(self) -> int:
-        return len(self.values)
+        return len(self.places)
 
     def __getitem__(self, index: Any) -> Any:
-        column, value = self.values[index]
-        return column.decode(value)
+        record, number = self.places[index]
+        return self.column.decode(self.column.values(self.source.record(record))[number])
 
 
 def _load(column: Column, value: Any, transform_seed: int | None) -> Any:
@@ -227,23 +257,3 @@ def _forms(documents: dict[str, float], media: Mapping[str, Column]) -> tuple[li
         raise ValueError(f"data.documents is {documents}, wanted a weight above 0")
     weighted = {form: weight / max(documents.values()) for form, weight in documents.items() if weight}
     return [tuple(form.split("+")) for form in weighted], np.array([*weighted.values()])
-
-
-def _divided(count: int, fractions: Mapping[str, float]) -> dict[str, np.ndarray]:
-    """Indices of the records of each split: a shuffle that depends on their number only."""
-    order = np.random.default_rng(0).permutation(count)
-    sizes = [round(count * fraction) for fraction in fractions.values()]
-    *parts, train = np.split(order, np.cumsum(sizes))
-    splits = {"train": train, **dict(zip(fractions, parts, strict=True))}
-    if not len(train):
-        raise ValueError(f"the source has {count} records, and the splits {fractions} leave none to train on")
-    return splits
-
-
-def _as_named(source: Source, column: str) -> dict[str, np.ndarray]:
-    indices: dict[str, list[int]] = {split: [] for split in SPLITS}
-    for i, split in enumerate(source.values(column)):
-        if not isinstance(split, str) or split not in indices:
-            raise ValueError(f"data.split_column {column!r} holds {split!r} in record {i}, wanted train, val or test")
-        indices[split].append(i)
-    return {split: np.array(part, dtype=int) for split, part in indices.items()}

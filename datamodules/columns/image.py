@@ -18,7 +18,8 @@ class ImageColumn(Column):
 
     Args:
         column: its name.
-        shape: channels (1 is grey, 3 is RGB), height and width; images are resized to it.
+        shape: channels (1 is grey, also of 16 bits as depth maps are; 3 is RGB), height and width; images are resized
+            to it.
         transforms: such as `torchvision.transforms.v2.RandomHorizontalFlip`.
         weight: as in `Column`.
     """

@@ -1,6 +1,9 @@
 """Records from plain text, cut into documents."""
 
+import gzip
+import lzma
 import re
+import zlib
 from pathlib import Path
 
 from datamodules.sources.base import Record, Source, inside
@@ -11,7 +14,7 @@ class TextFile(Source):
     """A UTF-8 text file, or all `.txt` files below a folder, as documents in the column `text`.
 
     Args:
-        path: the file or the folder.
+        path: the file, which may be compressed (.gz, .xz), or the folder.
         separator: between two documents, which it is no part of; null takes each file whole.
         max_length: characters of a document. A longer one is cut, at white space where there is any in its second half.
     """
@@ -29,10 +32,7 @@ class TextFile(Source):
         if not files or not files[0].is_file():
             raise ValueError(f"data.source.path {self.path} has no text, wanted a text file or a folder of .txt files")
         for file in files:
-            try:
-                text = file.read_text(encoding="utf-8-sig")
-            except UnicodeDecodeError:
-                raise ValueError(f"{file} is not UTF-8 text") from None
+            text = _read(file)
             for document in text.split(self.separator) if self.separator else [text]:
                 if document.strip():
                     self.documents += cut(document.strip("\n"), self.max_length)
@@ -56,6 +56,20 @@ def cut(text: str, max_length: int) -> list[str]:
         pieces.append(text[start:end])
         start = end
     return [*pieces, text[start:]] if start < len(text) else pieces
+
+
+def _read(file: Path) -> str:
+    content = file.read_bytes()
+    try:
+        if file.suffix in (".gz", ".xz"):
+            content = gzip.decompress(content) if file.suffix == ".gz" else lzma.decompress(content)
+    except (OSError, EOFError, lzma.LZMAError, zlib.error):
+        raise ValueError(f"{file} is no {file.suffix} file, or is cut short") from None
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ValueError(f"{file} is not UTF-8 text") from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _texts_in(folder: Path) -> list[Path]:

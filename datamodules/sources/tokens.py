@@ -17,11 +17,12 @@ from datamodules.sources.base import Encoded, Record, Source
 from mot_lightning.codecs import Codec
 
 ENCODING, FINGERPRINTS, FORMAT = "encoding.json", b"codecs", 1
+PLACE = ("split", "position")  # columns: the split of a record, and where it is in the split's order
 Part = tuple[int, int]  # first record, and the one after the last
 
 
 class Tokens(Source):
-    """What `python -m mot_lightning encode` wrote: the media of each modality as tokens, and the column `split`.
+    """What `python -m mot_lightning encode` wrote: the media of each modality as tokens; columns `split`, `position`.
 
     Codecs neither run nor are fitted: what they learned comes with the tokens, and another codec is refused.
 
@@ -56,14 +57,14 @@ class Tokens(Source):
         batch, row = self.batches[number], index - int(self.first[number])
         widths = self.encoding["latent_dims"]
         media = {name: _media(batch.column(name)[row], widths[name]) for name in widths}
-        return {"split": batch.column("split")[row].as_py(), **media}
+        return {**{name: batch.column(name)[row].as_py() for name in PLACE}, **media}
 
     def values(self, column: str) -> Iterable[Any]:
-        if column != "split":
+        if column not in PLACE:
             yield from super().values(column)
         else:
             for batch in self.batches:
-                yield from batch.column("split").to_pylist()
+                yield from batch.column(column).to_pylist()
 
     def check_recipe(self, recipe: Mapping[str, Any]) -> None:
         """Raises ValueError if a recipe makes other media of a record than that of the tokens."""

@@ -70,14 +70,14 @@ def from_pillow(image: PIL.Image.Image, shape: Shape, name: str, report: Callabl
         image.load()
         frames, mode = getattr(image, "n_frames", 1), image.mode
         turn = TURNS.get(image.getexif().get(ORIENTATION, 1))
-    image = _eight_bits(image, name)
+    image = _eight_bits(image, name, as_floats=shape[0] == 1)
     with _readable(name):
         image, flattened = _on_white(image)
         image = image.convert("RGB") if image.mode == "LAB" else image  # Pillow turns it into nothing else
-        converted = image.convert("L" if shape[0] == 1 else "RGB")
+        converted = image if image.mode == "F" else image.convert("L" if shape[0] == 1 else "RGB")
     changes = [f"the first of {frames} frames"] * (frames > 1)
     changes += ["flattened onto white"] * flattened
-    changes += [f"{mode} to {converted.mode}"] * (mode != converted.mode)
+    changes += [f"{mode} to {converted.mode}"] * (converted.mode not in (mode, "F"))
     if turn:
         converted = converted.transpose(turn[0])
         changes.append(f"{turn[1]} (EXIF orientation)")
@@ -88,11 +88,15 @@ def from_pillow(image: PIL.Image.Image, shape: Shape, name: str, report: Callabl
         converted = converted.resize(size, Resampling.BOX if divides else Resampling.BICUBIC)
     if changes:
         report(f"{name}: {', '.join(changes)}")
-    return pil_to_tensor(converted).float() / 255  # (c, h, w)
+    return (pil_to_tensor(converted).float() / 255).clamp(0, 1)  # (c, h, w)
 
 
-def _eight_bits(image: PIL.Image.Image, name: str) -> PIL.Image.Image:
-    """The image with at most 8 bits a channel; Pillow would clip 16 bits instead of scaling them."""
+def _eight_bits(image: PIL.Image.Image, name: str, as_floats: bool) -> PIL.Image.Image:
+    """The image with at most 8 bits a channel; Pillow would clip 16 bits instead of scaling them.
+
+    Args:
+        as_floats: keep the 16 bits of an opaque image, such as a depth map, as floats from 0 to 255.
+    """
     tiff = getattr(image, "tag_v2", {})
     if max(_numbers(tiff.get(BITS)), default=8) > 16:
         raise ValueError(f"{name} has pixels of {max(_numbers(tiff[BITS]))} bits, wanted 8 or 16")
@@ -105,8 +109,11 @@ def _eight_bits(image: PIL.Image.Image, name: str) -> PIL.Image.Image:
         raise ValueError(f"{name} has pixels of 32 bits, wanted 8 or 16")
     if tiff.get(PHOTOMETRIC) == WHITE_IS_ZERO:  # Pillow inverts such a TIFF of 8 bits, but not of 16
         levels = 65535 - levels.astype(np.int32)
+    key = image.info.get("transparency")
+    if key is None and as_floats:
+        return PIL.Image.fromarray((levels / 257).astype(np.float32))
     grey = PIL.Image.fromarray((levels / 257).round().astype(np.uint8))
-    if (key := image.info.get("transparency")) is None:
+    if key is None:
         return grey
     return PIL.Image.merge("LA", (grey, PIL.Image.fromarray(np.where(levels == key, 0, 255).astype(np.uint8))))
 

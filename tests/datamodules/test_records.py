@@ -61,7 +61,6 @@ def composed(data, index=0, split="train", seed=0):
 
 def test_every_record_is_in_one_split_and_no_more():
     data = numbers({"a": 1.0}, val=0.2, test=0.1)
-    assert [data.size(split) for split in ("train", "val", "test")] == [28, 8, 4]
     assert sorted(np.concatenate([*data.indices.values()])) == list(range(40))
     again = numbers({"b": 1.0}, val=0.2, test=0.1, seed=5)
     assert all((data.indices[split] == again.indices[split]).all() for split in data.indices)
@@ -139,13 +138,50 @@ def test_transforms_leave_the_global_generator_as_it_was(corpus):
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_another_number_of_records_is_refused_on_resumption(corpus):
-    data = Records(table_of(corpus), MEDIA, {"image": 1.0})
-    data.setup("fit")
-    state = data.state_dict()
-    Records(table_of(corpus), MEDIA, {"image": 1.0}).load_state_dict(state)
-    with pytest.raises(ConfigError, match=r"data.source has 24 records, wanted the checkpoint's 25"):
-        Records(table_of(corpus), MEDIA, {"image": 1.0}).load_state_dict({**state, "records": 25})
+def test_a_run_resumes_with_more_records_but_neither_with_fewer_nor_in_other_splits(capsys):
+    def resume(state, count, **settings):
+        numbers({"a": 1.0}, Numbers(count), **settings).load_state_dict(state)
+
+    state = numbers({"a": 1.0}, Numbers(100)).state_dict()
+    resume(state, 100)
+    assert capsys.readouterr().out == ""
+    resume(state, 110)
+    assert capsys.readouterr().out == "data.source has 110 records, 100 in the checkpoint: all are shuffled anew\n"
+    with pytest.raises(ConfigError, match=r"data.source has 99 records, wanted the checkpoint's 100, or more"):
+        resume(state, 99)
+    for settings in ({"val": 0.2}, {"split_column": "split"}):
+        with pytest.raises(ConfigError, match=r"its first 100 records in other splits than the checkpoint"):
+            resume(state, 100, **settings)
+
+
+def test_records_that_agree_in_a_column_share_a_split():
+    class Speakers(Numbers):
+        def record(self, index):
+            return {**super().record(index), "speaker": index % 50}
+
+    data = numbers({"a": 1.0}, Speakers(400), val=0.2, split_by="speaker")
+    speakers = {split: {int(i) % 50 for i in indices} for split, indices in data.indices.items()}
+    assert sum(map(len, speakers.values())) == 50
+    assert all(speakers.values())
+    with pytest.raises(ValueError, match=r"data.split_by is 'speakr', which no record has, wanted one of number"):
+        numbers({"a": 1.0}, Speakers(), split_by="speakr")
+    with pytest.raises(ValueError, match=r"data.split_by is 'speaker', wanted null"):
+        numbers({"a": 1.0}, Speakers(), split_by="speaker", split_column="split")
+
+
+def test_records_of_a_split_are_read_once_to_count_its_media():
+    class Counting(Numbers):
+        reads = 0
+
+        def record(self, index):
+            self.reads += 1
+            return super().record(index)
+
+    data = numbers({"a": 1.0}, Counting())
+    data.media("a", "train")
+    before = data.source.reads
+    assert len(data.media("a", "train")) == 2 * data.size("train") == 2 * len(data.media("b", "train"))
+    assert data.source.reads == before
 
 
 def test_media_of_a_modality_are_all_values_decoded_when_they_are_indexed():

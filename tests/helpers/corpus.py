@@ -16,7 +16,7 @@ SHAPE = (1, 4, 4)
 
 
 def write_corpus(folder: Path, count: int = 24) -> Path:
-    """Pictures with a bright left half, three weighted captions and a tone each, and `table.jsonl`, which names them."""
+    """Pictures with a bright left half, three weighted captions and a tone each; `table.jsonl` names them."""
     rng = np.random.default_rng(0)
     with (folder / "table.jsonl").open("w") as table:
         for i in range(count):

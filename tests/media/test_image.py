@@ -157,7 +157,10 @@ def test_16_bit_images_are_scaled_not_clipped(tmp_path, channels, name):
     pixels = (np.arange(64).reshape(8, 8) * 1000).astype(np.uint16)
     PIL.Image.fromarray(pixels).save(tmp_path / name)
     image = Image((channels, 8, 8)).read(tmp_path / name)
-    assert np.abs(image[0].numpy() - pixels / 65535).max() < 1 / 255
+    assert np.abs(image[0].numpy() - pixels / 65535).max() < (1e-6 if channels == 1 else 1 / 255)
+    image = Image((channels, 4, 2)).read(tmp_path / name)
+    expected = (pixels / 65535).reshape(4, 2, 2, 4).mean((1, 3))
+    assert np.abs(image[0].numpy() - expected).max() < (1e-6 if channels == 1 else 1 / 255)
 
 
 def test_transparent_level_of_16_bits_is_flattened_onto_white(tmp_path, capsys):
@@ -194,7 +197,8 @@ def test_conversions_are_printed_in_one_line(tmp_path, capsys):
     assert printed(capsys, grey, tmp_path / "cmyk.tiff") == [
         f"{tmp_path / 'cmyk.tiff'}: CMYK to L, 50x31 to 8x8 pixels"
     ]
-    assert printed(capsys, grey, tmp_path / "deep.png") == [f"{tmp_path / 'deep.png'}: I;16 to L"]
+    assert printed(capsys, grey, tmp_path / "deep.png") == []
+    assert printed(capsys, Image((3, 8, 8)), tmp_path / "deep.png") == [f"{tmp_path / 'deep.png'}: I;16 to RGB"]
     assert printed(capsys, grey, tmp_path / "moving.gif") == [
         f"{tmp_path / 'moving.gif'}: the first of 2 frames, P to L"
     ]

@@ -1,5 +1,8 @@
 """Documents of plain text."""
 
+import gzip
+import lzma
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,6 +40,17 @@ def test_the_files_of_a_folder_are_read_in_the_order_of_their_names(tmp_path):
 def test_the_mark_of_byte_order_and_blank_documents_are_no_text(tmp_path):
     (tmp_path / "a.txt").write_text("\ufeffone\n\n \n\ntwo", encoding="utf-8")
     assert texts(tmp_path / "a.txt") == ["one", "two"]
+
+
+@pytest.mark.parametrize(("suffix", "compress"), [(".gz", gzip.compress), (".xz", lzma.compress)])
+def test_a_compressed_file_is_read_as_it_is(tmp_path, suffix, compress):
+    content = compress("one\r\n\r\ntwo é".encode())
+    (tmp_path / f"a{suffix}").write_bytes(content)
+    assert texts(tmp_path / f"a{suffix}") == ["one", "two é"]
+    for broken in (content[:-9], b"one", b""):
+        (tmp_path / f"a{suffix}").write_bytes(broken)
+        with pytest.raises(ValueError, match=rf"a{suffix} is (no {suffix} file, or is cut short|empty)"):
+            texts(tmp_path / f"a{suffix}")
 
 
 @often
