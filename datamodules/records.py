@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from datamodules.columns import Column
-from datamodules.documents import SPLITS, DocumentSettings, Medium, Split
+from datamodules.documents import SPLITS, Medium, Split
 from datamodules.interleaved import InterleavedDataModule
 from datamodules.sources import Source
 from mot_lightning.config.classes import find_class
@@ -36,7 +36,7 @@ class Records(InterleavedDataModule):
             k are taken in turn. What a record lacks is left out.
         val, test: fractions of the records in the validation and the test split.
         split_column: a column with the split of each record (train, val or test), in place of fractions.
-        batch_size, row_length, document_settings, seed, num_workers: as in `InterleavedDataModule`.
+        settings: as in `InterleavedDataModule`.
     """
 
     def __init__(
@@ -47,13 +47,9 @@ class Records(InterleavedDataModule):
         val: float = 0.05,
         test: float = 0.05,
         split_column: str | None = None,
-        batch_size: int = 32,
-        row_length: int = 256,
-        document_settings: DocumentSettings = DocumentSettings(),  # noqa: B008 (frozen)
-        seed: int = 0,
-        num_workers: int = 0,
+        **settings: Any,
     ) -> None:
-        super().__init__(batch_size, row_length, document_settings, seed, num_workers)
+        super().__init__(**settings)
         self.forms, self.weights = _forms(documents, media)
         for name, fraction in (("val", val), ("test", test)):
             if not 0 <= fraction < 1 or val + test >= 1:
