@@ -17,7 +17,7 @@ from datamodules.digits import sources
 from datamodules.digits.captions import SPOKEN, WORDS, WRITTEN, caption, named_digit
 from datamodules.digits.judges import ImageJudge, SoundJudge
 from datamodules.digits.sources import Labelled, perturb_speed, rotate_image
-from datamodules.documents import DocumentSettings, Medium, Split
+from datamodules.documents import Medium, Split
 from datamodules.interleaved import InterleavedDataModule
 from mot_lightning.config.paths import absolute
 from mot_lightning.evaluation.metrics import FrechetDistance, JudgedAccuracy
@@ -49,7 +49,7 @@ class Digits(InterleavedDataModule):
         speed_perturbation: factors of speed and pitch, one of which is sampled at each use of a training sound.
         rotation_degrees: angles in degrees, one of which is sampled at each use of a training image.
         row_length: slots of a packed row; null takes 128, or 256 with `image_root` or `speech_root`.
-        batch_size, document_settings, seed, num_workers: as in `InterleavedDataModule`.
+        settings: as in `InterleavedDataModule`.
     """
 
     def __init__(
@@ -60,15 +60,12 @@ class Digits(InterleavedDataModule):
         two_images: float = 0.1,
         speed_perturbation: tuple[float, ...] = (0.85, 1.0, 1.15),
         rotation_degrees: tuple[float, ...] = (0.0,),
-        batch_size: int = 32,
         row_length: int | None = None,
-        document_settings: DocumentSettings = DocumentSettings(),  # noqa: B008 (frozen)
-        seed: int = 0,
-        num_workers: int = 0,
+        **settings: Any,
     ) -> None:
         if row_length is None:
             row_length = 256 if image_root or speech_root else 128
-        super().__init__(batch_size, row_length, document_settings, seed, num_workers)
+        super().__init__(row_length=row_length, **settings)
         self.image_root = None if image_root is None else absolute(image_root, "data.image_root")
         self.speech_root = None if speech_root is None else absolute(speech_root, "data.speech_root")
         for kind, weight in documents.items():

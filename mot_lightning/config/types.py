@@ -40,13 +40,13 @@ def check_types(taker: Callable[..., Any], values: Mapping[str, Any], prefix: st
         taker: the dataclass or function that is annotated; a whole number fits `float`, and NumPy's fit as well.
         values: by name; names without an annotation are not looked at.
     """
-    for name, hint in _hints(taker).items():
+    for name, hint in hints_of(taker).items():
         if name in values:
             _check(f"{prefix}{name}", values[name], hint)
 
 
 @lru_cache
-def _hints(taker: Callable[..., Any]) -> dict[str, Any]:
+def hints_of(taker: Callable[..., Any]) -> dict[str, Any]:
     try:
         return get_type_hints(taker)
     except NameError:  # one is imported for type checkers only

@@ -1,7 +1,9 @@
 """Classes that check the names and types of their arguments."""
 
 import copy
+import inspect
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 
@@ -16,8 +18,8 @@ class Base(Checked):
 
 
 class Open(Base):
-    def __init__(self, extra: int = 0, **settings: int) -> None:
-        super().__init__(**settings)
+    def __init__(self, extra: int = 0, size: int = 5, **settings: Any) -> None:
+        super().__init__(size, **settings)
 
 
 @checked("my")
@@ -31,11 +33,19 @@ def test_what_fits_is_built_and_copied():
     assert replace(Part(1), size=2) == copy.copy(Part(2))
 
 
+def test_settings_that_a_class_passes_on_are_in_its_signature():
+    assert [*inspect.signature(Open).parameters] == ["extra", "size", "name"]
+    assert (Open().size, Open(name="a").name) == (5, "a")
+    assert (Digits(seed=7).seed, Digits(num_workers=2).num_workers, Digits().row_length) == (7, 2, 128)
+
+
 @pytest.mark.parametrize(
     ("build", "message"),
     [
         (lambda: Base("a"), "Base.size is 'a', wanted a whole number"),
         (lambda: Base(siz=1), "there is no setting 'siz', did you mean size?"),
+        (lambda: Open(nam="a"), "there is no setting 'nam', did you mean name?"),
+        (lambda: Open(name=1), "Open.name is 1, wanted a text"),
         (lambda: Part("a"), "my.size is 'a', wanted a whole number"),
         (lambda: Part(siz=1), "there is no setting 'siz', did you mean size?"),
         (lambda: mot.Patches(shape=8, patch_size=2), "Patches.shape is 8, wanted a list of 3"),
