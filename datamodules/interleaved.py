@@ -33,7 +33,8 @@ class InterleavedDataModule(Checked, LightningDataModule):
     Args:
         batch_size: documents in a batch, per process.
         row_length: slots of a packed row; no document may be longer. A resumed run may use another: packing does not
-            change the loss.
+            change the loss. Rows three times as long as the longest document leave few slots empty, which only masked
+            attention computes.
         document_settings: how segments are shown to the model.
         seed: seed of all randomness of the data.
         num_workers: worker processes of each data loader.

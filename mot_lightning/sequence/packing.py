@@ -1,5 +1,6 @@
 """Packing of documents into rows: slots, visibility and targets of all tokens. The grammar assigns ids."""
 
+from bisect import bisect_left, insort
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,22 +14,40 @@ from mot_lightning.sequence.records import InterleavedBatch, Layout, ModalityBat
 
 
 def assign_rows(lengths: Sequence[int], row_length: int) -> list[tuple[int, int]]:
-    """First-fit packing of documents, none of them split: (row, offset) of each.
+    """Best-fit decreasing packing of documents, none of them split: (row, offset) of each.
+
+    The rows are as short as their number allows, since all are padded to the longest.
 
     Raises:
         ConfigError: a document is longer than a row.
     """
-    free: list[int] = []
-    assigned = []
-    for length in lengths:
-        if length > row_length:
-            raise ConfigError(f"data.row_length is {row_length}, wanted at least {length}, the length of a document")
-        row = next((r for r, room in enumerate(free) if room >= length), len(free))
-        if row == len(free):
-            free.append(row_length)
-        assigned.append((row, row_length - free[row]))
-        free[row] -= length
+    longest = max(lengths, default=0)
+    if not longest:
+        return []
+    if longest > row_length:
+        raise ConfigError(f"data.row_length is {row_length}, wanted at least {longest}, the length of a document")
+    assigned, count = _best_fit(lengths, row_length)
+    shortest = max(longest, -(-sum(lengths) // count))
+    while shortest < row_length:
+        shorter = (shortest + row_length) // 2
+        tried, rows = _best_fit(lengths, shorter)
+        if rows > count:
+            shortest = shorter + 1
+        else:
+            assigned, row_length = tried, shorter
     return assigned
+
+
+def _best_fit(lengths: Sequence[int], row_length: int) -> tuple[list[tuple[int, int]], int]:
+    """(row, offset) of each document, and the number of rows; the longest first, into the fullest row with room."""
+    rows: list[tuple[int, int]] = []  # free slots and index of each row, sorted
+    assigned = [(0, 0)] * len(lengths)
+    for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        place = bisect_left(rows, (lengths[i], 0))
+        free, row = rows.pop(place) if place < len(rows) else (row_length, len(rows))
+        assigned[i] = row, row_length - free
+        insort(rows, (free - lengths[i], row))
+    return assigned, len(rows)
 
 
 class _Collector:

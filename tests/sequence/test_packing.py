@@ -166,14 +166,37 @@ def test_packed_document_equals_the_document_packed_alone(tried):
 
 
 @random_layouts
-@given(st.lists(st.integers(1, 20), max_size=20))
-def test_rows_are_assigned_first_fit(lengths):
-    used = [0] * len(lengths)
-    for length, (row, offset) in zip(lengths, assign_rows(lengths, 20), strict=True):
-        assert all(used[earlier] + length > 20 for earlier in range(row))
-        assert offset == used[row]
+@given(st.lists(st.integers(1, 20), max_size=20), st.randoms(use_true_random=False))
+def test_rows_hold_each_document_once(lengths, random):
+    """Documents of a row follow each other without a gap; no two rows would fit into one."""
+    assigned = assign_rows(lengths, 20)
+    rows = {row: [] for row, _ in assigned}
+    for length, (row, offset) in zip(lengths, assigned, strict=True):
+        rows[row].append((offset, offset + length))
+    for spans in rows.values():
+        ends = [0, *(end for _, end in sorted(spans))]
+        assert [start for start, _ in sorted(spans)] == ends[:-1]
+        assert ends[-1] <= 20
+    assert sorted(rows) == list(range(len(rows)))
+    assert len(rows) <= 1 or 2 * sum(lengths) > 20 * len(rows)
+    shuffled = random.sample(lengths, len(lengths))  # the order of documents changes no shape
+    assert sorted(zip(shuffled, assign_rows(shuffled, 20), strict=True)) == sorted(zip(lengths, assigned, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("lengths", "row_length", "rows"),
+    [
+        ([4, 4, 6, 6], 10, {0: 10, 1: 10}),  # first fit takes three rows
+        ([2, 3, 5, 5, 7, 8], 10, {0: 10, 1: 10, 2: 10}),
+        ([5, 4, 3, 3, 3], 14, {0: 9, 1: 9}),  # not 12 and 6
+        ([3], 14, {0: 3}),
+    ],
+)
+def test_rows_are_few_and_short(lengths, row_length, rows):
+    used = Counter()
+    for length, (row, _) in zip(lengths, assign_rows(lengths, row_length), strict=True):
         used[row] += length
-        assert used[row] <= 20
+    assert used == rows
 
 
 def test_document_of_exactly_one_row_fits():
