@@ -1,11 +1,12 @@
 """Media that are encoded already, of the source `Tokens`."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
 from datamodules.columns.base import Column
-from datamodules.sources.base import Encoded
+from datamodules.sources.base import Encoded, Record
 from mot_lightning.codecs import Codec
 
 
@@ -20,6 +21,10 @@ class TokenColumn(Column):
 
     def __init__(self, column: str) -> None:
         super().__init__(column)
+
+    def values(self, record: Record) -> Sequence[Any]:
+        """The media of a record; none is copied before it is indexed."""
+        return record.get(self.column) or ()
 
     def decode(self, value: Encoded) -> Any:
         with torch.no_grad():
