@@ -4,10 +4,11 @@ Knows records, columns and splits; reading is left to `sources/`, decoding to `c
 """
 
 import math
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -151,14 +152,14 @@ class Records(InterleavedDataModule):
         record = self.source.record(record_index)
         in_model = self.columns if self.grammar is None else self.grammar.tokens
         values_of = {name: column.values(record) for name, column in self.columns.items() if name in in_model}
-        # of forms that the record has something of
-        weights = self.weights * [any(values_of.get(name) for name in form) for form in self.forms]
-        if not weights.any():
+        # over the forms that the record has something of
+        weights = zip(self.forms, self.weights.tolist(), strict=True)
+        cumulative = [*accumulate(weight * any(map(values_of.get, form)) for form, weight in weights)]
+        if not cumulative[-1]:
             raise ValueError(
                 f"record {record_index} has nothing of {', '.join(values_of)}, wanted at least one of them"
             )
-        cumulative = np.cumsum(weights)
-        form = self.forms[int(np.searchsorted(cumulative, rng.random() * cumulative[-1], side="right"))]
+        form = self.forms[bisect_right(cumulative, rng.random() * cumulative[-1])]
         form = tuple(name for name in form if name in values_of)
         document, taken, times = [], Counter[str](), Counter(form)
         for name in form:

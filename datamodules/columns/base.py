@@ -31,7 +31,7 @@ class Column(Recorded, ABC):
         """Arguments of the modality's codec that follow from the arguments of the column."""
         return {}
 
-    def values(self, record: Record) -> list[Any]:
+    def values(self, record: Record) -> Sequence[Any]:
         """What a record has of this modality, undecoded; empty if it has nothing."""
         value = record.get(self.column)
         return [] if value is None else list(value) if isinstance(value, list) else [value]

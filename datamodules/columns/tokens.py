@@ -1,5 +1,6 @@
 """Media that are encoded already, of the source `Tokens`."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -21,8 +22,12 @@ class TokenColumn(Column):
     def __init__(self, column: str) -> None:
         super().__init__(column)
 
+    def values(self, record: Record) -> Sequence[Any]:
+        """The media of a record; none is copied before it is indexed."""
+        return record.get(self.column) or ()
+
     def weights(self, record: Record, count: int) -> list[float]:
-        return [encoded.weight for encoded in self.values(record)]
+        return record[self.column].weights if count else []
 
     def decode(self, value: Encoded) -> Any:
         with torch.no_grad():

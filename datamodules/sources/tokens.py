@@ -5,7 +5,8 @@ and `encoding.json`: which recipe and codecs made the tokens. It is complete onc
 """
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ class Tokens(Source):
         self.path = Path(path)
         self.encoding: dict[str, Any] = {}
         self.batches: list[Any] = []  # of Arrow; each but the last of a part has equally many records
-        self.first: np.ndarray = np.empty(0, int)  # record of each batch
+        self.first: list[int] = []  # record of each batch
 
     def setup(self) -> None:
         if self.batches:
@@ -47,16 +48,16 @@ class Tokens(Source):
                 first.append(number)
                 batches.append(batch)
                 number += len(batch)
-        self.encoding, self.batches, self.first = encoding, batches, np.array(first)
+        self.encoding, self.batches, self.first = encoding, batches, first
 
     def __len__(self) -> int:
         return int(self.encoding["records"])
 
     def record(self, index: int) -> Record:
-        number = int(np.searchsorted(self.first, index, side="right")) - 1
-        batch, row = self.batches[number], index - int(self.first[number])
+        number = bisect_right(self.first, index) - 1
+        batch, row = self.batches[number], index - self.first[number]
         widths = self.encoding["latent_dims"]
-        media = {name: _media(batch.column(name)[row], widths[name]) for name in widths}
+        media = {name: Media(batch.column(name)[row], width) for name, width in widths.items()}
         return {**{name: batch.column(name)[row].as_py() for name in PLACE}, **media}
 
     def values(self, column: str) -> Iterable[Any]:
@@ -122,10 +123,25 @@ def _read_part(folder: Path, part: Part, encoding: Mapping[str, Any]) -> list[An
     return batches
 
 
-def _media(cell: Any, latent_dim: int | None) -> list[Encoded]:
-    media = cell.values  # structs
-    tokens, sizes, weights = media.field("tokens"), media.field("bytes").to_pylist(), media.field("weight").to_pylist()
-    return [Encoded(_tensor(tokens[k].values.to_numpy(), latent_dim), sizes[k], weights[k]) for k in range(len(tokens))]
+class Media(Sequence[Encoded]):
+    """The encoded media of a record, each copied from mapped memory when it is indexed."""
+
+    def __init__(self, cell: Any, latent_dim: int | None) -> None:
+        self.structs, self.latent_dim = cell.values, latent_dim  # of tokens, bytes and weight
+
+    def __len__(self) -> int:
+        return len(self.structs)
+
+    @property
+    def weights(self) -> list[float]:
+        """Of the losses of all media."""
+        return self.structs.field("weight").to_pylist()
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[k] for k in range(len(self))[index]]
+        flat = self.structs.field("tokens")[index].values.to_numpy()
+        return Encoded(_tensor(flat, self.latent_dim), self.structs.field("bytes")[index].as_py())
 
 
 def _tensor(flat: np.ndarray, latent_dim: int | None) -> Tensor:
