@@ -37,7 +37,6 @@ from datamodules.sources.tokens import ENCODING, part_path, parts_of
 from mot_lightning.experiment.build import Experiment, build
 from mot_lightning.experiment.resolve import resolve
 from mot_lightning.experiment.startup import quiet
-from mot_lightning.seeds import generator_for
 
 ROOT = Path(__file__).resolve().parents[1]
 MILLION, AT_ONCE = 1_000_000, 16
@@ -74,7 +73,7 @@ def loader_over_step(experiment: Experiment, budget: float) -> float:
     batch = next(batches)
 
     def step() -> None:
-        sums = module.sums(module.model(batch, generator_for(0)), batch)
+        sums = module.sums(module.model(batch), batch)
         module.loss_weights.total(sums.loss, sums.targets).backward()
         for parameter in parameters:
             parameter.grad = None
