@@ -15,7 +15,9 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from datamodules.documents import Documents, DocumentSettings, Media, Medium, Split
+from datamodules.counts import Counts
+from datamodules.documents import BadRecords, Documents, DocumentSettings, Media, Medium, Split
+from datamodules.run_counts import RunCounts, line
 from datamodules.sampler import OrderedSampler, RepeatingSampler, ResumableSampler, SampleIndex
 from datamodules.steps import StepLoader
 from mot_lightning.codecs import Codec
@@ -37,9 +39,14 @@ class InterleavedDataModule(Checked, LightningDataModule):
         document_settings: how segments are shown to the model.
         seed: seed of all randomness of the data.
         num_workers: worker processes of each data loader.
+
+    Attributes:
+        bad_records, max_bad_fraction: as in `Records`.
     """
 
     setting = "data"
+    bad_records: BadRecords = "fail"
+    max_bad_fraction: float = 0.0
 
     def __init__(
         self,
@@ -63,6 +70,7 @@ class InterleavedDataModule(Checked, LightningDataModule):
         self.seed, self.num_workers = seed, num_workers
         self.resumed_at = 0  # training documents consumed over all ranks when this run began
         self._count_anew()
+        self.name = ""  # in a mixture
         self.codecs: dict[str, Codec] = {}
         self.grammar: Grammar | None = None
         self.codec_modality: str | None = None  # if set, batches are media of this modality instead of documents
@@ -92,6 +100,15 @@ class InterleavedDataModule(Checked, LightningDataModule):
 
     # shared by all datamodules
 
+    @property
+    def source_name(self) -> str:  # under which documents are counted
+        return self.name or type(self).__name__
+
+    @property
+    def sources_by_name(self) -> "dict[str, InterleavedDataModule]":
+        """The datamodules whose documents these are."""
+        return {self.source_name: self}
+
     def connect(self, codecs: dict[str, Codec], grammar: Grammar) -> None:
         """Set the codecs and the grammar of a model; to be called before any batch is loaded."""
         self.codecs, self.grammar = codecs, grammar
@@ -117,16 +134,20 @@ class InterleavedDataModule(Checked, LightningDataModule):
         media = medium.media() if callable(medium.media) else medium.media
         return self.codecs[medium.modality].encode(media)
 
-    def documents(self, split: Split) -> Documents:
+    def documents(self, split: Split) -> Any:
+        """The documents of a split, a torch Dataset."""
         if self.grammar is None:
             raise RuntimeError("connect(codecs, grammar) must be called before batches are loaded")
         return Documents(self, split, self.grammar)
 
     def first(self, split: Split, count: int) -> Iterator[SampleIndex]:
         """The indices of the first documents of a run, for `documents`."""
-        items = self._items(split)
-        sampler = ResumableSampler(items, self.seed) if split == "train" else OrderedSampler(items)
+        sampler = self._order() if split == "train" else OrderedSampler(self._items(split))
         return islice(iter(sampler), count)
+
+    def _order(self, *settings: Any) -> ResumableSampler:
+        """The order of training documents; the settings are those of the sampler after its seed."""
+        return ResumableSampler(self._items("train"), self.seed, *settings)
 
     def _items(self, split: Split) -> int:
         return len(self.media(self.codec_modality, split)) if self.codec_modality else self.size(split)
@@ -165,7 +186,7 @@ class InterleavedDataModule(Checked, LightningDataModule):
         trainer: Any = self.trainer
         if trainer and not trainer.fit_loop.epoch_loop.batch_progress.total.ready:  # another fit
             self._count_anew()
-        sampler: Any = ResumableSampler(self._items("train"), self.seed, lambda: self.consumed, *self._rank)
+        sampler: Any = self._order(lambda: self.consumed, *self._rank)
         if overfit_batches := getattr(self.trainer, "overfit_batches", 0):
             sampler = RepeatingSampler(sampler, int(overfit_batches) * self.batch_size)
         return self._loader("train", sampler)
@@ -190,17 +211,35 @@ class InterleavedDataModule(Checked, LightningDataModule):
     def predict_dataloader(self) -> DataLoader[Any]:
         raise TypeError(f"trainer.predict has a datamodule of type {type(self).__name__}, wanted {PREDICTABLE}")
 
-    def _count_anew(self) -> None:
+    def _count_anew(self, counts: Counts | None = None) -> None:
         # training batches since the run began or was resumed: all, those before a step, and that step
         self._batches, self._batches_before_step, self._step = 0, 0, -1
+        self._run_counts = RunCounts(counts)
 
     def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """Counts training batches, and those before the current optimizer step."""
-        if self.trainer and self.trainer.training:
-            if self.trainer.global_step != self._step:
-                self._step, self._batches_before_step = self.trainer.global_step, self._batches
+        trainer: Any = self.trainer
+        if trainer and trainer.training:
+            if trainer.global_step != self._step:
+                self._step, self._batches_before_step = trainer.global_step, self._batches
+                self._run_counts.begin_step()
             self._batches += 1
+        if trainer and self._counts_documents and not self.codec_modality:
+            stage = "train" if trainer.training else "test" if trainer.testing else "val"
+            self._run_counts.stages[stage].add(batch, self.source_name)
         return batch
+
+    @property
+    def _counts_documents(self) -> bool:
+        return len(of := self.sources_by_name) > 1 or any(one.bad_records == "skip" for one in of.values())
+
+    def metrics(self, stage: Split) -> dict[str, float]:
+        """As `RunCounts.metrics`; all ranks call this together."""
+        return self._run_counts.metrics(stage, self.sources_by_name) if self._counts_documents else {}
+
+    def skipped_line(self) -> str:
+        """Of training, or ""; all ranks call this together."""
+        return line(self._run_counts.train()) if self._counts_documents else ""
 
     @property
     def consumed(self) -> int:
@@ -211,8 +250,11 @@ class InterleavedDataModule(Checked, LightningDataModule):
         return self.resumed_at + finished * self.batch_size * self.trainer.world_size
 
     def state_dict(self) -> dict[str, Any]:
-        return {"consumed": self.consumed}
+        if not self._counts_documents:
+            return {"consumed": self.consumed}
+        counts = self._run_counts.train(not self.trainer or self.trainer.global_step != self._step)
+        return {"consumed": self.consumed, "counts": counts.state()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.resumed_at = state_dict["consumed"]
-        self._count_anew()
+        self._count_anew(Counts.of_state(state_dict["counts"]) if "counts" in state_dict else None)

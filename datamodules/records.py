@@ -14,11 +14,11 @@ import numpy as np
 import torch
 
 from datamodules.columns import Column
-from datamodules.documents import SPLITS, Medium, Split
+from datamodules.documents import SPLITS, BadRecords, Medium, Split
 from datamodules.interleaved import InterleavedDataModule
 from datamodules.sources import Source
 from mot_lightning.config.classes import find_class
-from mot_lightning.errors import ConfigError
+from mot_lightning.errors import BadMedia, ConfigError, require
 from mot_lightning.evaluation.tasks import Task
 from mot_lightning.seeds import mix
 
@@ -36,6 +36,9 @@ class Records(InterleavedDataModule):
             k are taken in turn. What a record lacks is left out.
         val, test: fractions of the records in the validation and the test split.
         split_column: a column with the split of each record (train, val or test), in place of fractions.
+        bad_records: what becomes of a document of which a medium cannot be used: "fail" ends the run and names the file
+            or the record, "skip" leaves the document out of its batch and counts it by source, modality and reason.
+        max_bad_fraction: skipped documents of those seen, at least 100, beyond which the run ends.
         settings: as in `InterleavedDataModule`.
     """
 
@@ -47,6 +50,8 @@ class Records(InterleavedDataModule):
         val: float = 0.05,
         test: float = 0.05,
         split_column: str | None = None,
+        bad_records: BadRecords = "fail",
+        max_bad_fraction: float = 0.05,
         **settings: Any,
     ) -> None:
         super().__init__(**settings)
@@ -54,7 +59,10 @@ class Records(InterleavedDataModule):
         for name, fraction in (("val", val), ("test", test)):
             if not 0 <= fraction < 1 or val + test >= 1:
                 raise ValueError(f"data.{name} is {fraction}, wanted a fraction from 0, and val + test below 1")
+        require("data.max_bad_fraction", max_bad_fraction, "a fraction from 0 to 1", 0 <= max_bad_fraction <= 1)
         self.source, self.columns, self.split_column = source, media, split_column
+        self.bad_records, self.max_bad_fraction = bad_records, max_bad_fraction
+        self.source.skips_bad = bad_records == "skip"
         self.fractions = {"val": val, "test": test}
         self.indices: dict[str, np.ndarray] = {}  # of the records of each split
 
@@ -76,9 +84,18 @@ class Records(InterleavedDataModule):
         else:
             self.indices = _as_named(self.source, self.split_column)
         for name, column in self.columns.items():
-            if not any(column.values(self.source.record(i)) for i in range(len(self.source))):
+            if not any(self._values(column, i) for i in range(len(self.source))):
                 columns = ", ".join(map(str, self.source.record(0)))
                 raise ValueError(f"data.media.{name} has no {column.column!r} in any record, wanted one of {columns}")
+
+    def _values(self, column: Column, index: int) -> list[Any]:
+        """The values of a column in a record; none if it cannot be read and bad records are skipped."""
+        try:
+            return column.values(self.source.record(index))
+        except ValueError:
+            if self.bad_records == "fail":
+                raise
+            return []
 
     def size(self, split: Split) -> int:
         return len(self.indices[split])
@@ -87,8 +104,8 @@ class Records(InterleavedDataModule):
         if modality not in self.columns:
             raise ValueError(f"data.media has no {modality!r}, wanted one of {', '.join(self.columns)}")
         column, records = self.columns[modality], self.indices[split]
-        values = [(column, value) for index in records for value in column.values(self.source.record(int(index)))]
-        return _Decoded(values)
+        values = [(column, value) for index in records for value in self._values(column, int(index))]
+        return _Decoded(values, self.bad_records == "skip")
 
     def compose(self, split: Split, index: int, rng: np.random.Generator) -> list[Medium]:
         record_index = int(self.indices[split][index])
@@ -98,9 +115,8 @@ class Records(InterleavedDataModule):
         # of forms that the record has something of
         weights = self.weights * [any(values_of.get(name) for name in form) for form in self.forms]
         if not weights.any():
-            raise ValueError(
-                f"record {record_index} has nothing of {', '.join(values_of)}, wanted at least one of them"
-            )
+            names = ", ".join(values_of)
+            raise BadMedia(f"record {record_index} has nothing of {names}, wanted at least one of them", "nothing")
         cumulative = np.cumsum(weights)
         form = self.forms[int(np.searchsorted(cumulative, rng.random() * cumulative[-1], side="right"))]
         form = tuple(name for name in form if name in values_of)
@@ -139,11 +155,19 @@ class Records(InterleavedDataModule):
     def _task(self, split: Split, given: str, target: str) -> Task:
         prompts, references = [], []
         for index in self.indices[split][:SHOWN]:
-            record = self.source.record(int(index))
-            prompt, reference = self.columns[given].values(record), self.columns[target].values(record)
-            if prompt and reference:
-                prompts.append([(given, self.columns[given].decode(prompt[0]))])
-                references.append(self.columns[target].decode(reference[0]))
+            values = [self._values(self.columns[name], int(index)) for name in (given, target)]
+            try:
+                prompt, reference = (
+                    self.columns[n].decode(of[0]) for n, of in zip((given, target), values, strict=True)
+                )
+            except IndexError:  # it lacks one of the two
+                continue
+            except ValueError:
+                if self.bad_records == "fail":
+                    raise
+                continue
+            prompts.append([(given, prompt)])
+            references.append(reference)
         labels = [f"{split} document {i}" for i in range(len(prompts))]
         return Task(
             f"{given} -> {target}",
@@ -159,17 +183,21 @@ class Records(InterleavedDataModule):
 
 
 class _Decoded(Sequence[Any]):
-    """Media that are decoded when they are indexed."""
+    """Media that are decoded when they are indexed; in place of a bad one that is skipped, the next good one."""
 
-    def __init__(self, values: list[tuple[Column, Any]]) -> None:
-        self.values = values
+    def __init__(self, values: list[tuple[Column, Any]], skips: bool) -> None:
+        self.values, self.skips = values, skips
 
     def __len__(self) -> int:
         return len(self.values)
 
     def __getitem__(self, index: Any) -> Any:
-        column, value = self.values[index]
-        return column.decode(value)
+        for column, value in self.values[index:] + self.values[:index] if self.skips else [self.values[index]]:
+            try:
+                return column.decode(value)
+            except ValueError as error:
+                bad = error
+        raise bad
 
 
 def _load(column: Column, value: Any, transform_seed: int | None) -> Any:

@@ -17,6 +17,7 @@ own vocabulary ends it. Every other segment ends by its length, which its shape 
 is a begin token for each length. End tokens follow from these, so they carry no loss.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -76,12 +77,30 @@ class Step(NamedTuple):
     numbers: np.ndarray  # of the documents of this batch, in the order of training over all ranks
 
 
+class Skipped(NamedTuple):
+    """A document that is left out, as a medium of it cannot be used."""
+
+    source: str  # name of the source that it is from
+    modality: str  # of the medium; "record" if the record has none that can be read
+    reason: str  # a word or two
+    message: str  # names the file or the record
+
+
+class Sources(NamedTuple):
+    """Which of several sources each document of a batch is from."""
+
+    names: Sequence[str]
+    of_document: Int[Tensor, " documents"]  # index among the names
+
+
 class InterleavedBatch(NamedTuple):
     """Packed documents: the layout of all tokens, and the tokens and targets of each modality."""
 
     layout: Layout
     by_modality: dict[str, ModalityBatch]
     step: Step | None = None  # set by the loader of training documents
+    sources: Sources | None = None  # None if there is only one
+    skipped: Sequence[Skipped] = ()  # documents that were left out: without segments and without a loss
 
 
 @dataclass(frozen=True)
