@@ -16,10 +16,12 @@ from datamodules.sampler import SampleIndex
 from datamodules.sources.base import Encoded
 from mot_lightning.codecs import Codec
 from mot_lightning.config.checked import checked
+from mot_lightning.errors import BadRecord, ConfigError
 from mot_lightning.seeds import mix
-from mot_lightning.sequence import Grammar, InterleavedBatch, Segment, pack
+from mot_lightning.sequence import Grammar, InterleavedBatch, Segment, Skipped, pack
 
 Split = Literal["train", "val", "test"]
+BadRecords = Literal["fail", "skip"]
 MAX_CACHED_BYTES = 2**29  # of tokens of a split that each process keeps
 SPLITS: tuple[Split, ...] = get_args(Split)
 
@@ -31,6 +33,13 @@ class Medium(NamedTuple):
     media: Any  # raw media, a function that returns them, called only to encode them, or `Encoded`
     key: Hashable = None  # media with a key, which is unique in their modality, are cached once encoded, up to 512 MiB
     weight: float = 1.0  # of the loss of its segment; 0 makes it context
+
+
+class Document(list[Segment]):
+    """The segments of a document, and where it is from; without segments if a medium of it cannot be used."""
+
+    source = 0  # index of its source
+    skipped: Skipped | None = None
 
 
 @checked("data.document_settings")
@@ -64,6 +73,11 @@ class DocumentSource(Protocol):
     seed: int
     document_settings: DocumentSettings
     row_length: int
+    bad_records: BadRecords
+
+    @property
+    def source_name(self) -> str: ...
+
     codecs: dict[str, Codec]
 
     @property
@@ -76,7 +90,7 @@ class DocumentSource(Protocol):
     def encode(self, medium: Medium) -> Tensor: ...
 
 
-class Documents(Dataset[list[Segment]]):
+class Documents(Dataset[Document]):
     """The encoded documents of a split; all randomness of a document is a function of its sample index."""
 
     def __init__(self, source: DocumentSource, split: Split, grammar: Grammar) -> None:
@@ -88,7 +102,26 @@ class Documents(Dataset[list[Segment]]):
     def __len__(self) -> int:
         return self.source.size(self.split)
 
-    def __getitem__(self, index: SampleIndex) -> list[Segment]:
+    def __getitem__(self, index: SampleIndex) -> Document:
+        """A document.
+
+        Raises:
+            BadRecord: a medium of it cannot be used, and `bad_records` is fail.
+        """
+        modality = ["record"]  # of what is being read
+        try:
+            return self._document(index, modality)
+        except ConfigError:
+            raise
+        except (ValueError, OSError) as error:
+            message = f"{self.split} document {index.number}: {' '.join(str(error).split())}"
+            if self.source.bad_records == "fail":
+                raise BadRecord(message) from error
+            document, reason = Document(), getattr(error, "reason", "unreadable")
+            document.skipped = Skipped(self.source.source_name, modality[-1], reason, message)
+            return document
+
+    def _document(self, index: SampleIndex, modality: list[str]) -> Document:
         settings, unconditional = self.source.document_settings, self.source.unconditional
         rng = np.random.default_rng((self.source.seed, SPLITS.index(self.split), index.number))
         composed = self.source.compose(self.split, index.item, rng)
@@ -98,16 +131,19 @@ class Documents(Dataset[list[Segment]]):
         if candidates and drop < settings.condition_dropout:
             media = [candidates[int(rng.integers(len(candidates)))]]
         context = {"loss": False} if clean < settings.clean_context else {"noise_cap": settings.noise_cap}
-        segments, place = [], (self.source.seed, SPLITS.index(self.split), index.number, index.repeat)
+        place = self.source.seed, SPLITS.index(self.split), index.number, index.repeat
+        segments = Document()
         for i, medium in enumerate(media):
+            modality.append(medium.modality)
             tokens, extra_bytes = self._encoded(medium)
             shown = context if i + 1 < len(media) and not self.grammar.causal[medium.modality] else {}
             segment = Segment(medium.modality, tokens, **shown, extra_bytes=extra_bytes)
             segments.append(segment._replace(weight=medium.weight, seed=mix(*place, i)))
         return segments
 
-    def collate(self, documents: list[list[Segment]]) -> InterleavedBatch:
-        return pack(documents, self.grammar, self.source.row_length)
+    def collate(self, documents: Sequence[Document]) -> InterleavedBatch:
+        skipped = tuple(document.skipped for document in documents if document.skipped)
+        return pack(documents, self.grammar, self.source.row_length)._replace(skipped=skipped)
 
     def _encoded(self, medium: Medium) -> tuple[Tensor, float]:
         """The tokens of a medium, and its bytes that they do not encode."""

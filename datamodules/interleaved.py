@@ -3,7 +3,6 @@
 Knows how documents become batches; a subclass knows the media of a document and the tasks that measure a model.
 """
 
-import math
 from abc import abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
@@ -15,11 +14,14 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from datamodules.documents import Documents, DocumentSettings, Media, Medium, Split
+from datamodules.counts import Counts
+from datamodules.documents import BadRecords, Documents, DocumentSettings, Media, Medium, Split
+from datamodules.run_counts import RunCounts, line
 from datamodules.sampler import OrderedSampler, RepeatingSampler, ResumableSampler, SampleIndex
-from datamodules.steps import StepLoader
+from datamodules.steps import StepLoader, step_sizes
 from mot_lightning.codecs import Codec
 from mot_lightning.config.checked import Checked
+from mot_lightning.errors import require
 from mot_lightning.evaluation.tasks import Task
 from mot_lightning.generation.checks import PREDICTABLE
 from mot_lightning.sequence import Grammar
@@ -38,9 +40,14 @@ class InterleavedDataModule(Checked, LightningDataModule):
         document_settings: how segments are shown to the model.
         seed: seed of all randomness of the data.
         num_workers: worker processes of each data loader.
+
+    Attributes:
+        bad_records, max_bad_fraction: as in `Records`.
     """
 
     setting = "data"
+    bad_records: BadRecords = "fail"
+    max_bad_fraction: float = 0.0
 
     def __init__(
         self,
@@ -54,16 +61,14 @@ class InterleavedDataModule(Checked, LightningDataModule):
         for method in ("media", "size", "compose"):  # LightningDataModule is not abstract
             if getattr(getattr(type(self), method), "__isabstractmethod__", False):
                 raise TypeError(f"data is {type(self).__name__}, wanted a class that defines {method}()")
-        if batch_size < 1:
-            raise ValueError(f"data.batch_size is {batch_size}, wanted at least 1")
-        if row_length < 8:
-            raise ValueError(f"data.row_length is {row_length}, wanted at least 8")
-        if num_workers < 0:
-            raise ValueError(f"data.num_workers is {num_workers}, wanted 0 or more")
+        require("data.batch_size", batch_size, "at least 1", batch_size >= 1)
+        require("data.row_length", row_length, "at least 8", row_length >= 8)
+        require("data.num_workers", num_workers, "0 or more", num_workers >= 0)
         self.batch_size, self.row_length, self.document_settings = batch_size, row_length, document_settings
         self.seed, self.num_workers = seed, num_workers
         self.resumed_at = 0  # training documents consumed over all ranks when this run began
         self._count_anew()
+        self.name = ""  # in a mixture
         self.codecs: dict[str, Codec] = {}
         self.grammar: Grammar | None = None
         self.codec_modality: str | None = None  # if set, batches are media of this modality instead of documents
@@ -92,6 +97,15 @@ class InterleavedDataModule(Checked, LightningDataModule):
         return []
 
     # shared by all datamodules
+
+    @property
+    def source_name(self) -> str:  # under which documents are counted
+        return self.name or type(self).__name__
+
+    @property
+    def sources_by_name(self) -> "dict[str, InterleavedDataModule]":
+        """The datamodules whose documents these are."""
+        return {self.source_name: self}
 
     def connect(self, codecs: dict[str, Codec], grammar: Grammar) -> None:
         """Set the codecs and the grammar of a model; to be called before any batch is loaded."""
@@ -133,16 +147,20 @@ class InterleavedDataModule(Checked, LightningDataModule):
         media = medium.media() if callable(medium.media) else medium.media
         return self.codecs[medium.modality].encode(media)
 
-    def documents(self, split: Split) -> Documents:
+    def documents(self, split: Split) -> Any:
+        """The documents of a split, a torch Dataset."""
         if self.grammar is None:
             raise RuntimeError("connect(codecs, grammar) must be called before batches are loaded")
         return Documents(self, split, self.grammar)
 
     def first(self, split: Split, count: int) -> Iterator[SampleIndex]:
         """The indices of the first documents of a run, for `documents`."""
-        items = self._items(split)
-        sampler = ResumableSampler(items, self.seed) if split == "train" else OrderedSampler(items)
+        sampler = self._order() if split == "train" else OrderedSampler(self._items(split))
         return islice(iter(sampler), count)
+
+    def _order(self, *settings: Any) -> ResumableSampler:
+        """The order of training documents; the settings are those of the sampler after its seed."""
+        return ResumableSampler(self._items("train"), self.seed, *settings)
 
     def _items(self, split: Split) -> int:
         return len(self.media(self.codec_modality, split)) if self.codec_modality else self.size(split)
@@ -159,29 +177,14 @@ class InterleavedDataModule(Checked, LightningDataModule):
             "persistent_workers": self.num_workers > 0,
         }
         if split == "train" and not modality:
-            return StepLoader(dataset, sizes=self._step_sizes, **settings)
+            return StepLoader(dataset, sizes=lambda: step_sizes(self.trainer), **settings)
         return DataLoader(dataset, **settings)
-
-    def _step_sizes(self) -> Iterator[int]:
-        """How many batches each optimizer step of an epoch has, from the current one on; the last may have fewer."""
-        trainer: Any = self.trainer
-        position, epoch = 0, math.inf  # batches of the epoch so far, and in all
-        if trainer:
-            position = trainer.fit_loop.epoch_loop.batch_progress.current.ready
-            epoch = trainer.limit_train_batches if isinstance(trainer.limit_train_batches, int) else math.inf
-        while True:
-            every = trainer.accumulate_grad_batches if trainer else 1
-            size = every - position % every
-            # after a resumption at its end, Lightning trains a step beyond the epoch
-            size = int(min(size, epoch - position)) if position < epoch else size
-            yield size
-            position += size
 
     def train_dataloader(self) -> DataLoader[Any]:
         trainer: Any = self.trainer
         if trainer and not trainer.fit_loop.epoch_loop.batch_progress.total.ready:  # another fit
             self._count_anew()
-        sampler: Any = ResumableSampler(self._items("train"), self.seed, lambda: self.consumed, *self._rank)
+        sampler: Any = self._order(lambda: self.consumed, *self._rank)
         if overfit_batches := getattr(self.trainer, "overfit_batches", 0):
             sampler = RepeatingSampler(sampler, int(overfit_batches) * self.batch_size)
         return self._loader("train", sampler)
@@ -206,17 +209,35 @@ class InterleavedDataModule(Checked, LightningDataModule):
     def predict_dataloader(self) -> DataLoader[Any]:
         raise TypeError(f"trainer.predict has a datamodule of type {type(self).__name__}, wanted {PREDICTABLE}")
 
-    def _count_anew(self) -> None:
+    def _count_anew(self, counts: Counts | None = None) -> None:
         # training batches since the run began or was resumed: all, those before a step, and that step
         self._batches, self._batches_before_step, self._step = 0, 0, -1
+        self._run_counts = RunCounts(counts)
 
     def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """Counts training batches, and those before the current optimizer step."""
-        if self.trainer and self.trainer.training:
-            if self.trainer.global_step != self._step:
-                self._step, self._batches_before_step = self.trainer.global_step, self._batches
+        trainer: Any = self.trainer
+        if trainer and trainer.training:
+            if trainer.global_step != self._step:
+                self._step, self._batches_before_step = trainer.global_step, self._batches
+                self._run_counts.begin_step()
             self._batches += 1
+        if trainer and self._counts_documents and not self.codec_modality:
+            stage = "train" if trainer.training else "test" if trainer.testing else "val"
+            self._run_counts.stages[stage].add(batch, self.source_name)
         return batch
+
+    @property
+    def _counts_documents(self) -> bool:
+        return len(of := self.sources_by_name) > 1 or any(one.bad_records == "skip" for one in of.values())
+
+    def metrics(self, stage: Split) -> dict[str, float]:
+        """As `RunCounts.metrics`; all ranks call this together."""
+        return self._run_counts.metrics(stage, self.sources_by_name) if self._counts_documents else {}
+
+    def skipped_line(self) -> str:
+        """Of training, or ""; all ranks call this together."""
+        return line(self._run_counts.train()) if self._counts_documents else ""
 
     @property
     def consumed(self) -> int:
@@ -227,8 +248,11 @@ class InterleavedDataModule(Checked, LightningDataModule):
         return self.resumed_at + finished * self.batch_size * self.trainer.world_size
 
     def state_dict(self) -> dict[str, Any]:
-        return {"consumed": self.consumed}
+        if not self._counts_documents:
+            return {"consumed": self.consumed}
+        counts = self._run_counts.train(not self.trainer or self.trainer.global_step != self._step)
+        return {"consumed": self.consumed, "counts": counts.state()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.resumed_at = state_dict["consumed"]
-        self._count_anew()
+        self._count_anew(Counts.of_state(state_dict["counts"]) if "counts" in state_dict else None)

@@ -3,30 +3,27 @@
 Knows records, columns and splits; reading is left to `sources/`, decoding to `columns/`.
 """
 
-import math
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
-from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
-import torch
 
 from datamodules.columns import Column
 from datamodules.columns.tokens import TokenColumn
-from datamodules.documents import Medium, Split
+from datamodules.documents import BadRecords, Medium, Split
+from datamodules.forms import Forms
 from datamodules.interleaved import InterleavedDataModule
+from datamodules.record_media import Decoded, load
 from datamodules.sources import Source, Tokens
 from datamodules.sources.base import Encoded
 from datamodules.splits import as_named, digest, divide
 from mot_lightning.codecs import Codec
 from mot_lightning.config.classes import find_class
 from mot_lightning.config.recorded import class_spec
-from mot_lightning.errors import ConfigError, say
+from mot_lightning.errors import BadMedia, ConfigError, require, say
 from mot_lightning.evaluation.tasks import Task
-from mot_lightning.seeds import mix
 from mot_lightning.sequence import Grammar
 
 SHOWN = 20  # documents of a split that tasks continue
@@ -45,6 +42,9 @@ class Records(InterleavedDataModule):
             are enough. Records that are added after the others change no split of these.
         split_column: a column with the split of each record (train, val or test), in place of fractions.
         split_by: a column: records that agree in it are in one split, such as all of a speaker.
+        bad_records: what becomes of a document of which a medium cannot be used: "fail" ends the run and names the file
+            or the record, "skip" leaves the document out of its batch and counts it by source, modality and reason.
+        max_bad_fraction: skipped documents of those seen, at least 100, beyond which the run ends.
         settings: as in `InterleavedDataModule`.
     """
 
@@ -57,16 +57,21 @@ class Records(InterleavedDataModule):
         test: float = 0.05,
         split_column: str | None = None,
         split_by: str | None = None,
+        bad_records: BadRecords = "fail",
+        max_bad_fraction: float = 0.05,
         **settings: Any,
     ) -> None:
         super().__init__(**settings)
-        self.forms, self.weights = _forms(documents, media)
+        self.forms = Forms(documents, media.keys())
         for name, fraction in (("val", val), ("test", test)):
             if not 0 <= fraction < 1 or val + test >= 1:
                 raise ValueError(f"data.{name} is {fraction}, wanted a fraction from 0, and val + test below 1")
         if split_column is not None and split_by is not None:
             raise ValueError(f"data.split_by is {split_by!r}, wanted null: data.split_column says the splits")
+        require("data.max_bad_fraction", max_bad_fraction, "a fraction from 0 to 1", 0 <= max_bad_fraction <= 1)
         self.source, self.split_column, self.split_by = source, split_column, split_by
+        self.bad_records, self.max_bad_fraction = bad_records, max_bad_fraction
+        self.source.skips_bad = bad_records == "skip"
         self.fractions = {"val": val, "test": test}
         self.recipe = {"media": {name: class_spec(column) for name, column in media.items()},
                        "split_column": split_column, "split_by": split_by, **self.fractions}  # fmt: skip
@@ -99,7 +104,7 @@ class Records(InterleavedDataModule):
         else:
             self.indices = divide(len(self.source), self.fractions, self._groups())
         for name, column in self.columns.items():
-            if not any(column.values(self.source.record(i)) for i in range(len(self.source))):
+            if not any(self._values(column, i) for i in range(len(self.source))):
                 columns = ", ".join(map(str, self.source.record(0)))
                 raise ValueError(f"data.media.{name} has no {column.column!r} in any record, wanted one of {columns}")
 
@@ -112,6 +117,15 @@ class Records(InterleavedDataModule):
             columns = ", ".join(map(str, self.source.record(0)))
             raise ValueError(f"data.split_by is {self.split_by!r}, which no record has, wanted one of {columns}")
         return cells
+
+    def _values(self, column: Column, index: int) -> Sequence[Any]:
+        """The values of a column in a record; none if it cannot be read and bad records are skipped."""
+        try:
+            return column.values(self.source.record(index))
+        except ValueError:
+            if self.bad_records == "fail":
+                raise
+            return []
 
     def load_codecs(self, codecs: Mapping[str, Codec], fitted: Collection[str]) -> set[str]:
         if not isinstance(self.source, Tokens):
@@ -134,16 +148,16 @@ class Records(InterleavedDataModule):
             raise ValueError(f"data.media has no {modality!r}, wanted one of {', '.join(self.columns)}")
         if isinstance(self.source, Tokens):
             raise ValueError(f"data.source is Tokens, which has no media of {modality!r} to train a codec on")
-        return _Decoded(self.source, self.columns[modality], self._places(split)[modality])
+        places = self._places(split)[modality]
+        return Decoded(self.source, self.columns[modality], places, self.bad_records == "skip")
 
     def _places(self, split: Split) -> dict[str, list[tuple[int, int]]]:
         """Where the media of each modality are in a split: the record, and the number among its media. Read once."""
         if split not in self._media:
             places: dict[str, list[tuple[int, int]]] = {name: [] for name in self.columns}
             for index in map(int, self.indices[split]):
-                record = self.source.record(index)
                 for name, column in self.columns.items():
-                    places[name] += [(index, k) for k in range(len(column.values(record)))]
+                    places[name] += [(index, k) for k in range(len(self._values(column, index)))]
             self._media[split] = places
         return self._media[split]
 
@@ -152,15 +166,9 @@ class Records(InterleavedDataModule):
         record = self.source.record(record_index)
         in_model = self.columns if self.grammar is None else self.grammar.tokens
         values_of = {name: column.values(record) for name, column in self.columns.items() if name in in_model}
-        # over the forms that the record has something of
-        weights = zip(self.forms, self.weights.tolist(), strict=True)
-        cumulative = [*accumulate(weight * any(map(values_of.get, form)) for form, weight in weights)]
-        if not cumulative[-1]:
-            raise ValueError(
-                f"record {record_index} has nothing of {', '.join(values_of)}, wanted at least one of them"
-            )
-        form = self.forms[bisect_right(cumulative, rng.random() * cumulative[-1])]
-        form = tuple(name for name in form if name in values_of)
+        if (form := self.forms.sample(values_of, rng)) is None:
+            names = ", ".join(values_of)
+            raise BadMedia(f"record {record_index} has nothing of {names}, wanted at least one of them", "nothing")
         document, taken, times = [], Counter[str](), Counter(form)
         for name in form:
             column, values = self.columns[name], values_of[name]
@@ -171,7 +179,7 @@ class Records(InterleavedDataModule):
                 media, weight = values[sampled], column.weights(record, len(values))[sampled]
                 encoded = isinstance(media, Encoded)
                 if not encoded:
-                    media = partial(_load, column, media, transform_seed if transforms else None)
+                    media = partial(load, column, media, transform_seed if transforms else None)
                 key = None if transforms or encoded else (split, record_index, sampled)
                 document.append(Medium(name, media, key, weight))
             taken[name] += 1
@@ -198,63 +206,23 @@ class Records(InterleavedDataModule):
     def tasks(self, split: Split) -> list[Task]:
         """Each modality from the one before it in a document, to look at beside the real one; nothing is measured."""
         in_model = self.columns if self.grammar is None else self.grammar.tokens
-        forms = [[name for name in form if name in in_model] for form in self.forms]
-        pairs = dict.fromkeys(pair for form in forms for pair in pairwise(form) if pair[0] != pair[1])
+        pairs = self.forms.neighbours(in_model.keys())
         return [task for pair in pairs if (task := self._task(split, *pair)).prompts]
 
     def _task(self, split: Split, given: str, target: str) -> Task:
         prompts, references = [], []
-        for index in self.indices[split][:SHOWN]:
-            record = self.source.record(int(index))
-            prompt, reference = self.columns[given].values(record), self.columns[target].values(record)
-            if prompt and reference:
-                prompts.append([(given, self.columns[given].decode(prompt[0]))])
-                references.append(self.columns[target].decode(reference[0]))
+        for index in map(int, self.indices[split][:SHOWN]):
+            values = {name: self._values(self.columns[name], index) for name in (given, target)}
+            if not all(map(len, values.values())):
+                continue
+            try:
+                prompt, reference = (self.columns[name].decode(of_record[0]) for name, of_record in values.items())
+            except ValueError:
+                if self.bad_records == "fail":
+                    raise
+                continue
+            prompts.append([(given, prompt)])
+            references.append(reference)
         labels = [f"{split} document {i}" for i in range(len(prompts))]
-        return Task(
-            f"{given} -> {target}",
-            prompts,
-            target,
-            labels,
-            {},
-            temperature=1.0,
-            max_length=self.row_length,
-            guided=True,
-            references=references,
-        )
-
-
-class _Decoded(Sequence[Any]):
-    """Media of a column that are read and decoded when they are indexed."""
-
-    def __init__(self, source: Source, column: Column, places: list[tuple[int, int]]) -> None:
-        self.source, self.column, self.places = source, column, places
-
-    def __len__(self) -> int:
-        return len(self.places)
-
-    def __getitem__(self, index: Any) -> Any:
-        record, number = self.places[index]
-        return self.column.decode(self.column.values(self.source.record(record))[number])
-
-
-def _load(column: Column, value: Any, transform_seed: int | None) -> Any:
-    """A decoded medium, transformed with the random numbers of a seed if there is one."""
-    media = column.decode(value)
-    if transform_seed is None:
-        return media
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(mix(transform_seed))
-        return column.transform(media)
-
-
-def _forms(documents: dict[str, float], media: Mapping[str, Column]) -> tuple[list[tuple[str, ...]], np.ndarray]:
-    """The forms of a weight above 0, and their weights, of which the largest is 1."""
-    for form, weight in documents.items():
-        if not {*form.split("+")} <= media.keys() or not 0 <= weight < math.inf:
-            names = ", ".join(media)
-            raise ValueError(f"data.documents has {form}: {weight}, wanted some of {names} and a weight from 0")
-    if not any(documents.values()):
-        raise ValueError(f"data.documents is {documents}, wanted a weight above 0")
-    weighted = {form: weight / max(documents.values()) for form, weight in documents.items() if weight}
-    return [tuple(form.split("+")) for form in weighted], np.array([*weighted.values()])
+        options: dict[str, Any] = {"temperature": 1.0, "max_length": self.row_length, "guided": True}
+        return Task(f"{given} -> {target}", prompts, target, labels, {}, references=references, **options)

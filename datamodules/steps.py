@@ -3,6 +3,7 @@
 Knows batches and ranks, not documents.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any
@@ -32,6 +33,25 @@ class StepLoader(DataLoader[Any]):
             for position, batch in enumerate(batches_of_step):
                 numbers = np.array([sample.number for sample in islice(samples, self.batch_size)])
                 yield batch._replace(step=Step(position, size, targets, numbers))
+
+
+def step_sizes(trainer: Any) -> Iterator[int]:
+    """How many batches each optimizer step of an epoch has, from the current one on; the last may have fewer.
+
+    Args:
+        trainer: of Lightning; None if there is none, and each step has one batch.
+    """
+    position, epoch = 0, math.inf  # batches of the epoch so far, and in all
+    if trainer:
+        position = trainer.fit_loop.epoch_loop.batch_progress.current.ready
+        epoch = trainer.limit_train_batches if isinstance(trainer.limit_train_batches, int) else math.inf
+    while True:
+        every = trainer.accumulate_grad_batches if trainer else 1
+        size = every - position % every
+        # after a resumption at its end, Lightning trains a step beyond the epoch
+        size = int(min(size, epoch - position)) if position < epoch else size
+        yield size
+        position += size
 
 
 def targets_of(batches: Sequence[InterleavedBatch]) -> dict[str, tuple[float, float]]:

@@ -12,6 +12,31 @@ class ConfigError(ValueError):
     """Bad input that a user can correct; commands print it as one line and exit with code 2."""
 
 
+class BadMedia(ValueError):
+    """A medium that cannot be used.
+
+    Attributes:
+        reason: a word or two, by which such media are counted.
+    """
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[Any, ...]:  # exceptions are pickled by their message alone
+        return type(self), (str(self), self.reason)
+
+
+class BadRecord(ConfigError):
+    """A record that cannot be used, where `bad_records` is fail.
+
+    A worker process passes its message on after a traceback, which is left out.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.rpartition("BadRecord: ")[2].split()))
+
+
 class NotWritten(Exception):
     """A file could not be written; commands print it as one line and exit with code 1."""
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from datamodules.columns.base import Column
 from datamodules.sources import Record
+from datamodules.sources.base import Member
 from mot_lightning.media import Text
 
 
@@ -42,6 +43,8 @@ class TextColumn(Column):
 
     def decode(self, value: Any) -> str:
         text = self.media_type.read(value) if isinstance(value, Path) else value
+        text = value.read().decode() if isinstance(value, Member) else text
         if not isinstance(text, str | int | float):
             raise ValueError(f"column {self.column!r} holds {str(value)[:40]!r}, wanted texts")
-        return str(text)
+        self.media_type.check(text := str(text))
+        return text

@@ -2,13 +2,14 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from torch import Tensor
 
 from mot_lightning.config.checked import Checked
+from mot_lightning.errors import BadMedia
 
 
 class Member(NamedTuple):
@@ -41,6 +42,8 @@ Record = Mapping[str, Any]
 class Source(Checked, ABC):
     """Records by index, always in the same order. Nothing is read before `setup`."""
 
+    skips_bad = False  # whether a wrong name of a file shows only when it is read, so that it can be skipped
+
     @abstractmethod
     def setup(self) -> None:
         """Read what is needed to count the records; called again, it does nothing.
@@ -62,6 +65,15 @@ class Source(Checked, ABC):
         return (self.record(index).get(column) for index in range(len(self)))
 
 
+def unreadable(name: str, reason: str, message: str) -> Member:
+    """In place of a file: reading it raises BadMedia."""
+    return Member(name, partial(_refuse, message, reason))
+
+
+def _refuse(message: str, reason: str) -> bytes:
+    raise BadMedia(message, reason)
+
+
 def inside(folder: Path, name: str, source: str) -> Path:
     """The path of a file that a source names.
 
@@ -79,7 +91,7 @@ def inside(folder: Path, name: str, source: str) -> Path:
             return path
     except (OSError, RuntimeError, ValueError):  # too long, links in a circle, a NUL
         pass
-    raise ValueError(f"{source} names {name!r}, wanted a file in {folder}")
+    raise BadMedia(f"{source} names {name!r}, wanted a file in {folder}", "outside")
 
 
 @lru_cache(maxsize=1024)

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from datamodules.sources.base import Record, Source, inside
+from datamodules.sources.base import Record, Source, inside, unreadable
 from datamodules.sources.hugging_face import HuggingFace
+from mot_lightning.errors import BadMedia
 
 FORMATS = (".csv", ".tsv", ".jsonl", ".parquet")
 LONGEST = 2**27  # characters of a cell
@@ -42,7 +43,7 @@ class Table(Source):
                 raise ValueError(f"{table} has no column {column!r}, wanted one of {', '.join(map(str, rows[0]))}")
         for number, row in enumerate(rows, start=1):
             for column, folder in folders.items():
-                row[column] = _files(row[column], folder, f"{table}, record {number},")
+                row[column] = _files(row[column], folder, f"{table}, record {number},", self.skips_bad)
         self.records = _grouped(rows, self.group_by) if self.group_by else rows
 
     def __len__(self) -> int:
@@ -111,16 +112,26 @@ def _from_json(table: Path, file: Any) -> Iterator[dict[str, Any]]:
         yield row
 
 
-def _files(names: Any, folder: Path, table: str) -> Any:
+def _files(names: Any, folder: Path, table: str, skips_bad: bool) -> Any:
+    """The paths of files; in place of one that cannot be read, what raises when it is read if bad ones are skipped."""
     if isinstance(names, list):
-        return [_files(name, folder, table) for name in names]
+        return [_files(name, folder, table, skips_bad) for name in names]
+    try:
+        return _file(names, folder, table)
+    except BadMedia as error:
+        if not skips_bad:
+            raise
+        return unreadable(str(names), error.reason, str(error))
+
+
+def _file(names: Any, folder: Path, table: str) -> Path | None:
     if names is None or names == "":  # the record has none
         return None
     if not isinstance(names, str):
-        raise ValueError(f"{table} names {names!r}, wanted a file in {folder}")
+        raise BadMedia(f"{table} names {names!r}, wanted a file in {folder}", "no file name")
     path = inside(folder, names, table)
     if not path.is_file():
-        raise ValueError(f"{table} names {names!r}, which is no file in {folder}")
+        raise BadMedia(f"{table} names {names!r}, which is no file in {folder}", "missing")
     return path
 
 

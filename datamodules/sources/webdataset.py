@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from datamodules.sources.base import Member, Record, Source
-from mot_lightning.errors import NotWritten, say
+from mot_lightning.errors import BadMedia, NotWritten, say
 from mot_lightning.runs.atomic import write_json
 
 BLOCK = 512  # bytes: tar files consist of such
@@ -104,9 +104,9 @@ def _read(shard: Path, offset: int, size: int) -> bytes:
             file.seek(offset)
             content = file.read(size)
     except OSError as error:
-        raise ValueError(f"{shard} cannot be read: {error.strerror}") from None
+        raise BadMedia(f"{shard} cannot be read: {error.strerror}", "unreadable") from None
     if len(content) != size:
-        raise ValueError(f"{shard} is cut short since it was indexed: it ends before byte {offset + size}")
+        raise BadMedia(f"{shard} is cut short since it was indexed: it ends before byte {offset + size}", "truncated")
     return content
 
 
@@ -114,14 +114,14 @@ def _text(name: str, content: bytes) -> str:
     try:
         return content.decode("utf-8").removesuffix("\n")
     except UnicodeDecodeError:
-        raise ValueError(f"{name} is not UTF-8 text") from None
+        raise BadMedia(f"{name} is not UTF-8 text", "not UTF-8") from None
 
 
 def _mapping(name: str, content: bytes) -> dict[str, Any]:
     try:
         mapping = json.loads(content)
     except (ValueError, RecursionError):
-        raise ValueError(f"{name} is not JSON") from None
+        raise BadMedia(f"{name} is not JSON", "not JSON") from None
     if not isinstance(mapping, dict):
-        raise ValueError(f"{name} holds a {type(mapping).__name__}, wanted a mapping of columns")
+        raise BadMedia(f"{name} holds a {type(mapping).__name__}, wanted a mapping of columns", "not JSON")
     return mapping

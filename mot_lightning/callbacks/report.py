@@ -59,6 +59,9 @@ class Report(Callback):
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         self._measure(trainer)
+        skipped_line = getattr(trainer.datamodule, "skipped_line", str)  # of a datamodule that is not ours: ""
+        if (line := skipped_line()) and trainer.is_global_zero:
+            say(line)
 
     def _measure(self, trainer: Any) -> None:
         if not self.started:

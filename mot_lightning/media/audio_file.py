@@ -13,6 +13,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torchaudio import functional as F
 
+from mot_lightning.errors import BadMedia
+
 # sizes in the header of a WAV file that was written to a pipe: 0 or, by program, one of the largest numbers
 UNKNOWN = 0x7FFF0000
 MAX_FRAMES = 2**48  # libsndfile states more for a FLAC file that was written to a pipe
@@ -33,7 +35,7 @@ def read_audio(path: Path, sample_rate: int, report: Callable[[str], None] | Non
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise ValueError(f"{path}: not a readable sound file ({error.strerror})") from error
+        raise BadMedia(f"{path}: not a readable sound file ({error.strerror})", "unreadable") from error
     return decode_audio(content, str(path), sample_rate, report)
 
 
@@ -49,9 +51,9 @@ def decode_audio(content: bytes, name: str, sample_rate: int, report: Callable[[
             endless, rate = sound.frames > MAX_FRAMES, sound.samplerate
             samples = _to_the_end(sound) if endless else sound.read(dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
-        raise ValueError(f"{name}: not a readable sound file ({error.error_string})") from error
+        raise BadMedia(f"{name}: not a readable sound file ({error.error_string})", "unreadable") from error
     if not streamed and content[:4] == b"RIFF" and _size(content[4:8]) + 8 > len(content) + 1:
-        raise ValueError(f"{name}: truncated, its header announces more bytes than the file has")
+        raise BadMedia(f"{name}: truncated, its header announces more bytes than the file has", "truncated")
     sizeless = ["no size in the header, read to the end"] * bool(streamed or endless)
     return from_samples(torch.from_numpy(samples), rate, name, sample_rate, report, sizeless)
 
@@ -73,14 +75,15 @@ def from_samples(
     """
     wave = channels.mean(1)
     if not len(wave):
-        raise ValueError(f"{name}: has no samples")
+        raise BadMedia(f"{name}: has no samples", "empty")
     if not wave.isfinite().all():
-        raise ValueError(f"{name}: has samples that are NaN or infinite")
+        raise BadMedia(f"{name}: has samples that are NaN or infinite", "not finite")
     divisor = math.gcd(rate, sample_rate)
     if (rate // divisor) * (sample_rate // divisor) > MAX_FILTER:
-        raise ValueError(f"{name}: rate is {rate} Hz, wanted one with a larger common divisor with {sample_rate} Hz")
+        requirement = f"wanted one with a larger common divisor with {sample_rate} Hz"
+        raise BadMedia(f"{name}: rate is {rate} Hz, {requirement}", "sample rate")
     if channels.abs().max() < SILENCE:
-        raise ValueError(f"{name}: entirely silent")
+        raise BadMedia(f"{name}: entirely silent", "silent")
     changes = [*changes]
     power = channels.square().mean(0)
     if wave.square().mean() < CANCELLED * power.max():

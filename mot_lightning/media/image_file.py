@@ -13,6 +13,8 @@ from PIL.Image import Resampling, Transpose
 from torch import Tensor
 from torchvision.transforms.v2.functional import pil_to_tensor
 
+from mot_lightning.errors import BadMedia
+
 MAX_PIXELS = 2**26
 ORIENTATION = 0x0112  # the EXIF tag
 BITS, PHOTOMETRIC, SAMPLE_FORMAT = 258, 262, 339  # tags of a TIFF
@@ -65,7 +67,7 @@ def from_pillow(image: PIL.Image.Image, shape: Shape, name: str, report: Callabl
         ValueError: it cannot be decoded, is too large, or has pixels of 32 bits.
     """
     if image.size[0] * image.size[1] > MAX_PIXELS:
-        raise ValueError(f"{name} has {image.size[0]}x{image.size[1]} pixels, wanted at most 2^26")
+        raise BadMedia(f"{name} has {image.size[0]}x{image.size[1]} pixels, wanted at most 2^26", "too large")
     with _readable(name):
         image.load()
         frames, mode = getattr(image, "n_frames", 1), image.mode
@@ -99,14 +101,14 @@ def _eight_bits(image: PIL.Image.Image, name: str, as_floats: bool) -> PIL.Image
     """
     tiff = getattr(image, "tag_v2", {})
     if max(_numbers(tiff.get(BITS)), default=8) > 16:
-        raise ValueError(f"{name} has pixels of {max(_numbers(tiff[BITS]))} bits, wanted 8 or 16")
+        raise BadMedia(f"{name} has pixels of {max(_numbers(tiff[BITS]))} bits, wanted 8 or 16", "bit depth")
     if SIGNED in _numbers(tiff.get(SAMPLE_FORMAT)):
-        raise ValueError(f"{name} has signed pixels, wanted unsigned ones")
+        raise BadMedia(f"{name} has signed pixels, wanted unsigned ones", "bit depth")
     if image.mode != "F" and not image.mode.startswith("I"):
         return image
     levels = np.asarray(image)
     if image.mode == "F" or levels.min() < 0 or levels.max() > 65535:
-        raise ValueError(f"{name} has pixels of 32 bits, wanted 8 or 16")
+        raise BadMedia(f"{name} has pixels of 32 bits, wanted 8 or 16", "bit depth")
     if tiff.get(PHOTOMETRIC) == WHITE_IS_ZERO:  # Pillow inverts such a TIFF of 8 bits, but not of 16
         levels = 65535 - levels.astype(np.int32)
     key = image.info.get("transparency")
@@ -140,4 +142,6 @@ def _readable(name: str) -> Iterator[None]:
         with warnings.catch_warnings(action="error", category=PIL.Image.DecompressionBombWarning):
             yield
     except Exception as error:
-        raise ValueError(f"{name} is not a readable image: {' '.join(str(error).split())}") from None
+        large = isinstance(error, PIL.Image.DecompressionBombWarning | PIL.Image.DecompressionBombError)
+        reason = "too large" if large else "unreadable"
+        raise BadMedia(f"{name} is not a readable image: {' '.join(str(error).split())}", reason) from None

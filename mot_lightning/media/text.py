@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+from mot_lightning.errors import BadMedia
 from mot_lightning.media.base import MediaType
 
 
@@ -19,15 +20,15 @@ class Text(MediaType):
         try:
             media.encode()
         except UnicodeEncodeError as error:  # half a character: of bytes that are not UTF-8, or of JSON
-            raise ValueError(f"text is {media[:60]!r}, wanted UTF-8: {error.reason}") from None
+            raise BadMedia(f"text is {media[:60]!r}, wanted UTF-8: {error.reason}", "not UTF-8") from None
 
     def read(self, path: Path) -> str:
         try:
             return path.read_text(encoding="utf-8").removesuffix("\n")
         except UnicodeDecodeError:
-            raise ValueError(f"{path} is not UTF-8 text") from None
+            raise BadMedia(f"{path} is not UTF-8 text", "not UTF-8") from None
         except OSError as error:
-            raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+            raise BadMedia(f"{path} cannot be read: {error.strerror}", "unreadable") from None
 
     def write(self, media: str, stem: Path) -> Path:
         path = stem.with_name(f"{stem.name}{self.suffixes[0]}")

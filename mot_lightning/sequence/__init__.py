@@ -2,7 +2,18 @@
 
 from mot_lightning.sequence.grammar import Grammar
 from mot_lightning.sequence.packing import assign_rows, pack
-from mot_lightning.sequence.records import Ids, InterleavedBatch, Latents, Layout, ModalityBatch, Segment, Step, Tokens
+from mot_lightning.sequence.records import (
+    Ids,
+    InterleavedBatch,
+    Latents,
+    Layout,
+    ModalityBatch,
+    Segment,
+    Skipped,
+    Sources,
+    Step,
+    Tokens,
+)
 
 __all__ = [
     "Grammar",
@@ -12,6 +23,8 @@ __all__ = [
     "Layout",
     "ModalityBatch",
     "Segment",
+    "Skipped",
+    "Sources",
     "Step",
     "Tokens",
     "assign_rows",

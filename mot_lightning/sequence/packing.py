@@ -142,7 +142,7 @@ def pack(documents: Sequence[Sequence[Segment]], grammar: Grammar, row_length: i
         control.segment += [-1] * len(control_ids)
         # the start of a document and each end token predict the next control token
         upcoming = torch.tensor([*control_ids[1::2], grammar.end_of_document])
-        control.add_target(upcoming, control_slots[::2], 1.0, False)
+        control.add_target(upcoming, control_slots[::2], float(bool(document)), False)  # an empty one has no loss
 
     counts = tuple(len(collector.slots) for collector in collectors.values())
     slots = np.array([slot for collector in collectors.values() for slot in collector.slots])  # (N,)

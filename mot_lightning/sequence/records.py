@@ -17,6 +17,7 @@ own vocabulary ends it. Every other segment ends by its length, which its shape 
 is a begin token for each length. End tokens follow from these, so they carry no loss.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -81,6 +82,22 @@ class Step(NamedTuple):
     numbers: np.ndarray  # of the documents of this batch, in the order of training over all ranks
 
 
+class Skipped(NamedTuple):
+    """A document that is left out, as a medium of it cannot be used."""
+
+    source: str  # name of the source that it is from
+    modality: str  # of the medium; "record" if the record has none that can be read
+    reason: str  # a word or two
+    message: str  # names the file or the record
+
+
+class Sources(NamedTuple):
+    """Which of several sources each document of a batch is from."""
+
+    names: Sequence[str]
+    of_document: Int[Tensor, " documents"]  # index among the names
+
+
 class InterleavedBatch(NamedTuple):
     """Packed documents: the layout of all tokens, and the tokens and targets of each modality."""
 
@@ -88,12 +105,15 @@ class InterleavedBatch(NamedTuple):
     by_modality: dict[str, ModalityBatch]
     step: Step | None = None  # set by the loader of training documents
     seeded: bool = False  # whether all segments brought a seed, so that their noise depends on nothing else
+    sources: Sources | None = None  # None if there is only one
+    skipped: Sequence[Skipped] = ()  # documents that were left out: without segments and without a loss
 
     def to(self, device: torch.device | str) -> "InterleavedBatch":
         """The batch on a device, copied without blocking. Lightning calls this in place of searching for tensors."""
         layout = self.layout._replace(**_moved(self.layout, device))
         by_modality = {name: part._replace(**_moved(part, device)) for name, part in self.by_modality.items()}
-        return self._replace(layout=layout, by_modality=by_modality)
+        sources = self.sources and self.sources._replace(**_moved(self.sources, device))
+        return self._replace(layout=layout, by_modality=by_modality, sources=sources)
 
 
 def _moved(record: Any, device: torch.device | str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mot_lightning.model import Losses
-from mot_lightning.sequence import InterleavedBatch, Step
+from mot_lightning.sequence import InterleavedBatch, ModalityBatch, Step
 
 Reduction = Literal["token", "segment", "batch"]
 
@@ -21,6 +21,7 @@ class Sums(NamedTuple):
     content_loss: Tensor  # (m,) without control tokens
     content_targets: Tensor  # (m,) number of targets in content_loss
     content_bytes: Tensor  # (m,) bytes that these targets encode
+    by_source: Tensor | None = None  # (sources, m, 2) loss and targets of the documents of each, if there are several
 
     @classmethod
     def unstack(cls, sums: Tensor) -> "Sums":
@@ -29,7 +30,7 @@ class Sums(NamedTuple):
 
     def stack(self) -> Tensor:
         """One tensor (m, 5), to be reduced over ranks in one call."""
-        return torch.stack([*self], dim=1)
+        return torch.stack(self[:5], dim=1)
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class LossWeights:
         Args:
             target_bytes: bytes that each target encodes, (t,), by modality; only for modalities measured in bytes.
         """
-        rows = []
+        rows, by_source = [], []
         for name in self.weights:
             part = batch.by_modality[name]
             loss, weight, content = losses[name]
@@ -62,6 +63,8 @@ class LossWeights:
             size = part.target.new_zeros(()) if size is None else size
             if self.reduction == "segment":
                 weight = weight * part.segment_weight
+            if batch.sources is not None:
+                by_source.append(_by_source(torch.stack([loss.detach() * weight, weight], 1), part, batch))
             rows.append(
                 (
                     (loss * weight).sum(),
@@ -71,7 +74,8 @@ class LossWeights:
                     (size * content_weight).sum(),
                 )
             )
-        return Sums(*(torch.stack(column) for column in zip(*rows, strict=True)))
+        sums = Sums(*(torch.stack(column) for column in zip(*rows, strict=True)))
+        return sums._replace(by_source=torch.stack(by_source, 1)) if by_source else sums
 
     def targets(self, step: Step) -> list[float]:
         """The divisors of the losses of a step, (m,): targets with a loss, or segments."""
@@ -83,3 +87,10 @@ class LossWeights:
         means = loss / torch.where(targets > 0, targets, 1)  # weights of segments may add up to less than 1
         weighted = (w * mean for w, mean in zip(self.weights.values(), means.unbind(), strict=True))
         return sum(weighted, means.new_zeros(()))
+
+
+def _by_source(values: Tensor, part: ModalityBatch, batch: InterleavedBatch) -> Tensor:
+    """Values of targets (t, 2), summed by the source of their documents, (sources, 2)."""
+    assert batch.sources is not None
+    document = batch.layout.document.flatten()[batch.layout.slot[part.read_at]]  # (t,)
+    return values.new_zeros(len(batch.sources.names), 2).index_add_(0, batch.sources.of_document[document], values)

@@ -57,7 +57,30 @@ def metrics_of(module: Any, sums: Sums, stage: str) -> dict[str, float]:
         if content_targets and module.model.objectives[name].discrete:
             for quantity, value in module.codecs[name].metrics(content_loss, content_targets, content_bytes).items():
                 named[f"{stage}/{name}/{quantity}"] = value
+    if module.data is not None and hasattr(module.data, "sources_by_name"):
+        named |= metrics_by_source(module, stage)
+        named |= module.data.metrics(stage)
     return {name: torch.tensor(value, dtype=torch.float32).item() for name, value in named.items()}  # as `self.log`
+
+
+def metrics_by_source(module: Any, stage: str) -> dict[str, float]:
+    """The losses of each of several sources, over all ranks: `train/source/NAME/MODALITY/loss`, and their total."""
+    sources = module.data.sources_by_name
+    if len(sources) == 1:
+        return {}
+    sums = module.step.by_source if stage == "train" else module._stage_sums.by_source
+    if sums is None:  # this rank had no batch
+        sums = torch.zeros(len(sources), len(module.modalities), 2, dtype=torch.float64)
+    if module.trainer.world_size > 1:
+        sums = module.trainer.strategy.reduce(sums.clone().to(module.trainer.strategy.root_device), reduce_op="sum")
+    named = {}
+    for name, (loss, targets) in zip(sources, (one.unbind(1) for one in sums.cpu()), strict=True):
+        if (targets > 0).any():
+            named[f"{stage}/source/{name}/loss"] = float(module.loss_weights.total(loss, targets))
+        for modality, total, count in zip(module.modalities, loss.tolist(), targets.tolist(), strict=True):
+            if count:
+                named[f"{stage}/source/{name}/{modality}/loss"] = total / count
+    return named
 
 
 class StageSums:
@@ -65,12 +88,16 @@ class StageSums:
 
     def __init__(self) -> None:
         self.total = torch.zeros(())
+        self.by_source: Tensor | None = None  # (sources, m, 2), if there are several
 
     def start(self, modalities: int) -> None:
-        self.total = torch.zeros(modalities, 5, dtype=torch.float64)
+        self.total, self.by_source = torch.zeros(modalities, 5, dtype=torch.float64), None
 
     def add(self, sums: Sums) -> Tensor:
         """Add a batch; returns its sums (m, 5)."""
         stacked = sums.stack()
         self.total = self.total + stacked.cpu().double()
+        if sums.by_source is not None:
+            by_source = sums.by_source.cpu().double()
+            self.by_source = by_source if self.by_source is None else self.by_source + by_source
         return stacked

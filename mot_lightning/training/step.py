@@ -16,6 +16,7 @@ class OptimizerStep:
 
     def __init__(self) -> None:
         self.sums = torch.zeros(())  # of all batches so far, (m, 5)
+        self.by_source: Tensor | None = None  # the same by source, (sources, m, 2), if there are several
         self.targets = torch.zeros(())  # divisors of the losses: targets of the whole step over all ranks, (m,)
         self.scale = 1.0  # of a loss that is averaged over the batches of the step: Lightning divides by all it wants
         self._losses: list[tuple[InterleavedBatch, dict[str, Tensor]]] = []
@@ -40,9 +41,11 @@ class OptimizerStep:
                 targets = targets.new_tensor(weights.targets(step))
             self.targets = trainer.strategy.reduce(targets, reduce_op="sum")
             self.scale = accumulated / (step.batches if step else 1)
-            self.sums, self._losses = stacked, []
+            self.sums, self.by_source, self._losses = stacked, sums.by_source, []
         else:
             self.sums = self.sums + stacked
+            if sums.by_source is not None and self.by_source is not None:
+                self.by_source = self.by_source + sums.by_source
         self._losses.append((batch, {name: one.loss.detach() for name, one in losses.items()}))
 
     def culprits(self) -> str:
