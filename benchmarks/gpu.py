@@ -5,7 +5,8 @@
 Timed are forward and backward passes of the backbone on packed documents of 4,096 tokens, replayed as CUDA graphs
 ("mot", "dense") or launched one by one ("uncaptured"). "grouped" is the routing of BAGEL's ports, `grouped_routing.py`.
 Model FLOPs are 6 for each weight that a token passes through and 12 times the width for each pair of query and visible
-key; neither recomputation nor padding counts. The peak is the card's dense bfloat16 peak from its data sheet, or else measured in the same run.
+key; neither recomputation nor padding counts. The peak is the card's dense bfloat16 peak from its data sheet, or else
+measured in the same run.
 """
 
 import statistics

@@ -33,7 +33,7 @@ def test_reliability_script_counts_no_failure(tmp_path, name):
             "backbone", ["mot_over_dense.64.1024.2", "bool_mask_over_ours.2x512", "gemm_share.64", "padded_over_packed"]
         ),
         slow("trainer", ["bare_step_ms"]),
-        slow("gpu", ["mfu.mot", "mfu.dense", "mot_over_dense"]),
+        slow("gpu", ["mfu.mot", "mfu.dense", "mot_over_dense", "uncaptured_over_mot", "grouped_over_mot"]),
         slow("gpu_generation", ["text_tokens_per_second.1", "roofline_share.2", "copy_gb_per_second"]),
         slow(
             "generation",

@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from mot_lightning.backbone.attention import AttentionFn
 from mot_lightning.backbone.attention.flex import FlexAttention
 from mot_lightning.backbone.block import BatchPositions, Block
-from mot_lightning.backbone.graphs import TrainingGraphs
+from mot_lightning.backbone.graphs import TrainingGraphs, can_capture
 from mot_lightning.backbone.memory import check_memory
 from mot_lightning.backbone.moe import experts_by_tower
 from mot_lightning.backbone.norm import RMSNorm
@@ -88,15 +88,15 @@ class Backbone(nn.Module):
             attend: the global attention over the queries, keys and values of all towers.
             conditions: of each conditioned modality.
         """
-        if self.graphs is not None and torch.is_grad_enabled() and isinstance(attend, FlexAttention) and x.is_cuda:
+        parameters = list(self.parameters()) if self.graphs is not None else []
+        if self.graphs is not None and isinstance(attend, FlexAttention) and x.is_cuda and can_capture(parameters):
             batch = PaddedBatch(self.modalities, x, counts, position, attend.ranges, conditions)
 
             def run(tensors: Mapping[str, Tensor]) -> Tensor:
                 x, position, ranges, conditions = batch.inputs(tensors)
                 return self._run(x, batch.sizes, position, FlexAttention(ranges), conditions)
 
-            hidden = self.graphs(batch, run, list(self.parameters()), self.training)
-            return batch.without_padding(hidden)
+            return batch.without_padding(self.graphs(batch, run, parameters, self.training))
         return self._run(x, counts, position, attend, conditions)
 
     def _run(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from mot_lightning.backbone.padding import PaddedBatch
@@ -18,6 +18,11 @@ from mot_lightning.backbone.padding import PaddedBatch
 MOST = 64  # graphs; batches of further sizes run uncaptured
 
 Tensors = Mapping[str, Tensor]
+
+
+def can_capture(parameters: Sequence[Tensor]) -> bool:
+    """Whether a pass with these weights can be captured: it trains them, on CUDA, and none is sharded."""
+    return torch.is_grad_enabled() and all(p.is_cuda and type(p) is nn.Parameter for p in parameters)
 
 
 class TrainingGraphs:
@@ -120,8 +125,9 @@ class _Graph:
             self.hidden.copy_(hidden.detach())
         with capture[1]:
             computed = backward(hidden, self.d_hidden)
-            pairs = [(g, new) for g, new in zip(self.gradients, computed, strict=True) if g is not None]
-            torch._foreach_copy_(*map(list, zip(*pairs, strict=True)))
+            both = zip(self.gradients, computed, strict=True)
+            pairs = [(g, new) for g, new in both if g is not None and new is not None]
+            torch._foreach_copy_([g for g, _ in pairs], [new for _, new in pairs])
 
     def detach_gradients(self) -> None:
         """Copy the gradients of weights that autograd has left in this graph's memory, before they are overwritten."""

@@ -93,9 +93,7 @@ class BackboneSettings:
         check("attention", ", ".join(backends), self.attention in backends)
         if self.cuda_graphs and (self.experts or self.activation_checkpointing):
             other = "experts" if self.experts else "activation_checkpointing"
-            raise ValueError(
-                f"backbone.cuda_graphs is true, wanted false with {other}: a captured step decides nothing"
-            )
+            raise ValueError(f"backbone.cuda_graphs is true, wanted false with {other}")
         for part in self.untie:
             if part not in SHAREABLE:
                 raise ValueError(f"backbone.untie has {part!r}, wanted some of {', '.join(SHAREABLE)}")

@@ -89,12 +89,15 @@ class Context:
         decodes, denoises = causal and n == 1, not causal and counts is None
         if not (decodes or denoises) or not self._captures(x):
             return self._hidden(x, modality, self._place(n, causal, counts), condition)
-        adapted = isinstance(condition, Condition)
-        tensors = [] if condition is None else [condition.adapted if adapted else condition]
-        kind = modality, causal, x.shape, adapted, *(y.shape for y in tensors)
+        template = condition if isinstance(condition, Condition) else None
+        tensor = condition.adapted if isinstance(condition, Condition) else condition
+        tensors = [] if tensor is None else [tensor]
+        kind = modality, causal, x.shape, template is None, *(y.shape for y in tensors)
 
         def given(tensors: Sequence[Tensor]) -> Tensor | Condition | None:
-            return condition._replace(adapted=tensors[0]) if adapted else tensors[0] if tensors else None
+            if template is not None:
+                return template._replace(adapted=tensors[0])
+            return tensors[0] if tensors else None
 
         if decodes:  # each step one slot further, which only the device knows
             capacity = min(self.cache.shape[4], -(-int(self.lengths.max() + 1) // READ) * READ)

@@ -69,7 +69,7 @@ def test_training_step_does_not_synchronise(image, towers):
 def test_block_mask_is_built_without_synchronising():
     layout = on("meta", pack(documents(), make_model().grammar, 64)).layout
     with watch():
-        FlexAttention(VisibleRanges.of(layout))
+        assert FlexAttention(VisibleRanges.of(layout)).mask is not None
 
 
 def test_watch_detects_synchronising_operations():

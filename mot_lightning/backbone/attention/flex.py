@@ -3,7 +3,6 @@
 On the CPU it needs no compiler and runs forward only, unfused: for tests.
 """
 
-from collections.abc import Callable
 from functools import cache, cached_property
 from typing import Any, NamedTuple
 
@@ -22,15 +21,9 @@ MIN_HEAD_SIZE = 16  # that the kernel supports
 KERNEL: Any = {"BACKEND": "TRITON"}
 
 
-def _tiled(q: Tensor, k: Tensor, v: Tensor, **options: Any) -> Tensor:
-    """Attention of (1, h, tiles, TILE, e): the kernel then knows that the last tile is full."""
-    q, k, v = (x.reshape(*x.shape[:2], x.shape[2] * TILE, x.shape[4]) for x in (q, k, v))
-    return flex_attention(q, k, v, **options)
-
-
 @cache
-def _compiled(attend: Callable[..., Any]) -> Any:
-    return torch.compile(attend, dynamic=True)
+def _compiled() -> Any:
+    return torch.compile(flex_attention, dynamic=True)
 
 
 class VisibleRanges(NamedTuple):
@@ -54,9 +47,8 @@ class FlexAttention:
 
     def __init__(self, ranges: VisibleRanges) -> None:
         self.ranges = ranges
-        self._indices: dict[int, tuple[Tensor, Tensor]] = {}  # by number of heads
 
-    @cached_property  # a captured step needs neither this nor the mask
+    @cached_property  # captured steps build their own
     def to_packed(self) -> Int[Tensor, " N"]:
         return inverse(self.ranges.packed_index)
 
@@ -65,31 +57,16 @@ class FlexAttention:
         return block_mask(self.ranges.first, self.ranges.last)
 
     def __call__(self, layer: int, q: Queries, k: Keys, v: Keys) -> Queries:
-        n, h, e = q.shape
-        options = {"scale": e**-0.5, "enable_gqa": h != k.shape[1], "kernel_options": KERNEL, "block_mask": self.mask}
+        to_grouped, to_packed = self.ranges.packed_index, self.to_packed
+        e, grouped_query = q.shape[-1], q.shape[1] != k.shape[1]
         if e < MIN_HEAD_SIZE:
             q, k, v = (F.pad(x, (0, MIN_HEAD_SIZE - e)) for x in (q, k, v))
-        # (1, heads, N, e), contiguous: the kernel takes 1.4 times as long if a head's rows are apart
-        q, k, v = (
-            reorder(x.flatten(0, 1), *self._rows(x.shape[1])).view(1, x.shape[1], n, -1) for x in one_dtype(q, k, v)
-        )
-        attend: Callable[..., Any] = flex_attention
-        if q.is_cuda and n % TILE == 0:
-            q, k, v = (x.unflatten(2, (-1, TILE)) for x in (q, k, v))
-            attend = _compiled(_tiled)
-        elif q.is_cuda:
-            attend = _compiled(flex_attention)
-        rows = attend(q, k, v, **options).flatten(0, 2)  # (h N, e)
-        to_packed, to_grouped = self._rows(h)
-        return reorder(rows, to_grouped, to_packed).view(n, h, -1)[..., :e]  # (N, h, e)
-
-    def _rows(self, heads: int) -> tuple[Int[Tensor, " heads_N"], Int[Tensor, " N_heads"]]:
-        """Indices that put the rows of all heads from (N, heads) into packed order and (heads, N), and back."""
-        if heads not in self._indices:
-            n, head = len(self.to_packed), torch.arange(heads, device=self.to_packed.device)
-            to_packed, to_grouped = self.to_packed * heads + head[:, None], self.ranges.packed_index[:, None] + n * head
-            self._indices[heads] = to_packed.flatten(), to_grouped.flatten()
-        return self._indices[heads]
+        packed = (reorder(x, to_packed, to_grouped) for x in one_dtype(q, k, v))
+        q, k, v = (x.transpose(0, 1)[None] for x in packed)  # (1, h, N, e)
+        attend = _compiled() if q.is_cuda else flex_attention
+        options = {"scale": e**-0.5, "enable_gqa": grouped_query, "kernel_options": KERNEL}
+        attended = attend(q, k, v, block_mask=self.mask, **options)
+        return reorder(attended[0].transpose(0, 1), to_grouped, to_packed)[..., :e]  # (N, h, e)
 
 
 def block_mask(first: Int[Tensor, " N"], last: Int[Tensor, " N"]) -> BlockMask:
