@@ -1,6 +1,6 @@
 """Text tokens per second on a GPU, bfloat16, and the fraction of the memory roofline that they reach.
 
-    python benchmarks/gpu_generation.py [--dim 2048] [--depth 24] [--compile] [--json FILE] [--quick]
+    python benchmarks/gpu_generation.py [--dim 2048] [--depth 24] [--compile] [--no-captured] [--json FILE] [--quick]
 
 A mixture of text and image continues prompts of 256 ids by text, in batches of 1 and 32, with `generate`. Prefill is
 excluded: figures are the difference of a longer and a shorter run. At best, a step reads the weights of text once, and
@@ -9,6 +9,7 @@ the cached keys and values. These bytes over the bandwidth of a copy on the devi
 """
 
 import statistics
+from argparse import BooleanOptionalAction
 from collections.abc import Callable
 
 import torch
@@ -25,8 +26,9 @@ VOCABULARY, PROMPT = 32_000, 256
 TOKENS = {"text": Tokens(vocab_size=VOCABULARY), "image": Tokens(latent_dim=16, length=64)}
 
 
-def built(dim: int, depth: int, compile: bool, device: torch.device) -> MixtureOfTransformers:
-    settings = BackboneSettings(dim=dim, depth=depth, heads=dim // min(128, dim // 2), compile=compile)
+def built(dim: int, depth: int, compile: bool, captured: bool, device: torch.device) -> MixtureOfTransformers:
+    heads = dim // min(128, dim // 2)
+    settings = BackboneSettings(dim=dim, depth=depth, heads=heads, compile=compile, cuda_graphs=captured)
     torch.manual_seed(0)
     with device:
         model = MixtureOfTransformers({"text": NextToken(), "image": FlowMatching()}, TOKENS, "text", settings)
@@ -60,12 +62,13 @@ def main() -> None:
         dim={"type": int, "default": 2048},
         depth={"type": int, "default": 24},
         compile={"action": "store_true", "help": "the regions between attentions"},
+        captured={"action": BooleanOptionalAction, "default": True, "help": "as CUDA graphs"},
     )
     device = gpu(arguments.quick)
     dim, depth, short, long, times = (
         (64, 2, 4, 36, 3) if arguments.quick else (arguments.dim, arguments.depth, 8, 72, 3)
     )
-    model, peak = built(dim, depth, arguments.compile, device), bandwidth(device)
+    model, peak = built(dim, depth, arguments.compile, arguments.captured, device), bandwidth(device)
     figures = {"copy_gb_per_second": peak / 1e9}
     for rows in (1, 2) if arguments.quick else (1, 32):
         prompts = [[Segment("text", torch.randint(VOCABULARY, (PROMPT,)))] for _ in range(rows)]

@@ -1,6 +1,6 @@
 """A training step of transfusion-pytorch over ours: equal width, depth, heads, documents and objectives.
 
-    uv run --group bench python benchmarks/peers.py [--device cuda] [--budget S] [--json FILE] [--quick]
+    uv run --group bench python benchmarks/peers.py [--device cuda [--captured]] [--budget S] [--json FILE] [--quick]
 
 A step is packing (ours) or batching (theirs), forward, backward and fused AdamW, float32. Documents are text, image,
 text; text by next token, images by flow matching. Theirs is one dense transformer, ours a mixture of two, each with its
@@ -64,8 +64,10 @@ def theirs(dim: int, depth: int, documents: list[Document], device: torch.device
     return optimised(model, lambda: model([[x.to(device) for x in document] for document in documents]))
 
 
-def ours(dim: int, depth: int, documents: list[Document], device: torch.device) -> Callable[[], None]:
-    settings = BackboneSettings(dim=dim, depth=depth, heads=dim // HEAD)
+def ours(
+    dim: int, depth: int, documents: list[Document], device: torch.device, captured: bool = False
+) -> Callable[[], None]:
+    settings = BackboneSettings(dim=dim, depth=depth, heads=dim // HEAD, compile=captured, cuda_graphs=captured)
     objectives = {"text": NextToken(), "image": FlowMatching()}
     tokens = {"text": Tokens(vocab_size=VOCABULARY), "image": Tokens(latent_dim=CHANNELS, length=SIDE**2)}
     torch.manual_seed(0)
@@ -85,7 +87,12 @@ def ours(dim: int, depth: int, documents: list[Document], device: torch.device) 
 
 
 def main() -> None:
-    arguments = begin(__doc__, device=DEVICE, budget=BUDGET)
+    arguments = begin(
+        __doc__,
+        device=DEVICE,
+        captured={"action": "store_true", "help": "ours compiled, and replayed as CUDA graphs"},
+        budget=BUDGET,
+    )
     budget, depth = (0.2, 2) if arguments.quick else (arguments.budget, DEPTH)
     cases = {"uniform_256": (256, uniform(4)), "uniform_512": (512, uniform(2)), "ragged_256": (256, ragged())}
     if arguments.quick:
@@ -93,7 +100,8 @@ def main() -> None:
     figures: dict[str, float] = {}
     for case, (dim, documents) in cases.items():
         their_flops, our_flops = (flops(make(dim, depth, documents, torch.device("cpu"))) for make in (theirs, ours))
-        their_step, our_step = (make(dim, depth, documents, arguments.device) for make in (theirs, ours))
+        their_step = theirs(dim, depth, documents, arguments.device)
+        our_step = ours(dim, depth, documents, arguments.device, arguments.captured)
         time_ratio = ratio(their_step, our_step, budget)
         figures |= {
             f"peer_train.{case}": time_ratio,

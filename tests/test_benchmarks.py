@@ -36,7 +36,7 @@ def test_reliability_script_counts_no_failure(tmp_path, name):
         slow("trainer", ["bare_step_ms"]),
         slow("data", ["noise_overhead"]),
         slow("data_sources", ["loader_over_step", "encoded_over_raw", "index_seconds_1m", "memory_growth"]),
-        slow("gpu", ["mfu.mot", "mfu.dense", "mot_over_dense"]),
+        slow("gpu", ["mfu.mot", "mfu.dense", "mot_over_dense", "uncaptured_over_mot", "grouped_over_mot"]),
         slow("gpu_generation", ["text_tokens_per_second.1", "roofline_share.2", "copy_gb_per_second"]),
         slow(
             "generation",

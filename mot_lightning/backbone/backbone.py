@@ -11,10 +11,13 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from mot_lightning.backbone.attention import AttentionFn
+from mot_lightning.backbone.attention.flex import FlexAttention
 from mot_lightning.backbone.block import BatchPositions, Block
+from mot_lightning.backbone.graphs import TrainingGraphs, can_capture
 from mot_lightning.backbone.memory import check_memory
 from mot_lightning.backbone.moe import experts_by_tower
 from mot_lightning.backbone.norm import RMSNorm
+from mot_lightning.backbone.padding import PaddedBatch
 from mot_lightning.backbone.rope import grid_position, rope
 from mot_lightning.backbone.settings import BackboneSettings, group_towers
 from mot_lightning.backbone.tower import Condition, cat_rows
@@ -50,6 +53,7 @@ class Backbone(nn.Module):
         self.norms = nn.ModuleList(RMSNorm(settings.dim) for _ in self.towers)
         if "norm" not in settings.untie:
             self.norms = nn.ModuleList(self.norms[0] for _ in self.towers)
+        self.graphs = TrainingGraphs() if settings.cuda_graphs else None
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -84,6 +88,20 @@ class Backbone(nn.Module):
             attend: the global attention over the queries, keys and values of all towers.
             conditions: of each conditioned modality.
         """
+        parameters = list(self.parameters()) if self.graphs is not None else []
+        if self.graphs is not None and isinstance(attend, FlexAttention) and x.is_cuda and can_capture(parameters):
+            batch = PaddedBatch(self.modalities, x, counts, position, attend.ranges, conditions)
+
+            def run(tensors: Mapping[str, Tensor]) -> Tensor:
+                x, position, ranges, conditions = batch.inputs(tensors)
+                return self._run(x, batch.sizes, position, FlexAttention(ranges), conditions)
+
+            return batch.without_padding(self.graphs(batch, run, parameters, self.training))
+        return self._run(x, counts, position, attend, conditions)
+
+    def _run(
+        self, x: Tensor, counts: Sequence[int], position: Tensor, attend: AttentionFn, conditions: dict[str, Condition]
+    ) -> Tensor:
         settings = self.settings
         per_modality = dict(zip(self.modalities, counts, strict=True))
         sizes = [sum(per_modality[m] for m in tower) for tower in self.towers]

@@ -42,6 +42,8 @@ class BackboneSettings:
         attention: how the attention over a packed batch is computed: "sdpa" (with a mask, anywhere), "blockwise"
             (without one, on the CPU), "flex" (on CUDA; on the CPU without gradients), or "auto", the fastest of them.
         compile: whether the code between attentions is compiled, once for all layers and token counts.
+        cuda_graphs: whether steps on CUDA are captured as CUDA graphs and replayed: training steps with flex attention
+            (token counts are padded to few sizes) and the steps of generation. Only rounding differs.
         activation_checkpointing: whether layers are recomputed in the backward pass, to save memory.
     """
 
@@ -63,6 +65,7 @@ class BackboneSettings:
     experts: dict[str, MoESettings] = field(default_factory=dict)
     attention: AttentionBackend = "auto"
     compile: bool = False
+    cuda_graphs: bool = False
     activation_checkpointing: bool = False
 
     def __post_init__(self) -> None:
@@ -88,6 +91,9 @@ class BackboneSettings:
         check("norm", "'pre' or 'res_post'", self.norm in ("pre", "res_post"))
         backends = get_args(AttentionBackend)
         check("attention", ", ".join(backends), self.attention in backends)
+        if self.cuda_graphs and (self.experts or self.activation_checkpointing):
+            other = "experts" if self.experts else "activation_checkpointing"
+            raise ValueError(f"backbone.cuda_graphs is true, wanted false with {other}")
         for part in self.untie:
             if part not in SHAREABLE:
                 raise ValueError(f"backbone.untie has {part!r}, wanted some of {', '.join(SHAREABLE)}")

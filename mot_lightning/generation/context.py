@@ -4,6 +4,7 @@ Knows the backbone and positions; not the meaning or the sampling of tokens.
 """
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -11,10 +12,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from mot_lightning.backbone import Backbone, Condition
+from mot_lightning.generation.cached_attention import CachedRows, calls
+from mot_lightning.generation.step_graphs import StepGraphs
 
-# With at least this many tokens per call, sequences of different lengths get separate attention calls, without a mask;
-# with fewer they share one masked call
-MIN_TOKENS_PER_CALL = 16
+ALIGNED = 8  # capacities are multiples of it, as fused attention kernels ask of a mask
+READ = 128  # slots: a captured step reads the cache up to a multiple of it, and is captured anew beyond
 AT_ONCE = 32  # conditions whose modulation is computed together: each takes six vectors per layer
 
 Selection = Sequence[int] | Int[Tensor, " selected"]  # indices of sequences
@@ -31,8 +33,9 @@ class Context:
     def __init__(self, backbone: Backbone, rows: int, capacity: int = 128) -> None:
         settings = backbone.settings
         weight = next(backbone.parameters())
+        capacity += -capacity % ALIGNED
         shape = (settings.depth, 2, rows, settings.key_heads, capacity, settings.head_size)
-        self.backbone = backbone
+        self.backbone, self.graphs = backbone, StepGraphs()
         self.cache = weight.new_zeros(shape)  # (depth, k and v, r, kv_heads, capacity, e); undefined beyond the lengths
         self.lengths = torch.zeros(rows, dtype=torch.long)  # (r,), on the host: shapes depend on them
         self.last = weight.new_zeros(rows, settings.dim)  # (r, d)
@@ -40,7 +43,7 @@ class Context:
     def __getitem__(self, rows: Selection) -> "Context":
         """A copy of the selected sequences."""
         part = object.__new__(Context)
-        part.backbone, part.cache = self.backbone, self.cache[:, :, rows]
+        part.backbone, part.graphs, part.cache = self.backbone, StepGraphs(), self.cache[:, :, rows]
         part.lengths, part.last = self.lengths[rows], self.last[rows]
         return part
 
@@ -54,7 +57,8 @@ class Context:
         """A copy of the sequences of both."""
         self._match(other)
         both = object.__new__(Context)
-        both.backbone, both.cache = self.backbone, torch.cat([self.cache, other.cache], dim=2)
+        both.backbone, both.graphs = self.backbone, StepGraphs()
+        both.cache = torch.cat([self.cache, other.cache], dim=2)
         both.lengths, both.last = torch.cat([self.lengths, other.lengths]), torch.cat([self.last, other.last])
         return both
 
@@ -80,18 +84,61 @@ class Context:
             condition: for a modality with adaptive norms; one row, or an item of `adapt`, is for all sequences.
             counts: number of new tokens of each sequence that are not padding; None means all.
         """
-        r, n, _ = x.shape
-        lengths = self.lengths.tolist()
-        self._reserve(max(lengths) + n)
+        n = x.shape[1]
+        self._reserve(int(self.lengths.max()) + n)
+        decodes, denoises = causal and n == 1, not causal and counts is None
+        if not (decodes or denoises) or not self._captures(x):
+            return self._hidden(x, modality, self._place(n, causal, counts), condition)
+        template = condition if isinstance(condition, Condition) else None
+        tensor = condition.adapted if isinstance(condition, Condition) else condition
+        tensors = [] if tensor is None else [tensor]
+        kind = modality, causal, x.shape, template is None, *(y.shape for y in tensors)
+
+        def given(tensors: Sequence[Tensor]) -> Tensor | Condition | None:
+            if template is not None:
+                return template._replace(adapted=tensors[0])
+            return tensors[0] if tensors else None
+
+        if decodes:  # each step one slot further, which only the device knows
+            capacity = min(self.cache.shape[4], -(-int(self.lengths.max() + 1) // READ) * READ)
+
+            def decode(x: Tensor, lengths: Tensor, *tensors: Tensor) -> Tensor:
+                return self._hidden(x, modality, self._place_on_device(lengths, capacity), given(tensors))
+
+            return self.graphs(kind, capacity, decode, x, self.lengths.to(x.device), *tensors)
+        placed = self._place(n, causal)  # each step in the same slots
+
+        def denoise(x: Tensor, *tensors: Tensor) -> Tensor:
+            return self._hidden(x, modality, placed, given(tensors))
+
+        return self.graphs(kind, tuple(self.lengths.tolist()), denoise, x, *tensors)
+
+    def _captures(self, x: Tensor) -> bool:
+        """Whether steps are captured: not under autocast, as its casts of the weights do not outlive it."""
+        return self.backbone.settings.cuda_graphs and x.is_cuda and not torch.is_autocast_enabled("cuda")
+
+    def _place(self, n: int, causal: bool, counts: Tensor | None = None) -> "_Place":
+        """Where n new tokens of each sequence go."""
+        r, lengths = len(self.lengths), self.lengths.tolist()
         slot = self.lengths[:, None] + torch.arange(n)  # (r, n)
         last_visible = slot  # the last slot that each token attends to
         if not causal:
             valid = torch.full_like(self.lengths, n) if counts is None else counts.cpu()
             last_visible = (self.lengths + valid.clamp(min=1) - 1)[:, None].expand(r, n)
         groups = []
-        for rows in _calls(lengths, n):
+        for rows in calls(lengths, n):
             span = min(lengths[rows]), max(lengths[rows]) + n
-            groups.append(_Rows(self.cache[:, :, rows], rows, span, slot[rows], last_visible[rows]))
+            groups.append(CachedRows(self.cache[:, :, rows], rows, span, slot[rows], last_visible[rows]))
+        return _Place(slot.flatten().to(self.cache.device), groups)
+
+    def _place_on_device(self, lengths: Tensor, capacity: int) -> "_Place":
+        """Where one new token of each sequence goes, all within `capacity`, without reading lengths from the device."""
+        slot, cache = lengths[:, None], self.cache[..., :capacity, :]
+        return _Place(lengths, [CachedRows(cache, slice(None), None, slot, slot)])
+
+    def _hidden(self, x: Tensor, modality: str, place: "_Place", condition: Tensor | Condition | None) -> Tensor:
+        r, n, _ = x.shape
+        position, groups = place
 
         def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             # (r, h, n, e)
@@ -100,7 +147,6 @@ class Context:
                 return groups[0].attend(layer, q, k, v)
             return torch.cat([group.attend(layer, q[group.rows], k[group.rows], v[group.rows]) for group in groups])
 
-        position = slot.flatten().to(x.device)
         per_modality = [r * n if name == modality else 0 for name in self.backbone.modalities]
         # a tower of several modalities needs a condition for each, empty for those without tokens
         empty = Condition(x.new_empty(0, x.shape[-1]), position.new_empty(0))
@@ -138,60 +184,25 @@ class Context:
         """Grow the capacity to at least `length`; it doubles, so that copies are rare."""
         capacity = self.cache.shape[4]
         if length > capacity:
-            self.cache = F.pad(self.cache, (0, 0, 0, max(length, 2 * capacity) - capacity))
+            self._grow(max(length + -length % ALIGNED, 2 * capacity))
 
     def _match(self, other: "Context") -> None:
         """Grow both to the same capacity."""
-        for context, target in ((self, other), (other, self)):
-            missing = max(0, target.cache.shape[4] - context.cache.shape[4])
-            context.cache = F.pad(context.cache, (0, 0, 0, missing))
+        capacity = max(context.cache.shape[4] for context in (self, other))
+        for context in (self, other):
+            if context.cache.shape[4] < capacity:
+                context._grow(capacity)
+
+    def _grow(self, capacity: int) -> None:
+        self.cache = F.pad(self.cache, (0, 0, 0, capacity - self.cache.shape[4]))
+        self.graphs = StepGraphs()  # the graphs write to the cache that they were captured with
 
 
-def _calls(lengths: list[int], n: int) -> list[slice]:
-    """Neighbouring sequences that share one attention call for n tokens each: all, or runs of equal length."""
-    ends = [i for i in range(1, len(lengths)) if lengths[i] != lengths[i - 1]]
-    runs = [slice(start, end) for start, end in zip([0, *ends], [*ends, len(lengths)], strict=True)]
-    return runs if len(lengths) * n >= MIN_TOKENS_PER_CALL * len(runs) else [slice(0, len(lengths))]
+class _Place(NamedTuple):
+    """Where new tokens go."""
 
-
-class _Rows:
-    """Sequences that share one attention call in each layer.
-
-    Args:
-        cache: of these sequences, (depth, 2, r, kv_heads, capacity, e).
-        rows: slice of these sequences among all.
-        span: first slot of the new tokens, and the one after the last.
-        slot: (r, n) slots of the new tokens. They are beyond the lengths, so they count only once the lengths grow.
-        last_visible: (r, n) the last slot that each token attends to.
-    """
-
-    def __init__(self, cache: Tensor, rows: slice, span: tuple[int, int], slot: Tensor, last_visible: Tensor) -> None:
-        start, end = span
-        self.rows = rows
-        cache = cache.view(-1, *cache.shape[2:])  # keys and values of each layer in turn; a view, never a copy
-        self.visible, self.new = cache[..., :end, :].unbind(), cache[..., start:end, :].unbind()
-        self.index: tuple[Tensor, slice, Tensor] | None = None
-        self.mask: Tensor | None = None
-        if end - start > slot.shape[1]:  # the sequences differ in length
-            sequence = torch.arange(len(slot), device=cache.device)[:, None]
-            self.new, self.index = cache.unbind(), (sequence, slice(None), slot.to(cache.device))
-        if int(last_visible.min()) < end - 1:
-            invisible = (torch.arange(end) > last_visible[..., None]).to(cache.device)
-            # additive: a boolean mask would be converted in every layer
-            self.mask = cache.new_zeros(invisible.shape).masked_fill_(invisible, -torch.inf)[:, None]  # (r, 1, n, end)
-
-    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Write k and v (r, kv_heads, n, e) to the cache; return the attention of q (r, h, n, e) as (r n, h, e)."""
-        of_layer = slice(2 * layer, 2 * layer + 2)
-        for new, x in zip(self.new[of_layer], (k, v), strict=True):
-            if self.index is None:
-                new.copy_(x)
-            else:
-                new[self.index] = x.transpose(1, 2)
-        keys, values = self.visible[of_layer]
-        grouped_query = keys.shape[1] != q.shape[1]
-        out = F.scaled_dot_product_attention(q, keys, values, attn_mask=self.mask, enable_gqa=grouped_query)
-        return out.transpose(1, 2).flatten(0, 1) if out.shape[2] > 1 else out[:, :, 0]  # (r n, h, e)
+    position: Int[Tensor, " r_n"]
+    groups: list[CachedRows]
 
 
 class ModalityContext:

@@ -9,7 +9,7 @@ from conftest import make_document, make_model, needs_cuda, on
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from mot_lightning.backbone.attention.flex import FlexAttention
+from mot_lightning.backbone.attention.flex import FlexAttention, VisibleRanges
 from mot_lightning.sequence import pack
 
 aten = torch.ops.aten
@@ -69,7 +69,7 @@ def test_training_step_does_not_synchronise(image, towers):
 def test_block_mask_is_built_without_synchronising():
     layout = on("meta", pack(documents(), make_model().grammar, 64)).layout
     with watch():
-        FlexAttention(layout)
+        assert FlexAttention(VisibleRanges.of(layout)).mask is not None
 
 
 def test_watch_detects_synchronising_operations():

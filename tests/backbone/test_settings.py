@@ -2,7 +2,7 @@
 
 import pytest
 
-from mot_lightning.backbone import BackboneSettings
+from mot_lightning.backbone import BackboneSettings, MoESettings
 from mot_lightning.backbone.settings import group_towers
 
 NAMES = ["text", "image", "speech"]
@@ -39,6 +39,10 @@ def test_invalid_settings_raise_a_one_line_error(wrong, message):
         ({"norm": "post"}, "backbone.norm is 'post', wanted 'pre' or 'res_post'"),
         ({"untie": ["attention"]}, "backbone.untie has 'attention', wanted some of ffn, qkv, o, norm, qk_norm"),
         ({"untied_layers": [2, 9]}, "backbone.untied_layers is [2, 9], wanted [first, after the last] from 0 to depth"),
+        (
+            {"cuda_graphs": True, "activation_checkpointing": True},
+            "backbone.cuda_graphs is true, wanted false with activation_checkpointing",
+        ),
         ({"untied_layers": [3]}, "backbone.untied_layers is [3], wanted [first, after the last] from 0 to depth 4"),
     ],
 )
@@ -62,6 +66,11 @@ def test_towers_that_do_not_partition_modalities_raise_a_one_line_error(towers, 
     with pytest.raises(ValueError, match=message) as refused:
         group_towers(towers, NAMES)
     assert "\n" not in str(refused.value)
+
+
+def test_experts_are_not_captured():
+    with pytest.raises(ValueError, match=r"backbone\.cuda_graphs is true, wanted false with experts"):
+        BackboneSettings(cuda_graphs=True, experts={"text": MoESettings()})
 
 
 def test_towers_do_not_depend_on_names_or_declaration_order():

@@ -70,3 +70,15 @@ def test_bfloat16_model_generates():
     words = [[segment for segment in prompt if segment.modality == "text"] for prompt in prompts()]
     for (text,) in generate(model, words, plain(("text",), max_length=10)):
         assert len(text.tokens) <= 10
+
+
+@pytest.mark.parametrize("image", ["adaln", "additive", "diffusion"])
+@pytest.mark.parametrize("compile", [False, True])
+def test_captured_generation_equals_uncaptured_generation(image, compile):
+    settings = plain(("text", "image", "speech"), max_length=12, temperature=0, guidance={"image": 2.0, "text": 2.0})
+    models = [quick(image, cuda_graphs=graphs, compile=compile).cuda() for graphs in (True, False)]
+    for model in models:
+        model.objectives["image"].steps = 6
+    for one, other in zip(*(generate(model, prompts(), settings) for model in models), strict=True):
+        for ours, expected in zip(one, other, strict=True):
+            torch.testing.assert_close(ours.tokens, expected.tokens, rtol=1e-3, atol=1e-3)

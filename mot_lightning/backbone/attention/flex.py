@@ -3,8 +3,8 @@
 On the CPU it needs no compiler and runs forward only, unfused: for tests.
 """
 
-from functools import cache
-from typing import Any
+from functools import cache, cached_property
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -26,26 +26,47 @@ def _compiled() -> Any:
     return torch.compile(flex_attention, dynamic=True)
 
 
-class FlexAttention:
-    """`AttentionFn` of a layout as one block mask, built without synchronising the device."""
+class VisibleRanges(NamedTuple):
+    """The keys that each token of a batch attends to; with its counts, all that attention needs to know of a layout."""
 
-    def __init__(self, layout: Layout) -> None:
-        self.to_grouped, self.to_packed = layout.packed_index, inverse(layout.packed_index)
-        slots = layout.slot.index_select(0, self.to_packed)
+    packed_index: Int[Tensor, " N"]  # of each grouped token
+    first: Int[Tensor, " N"]  # packed index of the first key of each packed token
+    last: Int[Tensor, " N"]  # and of the last; neither decreases from token to token
+
+    @classmethod
+    def of(cls, layout: Layout) -> "VisibleRanges":
+        """The ranges of a layout, computed without synchronising the device."""
+        slots = layout.slot.index_select(0, inverse(layout.packed_index))
         position, last = (x.flatten().index_select(0, slots) for x in (layout.position, layout.last_visible))
         start = torch.arange(len(slots), device=slots.device) - position  # (N,) start of the document
-        self.mask = block_mask(start, start + last)
+        return cls(layout.packed_index, start, start + last)
+
+
+class FlexAttention:
+    """`AttentionFn` of the visible ranges as one block mask, built without synchronising the device."""
+
+    def __init__(self, ranges: VisibleRanges) -> None:
+        self.ranges = ranges
+
+    @cached_property  # captured steps build their own
+    def to_packed(self) -> Int[Tensor, " N"]:
+        return inverse(self.ranges.packed_index)
+
+    @cached_property
+    def mask(self) -> BlockMask:
+        return block_mask(self.ranges.first, self.ranges.last)
 
     def __call__(self, layer: int, q: Queries, k: Keys, v: Keys) -> Queries:
+        to_grouped, to_packed = self.ranges.packed_index, self.to_packed
         e, grouped_query = q.shape[-1], q.shape[1] != k.shape[1]
         if e < MIN_HEAD_SIZE:
             q, k, v = (F.pad(x, (0, MIN_HEAD_SIZE - e)) for x in (q, k, v))
-        packed = (reorder(x, self.to_packed, self.to_grouped) for x in one_dtype(q, k, v))
+        packed = (reorder(x, to_packed, to_grouped) for x in one_dtype(q, k, v))
         q, k, v = (x.transpose(0, 1)[None] for x in packed)  # (1, h, N, e)
         attend = _compiled() if q.is_cuda else flex_attention
         options = {"scale": e**-0.5, "enable_gqa": grouped_query, "kernel_options": KERNEL}
         attended = attend(q, k, v, block_mask=self.mask, **options)
-        return reorder(attended[0].transpose(0, 1), self.to_grouped, self.to_packed)[..., :e]  # (N, h, e)
+        return reorder(attended[0].transpose(0, 1), to_grouped, to_packed)[..., :e]  # (N, h, e)
 
 
 def block_mask(first: Int[Tensor, " N"], last: Int[Tensor, " N"]) -> BlockMask:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from mot_lightning.backbone.attention.blockwise import BlockwiseAttention
-from mot_lightning.backbone.attention.flex import FlexAttention
+from mot_lightning.backbone.attention.flex import FlexAttention, VisibleRanges
 from mot_lightning.backbone.attention.masked import PackedAttention
 from mot_lightning.backbone.attention.permute import Keys, Queries
 from mot_lightning.sequence import Layout
@@ -45,4 +45,4 @@ def build_attention(backend: AttentionBackend, layout: Layout, dtype: torch.dtyp
         raise ValueError(f"backbone.attention is blockwise on {device}, wanted auto, sdpa or flex")
     if backend == "blockwise":
         return BlockwiseAttention(layout)
-    return FlexAttention(layout) if backend == "flex" else PackedAttention(layout, dtype)
+    return FlexAttention(VisibleRanges.of(layout)) if backend == "flex" else PackedAttention(layout, dtype)

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mot_lightning.backbone.attention import build_attention
-from mot_lightning.backbone.attention.flex import TILE, FlexAttention, block_mask
+from mot_lightning.backbone.attention.flex import TILE, FlexAttention, VisibleRanges, block_mask
 from mot_lightning.sequence import Grammar, Segment, Tokens, pack
 
 
@@ -52,7 +52,7 @@ def test_block_mask_separates_full_partial_and_empty_tiles(runs, seed):
     tiles = tiles.unflatten(2, (-1, TILE)).transpose(1, 2)  # (tiles, tiles, queries, keys)
     queries = torch.minimum(torch.arange(0, n, TILE) + TILE, torch.tensor(n)) - torch.arange(0, n, TILE)
     share = tiles.sum((2, 3)) / (queries[:, None] * TILE)
-    mask = FlexAttention(layout).mask
+    mask = FlexAttention(VisibleRanges.of(layout)).mask
 
     def dense(counts, which):
         listed = torch.zeros_like(share, dtype=torch.bool)
