@@ -54,6 +54,12 @@ class handled:
         self.previous = {}
 
 
+def end_process(number: int, frame: Any) -> NoReturn:
+    """A handler: ends the process. An exception inside an import may be swallowed, or leave a module half imported."""
+    os.write(2, f"\nstopped by {signal.Signals(number).name}\n".encode())
+    os._exit(128 + number)
+
+
 @contextmanager
 def interruptible() -> Iterator[None]:
     """In this context, a signal stops the process immediately, with one line and exit code 128 plus its number."""

@@ -77,3 +77,25 @@ def test_a_context_that_is_never_left_restores_nothing_later(number):
     del contexts
     gc.collect()
     assert signal.getsignal(number) is before
+
+
+SWALLOWED = """
+import signal, mot_lightning.cli.main as cli
+
+def start(argv):  # as an import with a bare `except` does
+    try:
+        signal.raise_signal(int(argv[0]))
+    except BaseException:
+        pass
+    print("goes on")
+
+cli._run = start
+cli.main()
+"""
+
+
+@every_signal
+def test_a_signal_before_a_command_starts_cannot_be_swallowed(number):
+    done = subprocess.run([sys.executable, "-c", SWALLOWED, str(int(number))], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (128 + number, "")
+    assert done.stderr.strip() == f"stopped by {signal.Signals(number).name}"

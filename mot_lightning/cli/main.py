@@ -8,6 +8,7 @@ from typing import NoReturn
 from mot_lightning.cli.arguments import find_command, parse
 from mot_lightning.cli.help import command_page, usage
 from mot_lightning.errors import ConfigError, NotWritten, escaped
+from mot_lightning.signals import end_process, handled
 
 
 def fail(message: str, code: int = 2) -> NoReturn:
@@ -19,7 +20,8 @@ def main(argv: list[str] | None = None) -> None:
     """Run a command line."""
     argv = sys.argv[1:] if argv is None else argv
     try:
-        _run(argv)
+        with handled(end_process):  # until a command has its own handlers
+            _run(argv)
         sys.stdout.flush()  # here, where a closed pipe is not yet an error of Python's shutdown
     except ConfigError as error:
         fail(str(error))
@@ -30,9 +32,6 @@ def main(argv: list[str] | None = None) -> None:
     except BrokenPipeError:  # the reader of the output has closed it, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
-    except KeyboardInterrupt:  # before a command has installed its signal handlers
-        print("\nstopped by SIGINT", file=sys.stderr)
-        raise SystemExit(128 + 2) from None
 
 
 def _run(argv: list[str]) -> None:
