@@ -65,18 +65,16 @@ def assemble(
         backbone: size, shape and towers.
 
     Raises:
-        ValueError: no modality is given, a weight is out of range, or an objective does not fit its codec's
-            tokens, or has methods with other arguments than `Objective`.
+        ValueError: there is no modality, a weight is out of range, or an objective does not fit its codec or the base.
     """
     if not modalities:
         raise ValueError("model.modalities is empty, wanted at least one modality")
-    modalities = {name: modalities[name] for name in sorted(modalities)}
-    tokens = {name: tokens_of(modality.codec) for name, modality in modalities.items()}
+    tokens = {name: tokens_of(modality.codec) for name, modality in sorted(modalities.items())}
     for name, modality in modalities.items():
-        if not 0 <= modality.weight < math.inf:
-            raise ValueError(f"model.modalities.{name}.weight is {modality.weight}, wanted a number of 0 or more")
+        weight = modality.weight
+        require(f"model.modalities.{name}.weight", weight, "a number of 0 or more", 0 <= weight < math.inf)
         check_methods(modality.objective)
         if not modality.objective.supports(tokens[name]):
             raise ValueError(incompatible(name, modality.objective, tokens[name]))
-    objectives = {name: modality.objective for name, modality in modalities.items()}
+    objectives = {name: modalities[name].objective for name in tokens}
     return MixtureOfTransformers(objectives, tokens, control, backbone)

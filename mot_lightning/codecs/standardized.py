@@ -44,7 +44,7 @@ class Standardized(Codec):
     def length(self) -> int | None:
         return self.shape[0]
 
-    def fit(self, media: Sequence[Rows]) -> None:
+    def fit(self, media: Sequence[Float[Tensor, "_ c"]]) -> None:
         """Learn mean and standard deviation of each column over all rows of the training arrays."""
         rows = torch.cat([array.double() for array in media])  # (rows, c)
         std = rows.std(0, correction=0)

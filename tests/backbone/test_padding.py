@@ -31,7 +31,8 @@ def attention_of(ranges):
 def batch_of(model, documents, fixed_length):
     """Arguments of `PaddedBatch` after the modalities: random embeddings and conditions of real documents."""
     rng, generator = np.random.default_rng(0), torch.Generator().manual_seed(0)
-    layout, parts, _ = pack([make_document(rng, kinds) for kinds in documents], model.grammar, 64)
+    packed = pack([make_document(rng, kinds) for kinds in documents], model.grammar, 64)
+    layout, parts = packed.layout, packed.by_modality
     normal = lambda *shape: torch.randn(shape, generator=generator, dtype=torch.float64).requires_grad_()  # noqa: E731
     image = parts["image"]
     conditions = {"image": Condition(normal(len(image.loss), 32), image.segment, 4 if fixed_length else None)}

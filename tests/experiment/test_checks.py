@@ -85,7 +85,7 @@ def test_first_document_longer_than_a_row_is_refused_before_a_folder_is_made(ref
         ("--data=forgetful.NoColour", "NoColour needs a value for colour, wanted"),
         (
             "--data=forgetful.Misspelt",
-            "forgetful.Misspelt raised: Digits.__init__() got an unexpected keyword argument",
+            "forgetful.Misspelt raised: InterleavedDataModule.__init__() got an unexpected keyword argument",
         ),
         ("--trainer.callbacks=forgetful.Counter", "Counter needs a value for count, wanted"),
         (

@@ -36,11 +36,9 @@ def test_document_order_does_not_change_attention(backend, data, kinds, seed):
     order = data.draw(st.permutations(range(len(documents))))
     gathered = {}
     for places in (range(len(documents)), order):
-        layout = pack([documents[i] for i in places], GRAMMAR, 10**4).layout  # one row, in the given order
-        starts = np.unique(layout.blocks[:, 2]).tolist()
-        rank = layout.packed_index.tolist()
-        owner = [places[np.searchsorted(starts, place, side="right") - 1] for place in rank]
-        keys = [(i, place - starts[list(places).index(i)]) for i, place in zip(owner, rank, strict=True)]
+        layout = pack([documents[i] for i in places], GRAMMAR, 10**4).layout  # one row
+        document, position = (x.flatten()[layout.slot].tolist() for x in (layout.document, layout.position))
+        keys = [(places[i], p) for i, p in zip(document, position, strict=True)]
         # q, k, v of a token are seeded by its document and place, wherever the document is packed
         qkv = torch.stack([torch.randn(3, 2, 16, generator=torch.Generator().manual_seed(99 * i + p)) for i, p in keys])
         out = build_attention(backend, layout, torch.float64)(0, *qkv.double().unbind(1))
