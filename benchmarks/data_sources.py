@@ -122,10 +122,10 @@ def million_tokens(folder: Path, count: int) -> Tokens:
         "codecs": {"text": {"weights": ""}}, "recipe": {},
     }  # fmt: skip
     (folder / ENCODING).write_text(json.dumps(encoding))
-    medium = [[{"tokens": list(range(16)), "bytes": 16}]]
+    medium = [[{"tokens": list(range(16)), "bytes": 16, "weight": 1.0}]]
     for part in parts_of(encoding):
         n = part[1] - part[0]
-        batch = pa.RecordBatch.from_pydict({"split": ["train"] * n, "text": medium * n})
+        batch = pa.RecordBatch.from_pydict({"split": ["train"] * n, "position": [*range(*part)], "text": medium * n})
         batch = batch.replace_schema_metadata({"codecs": json.dumps({"text": ""})})
         with pa.OSFile(str(part_path(folder, part)), "wb") as file, pa.ipc.new_stream(file, batch.schema) as stream:
             for start in range(0, n, 256):
