@@ -104,7 +104,7 @@ class Records(InterleavedDataModule):
         else:
             self.indices = divide(len(self.source), self.fractions, self._groups())
         for name, column in self.columns.items():
-            if not any(self._values(column, i) for i in range(len(self.source))):
+            if not any(self._values(i, name)[name] for i in range(len(self.source))):
                 columns = ", ".join(map(str, self.source.record(0)))
                 raise ValueError(f"data.media.{name} has no {column.column!r} in any record, wanted one of {columns}")
 
@@ -118,14 +118,17 @@ class Records(InterleavedDataModule):
             raise ValueError(f"data.split_by is {self.split_by!r}, which no record has, wanted one of {columns}")
         return cells
 
-    def _values(self, column: Column, index: int) -> Sequence[Any]:
-        """The values of a column in a record; none if it cannot be read and bad records are skipped."""
+    def _values(self, index: int, *names: str) -> dict[str, Sequence[Any]]:
+        """What a record has of some modalities, or of all; nothing where it is bad and bad records are skipped."""
+        values: dict[str, Sequence[Any]] = dict.fromkeys(names or self.columns, ())
         try:
-            return column.values(self.source.record(index))
+            record = self.source.record(index)
+            for name in values:
+                values[name] = self.columns[name].values(record)
         except ValueError:
             if self.bad_records == "fail":
                 raise
-            return []
+        return values
 
     def load_codecs(self, codecs: Mapping[str, Codec], fitted: Collection[str]) -> set[str]:
         if not isinstance(self.source, Tokens):
@@ -156,8 +159,8 @@ class Records(InterleavedDataModule):
         if split not in self._media:
             places: dict[str, list[tuple[int, int]]] = {name: [] for name in self.columns}
             for index in map(int, self.indices[split]):
-                for name, column in self.columns.items():
-                    places[name] += [(index, k) for k in range(len(self._values(column, index)))]
+                for name, values in self._values(index).items():
+                    places[name] += [(index, k) for k in range(len(values))]
             self._media[split] = places
         return self._media[split]
 
@@ -212,7 +215,7 @@ class Records(InterleavedDataModule):
     def _task(self, split: Split, given: str, target: str) -> Task:
         prompts, references = [], []
         for index in map(int, self.indices[split][:SHOWN]):
-            values = {name: self._values(self.columns[name], index) for name in (given, target)}
+            values = self._values(index, given, target)
             if not all(map(len, values.values())):
                 continue
             try:
