@@ -5,6 +5,7 @@ Knows records, columns and splits; reading is left to `sources/`, decoding to `c
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -121,13 +122,12 @@ class Records(InterleavedDataModule):
     def _values(self, index: int, *names: str) -> dict[str, Sequence[Any]]:
         """What a record has of some modalities, or of all; nothing where it is bad and bad records are skipped."""
         values: dict[str, Sequence[Any]] = dict.fromkeys(names or self.columns, ())
-        try:
+        skipped = (ValueError,) if self.bad_records == "skip" else ()
+        with suppress(*skipped):
             record = self.source.record(index)
             for name in values:
-                values[name] = self.columns[name].values(record)
-        except ValueError:
-            if self.bad_records == "fail":
-                raise
+                with suppress(*skipped):  # of this column alone
+                    values[name] = self.columns[name].values(record)
         return values
 
     def load_codecs(self, codecs: Mapping[str, Codec], fitted: Collection[str]) -> set[str]:
