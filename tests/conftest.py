@@ -2,6 +2,7 @@
 
 import copy
 import os
+import signal
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ["OMP_NUM_THREADS"] = "1"  # the tests' tensors are too small for several threads; subprocesses inherit it
@@ -24,6 +25,11 @@ TOKENS = {
     "speech": Tokens(vocab_size=9),
 }
 SMALL = BackboneSettings(dim=32, depth=2, heads=2, ffn_dim=64)
+
+# Where the suite itself ignores these (started with & or nohup), the runs that tests send signals to would, too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)
 
 FITTED = {}  # states of `LogMelUnits` by settings and sounds
 

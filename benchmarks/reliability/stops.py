@@ -91,6 +91,7 @@ def trial(folder: Path, ranks: int, number: int, to_all: bool, after: float) -> 
 
 
 with begin(__doc__, count=360, quick=4) as (trials, folder):
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a script started with & would ignore it, its runs too
     counts: dict[str, int] = {}
     failures = []
     began = time.monotonic()
