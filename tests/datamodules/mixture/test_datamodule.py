@@ -10,7 +10,7 @@ from runs import ROOT, TINY, rows, run, weights
 from datamodules import Digits, Mixture, Records
 from datamodules.columns import TextColumn
 from datamodules.documents import DocumentSettings
-from datamodules.phase import Phase
+from datamodules.mixture.phase import Phase
 from datamodules.sources import Source
 from mot_lightning.errors import ConfigError
 from mot_lightning.sequence import Grammar, Tokens

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from datamodules.phase import Phase
-from datamodules.schedule import BLOCK, Schedule
+from datamodules.mixture.phase import Phase
+from datamodules.mixture.schedule import BLOCK, Schedule
 
 CURRICULUM = [(0, [0.7, 0.2, 0.1, 0.0], False), (1000, [0, 0, 1, 3], True), (5000, [1, 1, 1, 1], False)]
 

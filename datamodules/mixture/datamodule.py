@@ -14,10 +14,10 @@ import numpy as np
 
 from datamodules.documents import Medium, Split
 from datamodules.interleaved import InterleavedDataModule
-from datamodules.mixing import Joined, MixedDocuments, located
-from datamodules.phase import Phase
+from datamodules.mixture.documents import Joined, MixedDocuments, located
+from datamodules.mixture.phase import Phase
+from datamodules.mixture.schedule import MixedSampler, Schedule
 from datamodules.sampler import ResumableSampler
-from datamodules.schedule import MixedSampler, Schedule
 from mot_lightning.codecs import Codec
 from mot_lightning.config.classes import find_class
 from mot_lightning.config.recorded import plain
