@@ -155,7 +155,7 @@ class InterleavedDataModule(Checked, LightningDataModule):
 
     def first(self, split: Split, count: int) -> Iterator[SampleIndex]:
         """The indices of the first documents of a run, for `documents`."""
-        sampler = self._order() if split == "train" else OrderedSampler(self._items(split))
+        sampler = self._order() if split == "train" else OrderedSampler(self._in_order(split))
         return islice(iter(sampler), count)
 
     def _order(self, *settings: Any) -> ResumableSampler:
@@ -197,14 +197,15 @@ class InterleavedDataModule(Checked, LightningDataModule):
             raise ValueError("Trainer.use_distributed_sampler is True, wanted False: the data are shared among ranks")
         return (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
 
-    def _in_order(self, split: Split) -> DataLoader[Any]:
-        return self._loader(split, OrderedSampler(self._items(split), *self._rank))
+    def _in_order(self, split: Split) -> Sequence[int]:
+        """The order in which the items of a split are evaluated, each once."""
+        return range(self._items(split))
 
     def val_dataloader(self) -> DataLoader[Any]:
-        return self._in_order("val")
+        return self._loader("val", OrderedSampler(self._in_order("val"), *self._rank))
 
     def test_dataloader(self) -> DataLoader[Any]:
-        return self._in_order("test")
+        return self._loader("test", OrderedSampler(self._in_order("test"), *self._rank))
 
     def predict_dataloader(self) -> DataLoader[Any]:
         raise TypeError(f"trainer.predict has a datamodule of type {type(self).__name__}, wanted {PREDICTABLE}")

@@ -3,7 +3,7 @@
 Knows indices and ranks, not documents.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from itertools import count, repeat
 from typing import Any, NamedTuple
@@ -51,10 +51,10 @@ class ResumableSampler(Sampler[SampleIndex]):
 
 
 class OrderedSampler(SequentialSampler):
-    """Every item once, in order; each rank takes every `world`-th. Lightning leaves sequential samplers unchanged."""
+    """Items in their order; each rank takes every `world`-th. Lightning leaves sequential samplers unchanged."""
 
-    def __init__(self, size: int, rank: int = 0, world: int = 1) -> None:
-        self.items = range(rank, size, world)
+    def __init__(self, items: Sequence[int], rank: int = 0, world: int = 1) -> None:
+        self.items = items[rank::world]
 
     def __iter__(self) -> Iterator[Any]:
         return (SampleIndex(item, item) for item in self.items)

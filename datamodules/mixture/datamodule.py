@@ -178,6 +178,15 @@ class Mixture(InterleavedDataModule):
         passes = [(source.size("train"), source.seed) for source in sources]
         return MixedSampler(passes, self.schedule, self.seed, *settings)
 
+    def _in_order(self, split: Split) -> Sequence[int]:
+        """Each source in its order, evenly spread, so that the first batches have documents of all."""
+        if self.codec_modality:
+            return super()._in_order(split)
+        sizes = [source.size(split) for source in self.sources.values()]
+        fractions = np.concatenate([(np.arange(size) + 0.5) / max(size, 1) for size in sizes])
+        order: list[int] = fractions.argsort(kind="stable").tolist()
+        return order
+
     def state_dict(self) -> dict[str, Any]:
         states = {name: source.state_dict() for name, source in self.sources.items()}
         return {**super().state_dict(), "sources": states, "mean_tokens": self.mean_tokens}

@@ -99,9 +99,9 @@ def test_repeating_sampler_repeats_the_first_documents_of_each_rank(world):
 
 
 def test_ordered_sampler_gives_every_item_to_one_rank():
-    ranks = [list(OrderedSampler(SIZE, rank, 3)) for rank in range(3)]
+    ranks = [list(OrderedSampler(range(SIZE), rank, 3)) for rank in range(3)]
     assert sorted(index.item for rank in ranks for index in rank) == list(range(SIZE))
-    assert [len(OrderedSampler(SIZE, rank, 3)) for rank in range(3)] == [len(rank) for rank in ranks]
+    assert [len(OrderedSampler(range(SIZE), rank, 3)) for rank in range(3)] == [len(rank) for rank in ranks]
 
 
 def test_empty_split_raises():
