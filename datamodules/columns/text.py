@@ -37,8 +37,9 @@ class TextColumn(Column):
         if missing:
             raise ValueError(f"the records have no column {missing[0]!r}, wanted one of {', '.join(record)}")
         for name in self.names:
-            if isinstance(record[name], list):
-                raise ValueError(f"column {name!r} holds a list, wanted one value for a template")
+            if isinstance(cell := record[name], list | Member):
+                kind = "a list" if isinstance(cell, list) else "a file"
+                raise ValueError(f"column {name!r} holds {kind}, wanted one value for a template")
         return [template.format_map(record) for template in self.templates]
 
     def decode(self, value: Any) -> str:

@@ -64,10 +64,11 @@ class Source(Checked, ABC):
         """The value of a column in each record; None where a record has no such column."""
         return (self.record(index).get(column) for index in range(len(self)))
 
-
-def unreadable(name: str, reason: str, message: str) -> Member:
-    """In place of a file: reading it raises BadMedia."""
-    return Member(name, partial(_refuse, message, reason))
+    def instead(self, name: str, error: BadMedia) -> Member:
+        """In place of a file that cannot be read: raises the error, or if bad ones are skipped, reading it does."""
+        if not self.skips_bad:
+            raise error
+        return Member(name, partial(_refuse, str(error), error.reason))
 
 
 def _refuse(message: str, reason: str) -> bytes:

@@ -77,6 +77,7 @@ def load(path: str | Path, name: str | None, split: str | None) -> dict[str, Any
     file, verbosity = Path(path), datasets.logging.get_verbosity()
     try:
         datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # what it logs of a bad file is raised too
+        _check_ends([file] if file.is_file() else file.rglob("*.arrow"))
         if any((file / beside).is_file() for beside in ("state.json", "dataset_dict.json")):
             loaded: Any = datasets.load_from_disk(str(file))
         elif file.is_file() and file.suffix == ".arrow":
@@ -99,6 +100,16 @@ def load(path: str | Path, name: str | None, split: str | None) -> dict[str, Any
     if split is not None and split not in loaded:
         raise ValueError(f"data.source.split is {split!r}, wanted one of {', '.join(loaded)}, or null for all")
     return {split: loaded[split]} if split is not None else dict(loaded)
+
+
+def _check_ends(files: Iterable[Path]) -> None:
+    """Raises ValueError if an Arrow file has no end: one that is cut between two batches would just be shorter."""
+    for path in files:
+        if path.suffix == ".arrow" and path.is_file():
+            with path.open("rb") as file:
+                file.seek(-min(8, path.stat().st_size), 2)
+                if not file.read().endswith((b"\xff\xff\xff\xff\0\0\0\0", b"ARROW1")):
+                    raise ValueError(f"{path} is cut short, or no Arrow file")
 
 
 def value_of(scalar: Any, feature: Any, name: str) -> Any:
@@ -139,6 +150,8 @@ def _column(rows: Any, column: str, where: str) -> Iterator[Any]:
 
 def _read(path: str) -> bytes:
     try:
+        if Path(path).exists() and not Path(path).is_file():  # reading a device or a pipe may never end
+            raise ValueError("it is no file")
         return Path(path).read_bytes()
     except (OSError, ValueError) as error:
         raise ValueError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None

@@ -1,17 +1,18 @@
 """Records from the rows of a table: CSV, TSV, JSON Lines or Parquet, with texts and the names of files."""
 
 import csv
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import count
 from pathlib import Path
 from typing import Any
 
-from datamodules.sources.base import Record, Source, inside, unreadable
+from datamodules.sources.base import Member, Record, Source, inside
 from datamodules.sources.hugging_face import HuggingFace
+from datamodules.sources.json_text import parse
 from mot_lightning.errors import BadMedia
 
 FORMATS = (".csv", ".tsv", ".jsonl", ".parquet")
-LONGEST = 2**27  # characters of a cell
+LONGEST = 2**27  # characters of a line or a cell
 
 
 class Table(Source):
@@ -23,7 +24,8 @@ class Table(Source):
         path: the table, or a folder that has one.
         files: columns that name files, and the folder of each, relative to the table; "." is its own. An empty cell
             is no file.
-        group_by: a column: rows that agree in it are one record. Columns that differ within a record become lists.
+        group_by: a column: rows that agree in it are one record, and a row of which it is empty is one. Columns that
+            differ within a record become lists.
     """
 
     def __init__(self, path: Path, files: dict[str, str] | None = None, group_by: str | None = None) -> None:
@@ -41,10 +43,11 @@ class Table(Source):
         for column in (*folders, *([self.group_by] if self.group_by else [])):
             if column not in rows[0]:
                 raise ValueError(f"{table} has no column {column!r}, wanted one of {', '.join(map(str, rows[0]))}")
-        for number, row in enumerate(rows, start=1):
+        records = _grouped(rows, self.group_by) if self.group_by else rows
+        for number, record in enumerate(records, start=1):
             for column, folder in folders.items():
-                row[column] = _files(row[column], folder, f"{table}, record {number},", self.skips_bad)
-        self.records = _grouped(rows, self.group_by) if self.group_by else rows
+                record[column] = _files(record[column], folder, f"{table}, record {number},", self.instead)
+        self.records = records
 
     def __len__(self) -> int:
         return len(self.records)
@@ -76,14 +79,25 @@ def _rows(table: Path) -> Iterator[dict[str, Any]]:
         return
     try:
         with table.open(encoding="utf-8-sig", newline="") as file:
-            yield from _from_json(table, file) if table.suffix == ".jsonl" else _from_csv(table, file)
+            lines = _lines(table, file)
+            yield from _from_json(table, lines) if table.suffix == ".jsonl" else _from_csv(table, lines)
     except UnicodeDecodeError:
         raise ValueError(f"{table} is not UTF-8 text") from None
 
 
-def _from_csv(table: Path, file: Any) -> Iterator[dict[str, Any]]:
+def _lines(table: Path, file: Any) -> Iterator[str]:
+    """The lines of a file; of one that is no text, not all is read as one line."""
+    for number in count(1):
+        if len(line := file.readline(LONGEST + 1)) > LONGEST:
+            raise ValueError(f"{table}, line {number} is longer than {LONGEST:,} characters")
+        if not line:
+            return
+        yield line
+
+
+def _from_csv(table: Path, lines: Iterator[str]) -> Iterator[dict[str, Any]]:
     csv.field_size_limit(LONGEST)
-    reader = csv.DictReader(file, delimiter="\t" if table.suffix == ".tsv" else ",", strict=True)
+    reader = csv.DictReader(lines, delimiter="\t" if table.suffix == ".tsv" else ",", strict=True)
     try:
         names = reader.fieldnames or []
         if len({*names}) != len(names):
@@ -96,15 +110,15 @@ def _from_csv(table: Path, file: Any) -> Iterator[dict[str, Any]]:
         raise ValueError(f"{table}, line {reader.line_num}: {error}") from None
 
 
-def _from_json(table: Path, file: Any) -> Iterator[dict[str, Any]]:
+def _from_json(table: Path, lines: Iterator[str]) -> Iterator[dict[str, Any]]:
     first: dict[str, Any] | None = None
-    for number, line in enumerate(file, start=1):
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
-            raise ValueError(f"{table}, line {number}: not JSON") from None
+            row = parse(line)
+        except BadMedia as error:
+            raise ValueError(f"{table}, line {number}: {error}") from None
         first = row if first is None else first
         if not isinstance(row, dict) or row.keys() != first.keys():
             columns = f"the columns {', '.join(first)}" if isinstance(first, dict) else "a mapping of columns"
@@ -112,16 +126,14 @@ def _from_json(table: Path, file: Any) -> Iterator[dict[str, Any]]:
         yield row
 
 
-def _files(names: Any, folder: Path, table: str, skips_bad: bool) -> Any:
-    """The paths of files; in place of one that cannot be read, what raises when it is read if bad ones are skipped."""
+def _files(names: Any, folder: Path, table: str, instead: Callable[[str, BadMedia], Member]) -> Any:
+    """The paths of files; `instead` says what stands for one that cannot be read."""
     if isinstance(names, list):
-        return [_files(name, folder, table, skips_bad) for name in names]
+        return [_files(name, folder, table, instead) for name in names]
     try:
         return _file(names, folder, table)
     except BadMedia as error:
-        if not skips_bad:
-            raise
-        return unreadable(str(names), error.reason, str(error))
+        return instead(str(names), error)
 
 
 def _file(names: Any, folder: Path, table: str) -> Path | None:
@@ -137,10 +149,12 @@ def _file(names: Any, folder: Path, table: str) -> Path | None:
 
 def _grouped(rows: list[dict[str, Any]], key: str) -> list[dict[str, Any]]:
     groups: dict[Any, list[Mapping[str, Any]]] = {}
-    for row in rows:
-        if not isinstance(row[key], str | int | float | Path | None):
-            raise ValueError(f"column {key!r} holds {str(row[key])[:40]!r}, wanted a text or a number to group by")
-        groups.setdefault(row[key], []).append(row)
+    for number, row in enumerate(rows):
+        if not isinstance(cell := row[key], str | int | float | None):
+            raise ValueError(f"column {key!r} holds {str(cell)[:40]!r}, wanted a text or a number to group by")
+        empty = cell is None or cell == ""
+        # true is no number here, though it equals 1
+        groups.setdefault((number, None) if empty else (isinstance(cell, bool), cell), []).append(row)
     constant = {
         column
         for column in rows[0]

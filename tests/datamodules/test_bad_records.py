@@ -6,6 +6,7 @@ from itertools import islice
 
 import pytest
 from bad_files import CELLS, IMAGES, READ, SOUNDS, TEXTS, table_of
+from bad_members import MEMBERS, shard_of
 from digit_documents import Loudness
 from runs import TINY, rows, run
 
@@ -13,7 +14,7 @@ from datamodules import Records
 from datamodules.columns import AudioColumn, ImageColumn, TextColumn
 from datamodules.documents import DocumentSettings
 from datamodules.sampler import SampleIndex
-from datamodules.sources import Table
+from datamodules.sources import Table, WebDataset
 from mot_lightning.codecs import Bytes, Patches
 from mot_lightning.errors import BadMedia, BadRecord
 from mot_lightning.modality import tokens_of
@@ -26,19 +27,23 @@ INPUTS = {
     "speech": (AudioColumn("file", 8000), SOUNDS, ()),
     "text": (TextColumn("text"), (), CELLS),
     "texts": (TextColumn("file"), TEXTS, ()),
+    "members": (ImageColumn("png", (3, 8, 8)), (), ()),
 }
+MODALITIES = {name: {"texts": "text", "members": "image"}.get(name, name) for name in INPUTS}
 
 
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory):
-    return {name: table_of(tmp_path_factory.mktemp(name), files, cells) for name, (_, files, cells) in INPUTS.items()}
+    folders = {name: tmp_path_factory.mktemp(name) for name in INPUTS}
+    of_tables = {name: table_of(folders[name], *inputs) for name, (_, *inputs) in INPUTS.items() if any(inputs)}
+    return of_tables | {"members": shard_of(folders["members"])}
 
 
 def records(tables, name, policy="skip", **settings):
-    modality = name.removesuffix("s")
-    column, table = INPUTS[name][0], Table(tables[name][0], files={"file": "."})
+    modality, column, path = MODALITIES[name], INPUTS[name][0], tables[name][0]
+    source = WebDataset(path) if name == "members" else Table(path, files={"file": "."})
     data = Records(
-        table, {modality: column}, {modality: 1.0}, val=0, test=0, bad_records=policy, row_length=1500, batch_size=4,
+        source, {modality: column}, {modality: 1.0}, val=0, test=0, bad_records=policy, row_length=1500, batch_size=4,
         document_settings=DocumentSettings(condition_dropout=0), **settings,
     )  # fmt: skip
     data.setup("fit")
@@ -49,28 +54,34 @@ def records(tables, name, policy="skip", **settings):
 
 
 def expected(tables, name):
-    outcomes, modality = tables[name][1], name.removesuffix("s")
-    return Counter(("record" if one == "nothing" else modality, one) for one in outcomes if one != READ)
+    """Modality and reason of each record; empty for one that is read."""
+    modality = MODALITIES[name]
+    parts = [outcome.rpartition("/") for outcome in tables[name][1]]
+    return [(where or modality, reason) if reason != READ else () for where, _, reason in parts]
 
 
 def test_there_are_enough_inputs():
-    assert min(len(IMAGES), len(SOUNDS), len(CELLS) + len(TEXTS)) >= 20
+    assert min(len(IMAGES), len(SOUNDS), len(CELLS) + len(TEXTS), len(MEMBERS)) >= 20
 
 
 @pytest.mark.parametrize("name", [*INPUTS])
-def test_each_input_is_read_or_skipped_for_its_reason(tables, name):
+def test_each_input_is_read_or_skipped_for_its_reason(tables, name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     data = records(tables, name)
-    documents, outcomes = data.documents("train"), tables[name][1]
+    documents, outcomes = data.documents("train"), expected(tables, name)
     for item, index in enumerate(data.indices["train"]):
         document = documents[SampleIndex(item, item)]
-        reason = document.skipped.reason if document.skipped else READ
-        assert reason == outcomes[index], (index, document.skipped)
+        skipped = (document.skipped.modality, document.skipped.reason) if document.skipped else ()
+        assert skipped == outcomes[index], (index, document.skipped)
         assert bool(document.skipped) != bool(len(document))
         assert document.skipped is None or "\n" not in document.skipped.message
+    assert not [*tmp_path.iterdir()]  # nothing is unpickled or extracted
 
 
-@pytest.mark.parametrize(("name", "workers", "ranks"), [("image", 2, 1), ("image", 0, 2), ("speech", 0, 1),
-                                                        ("text", 2, 2), ("texts", 0, 2)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "workers", "ranks"),
+    [("image", 2, 1), ("image", 0, 2), ("speech", 0, 1), ("text", 2, 2), ("texts", 0, 2), ("members", 2, 2)],
+)
 def test_counts_are_exact_on_any_number_of_workers_and_ranks(tables, name, workers, ranks):
     counts, seen = Counter(), 0
     for rank in range(ranks):
@@ -83,7 +94,7 @@ def test_counts_are_exact_on_any_number_of_workers_and_ranks(tables, name, worke
             counts.update((one.modality, one.reason) for one in batch.skipped if _number(one) < size)
         seen += sum(number < size for number in numbers)
     assert seen == size
-    assert counts == expected(tables, name)
+    assert counts == Counter(filter(None, expected(tables, name)))
 
 
 def _number(skipped):

@@ -1,4 +1,7 @@
-"""Sixty and more bad or odd inputs: for each record, what becomes of it: "read", or why it is skipped."""
+"""Bad or odd files and cells: for each record, what becomes of it: "read", or why it is skipped.
+
+A reason is that of the modality which the table is of, or of what stands before a slash.
+"""
 
 import io
 import json
@@ -126,10 +129,10 @@ SOUNDS = [
 # a cell of JSON and what becomes of it; files are written as the others are
 CELLS = [
     ("plain", READ),
-    ("", "nothing"),
-    (None, "nothing"),
-    ([], "nothing"),
-    ([""], "nothing"),
+    ("", "record/nothing"),
+    (None, "record/nothing"),
+    ([], "record/nothing"),
+    ([""], "record/nothing"),
     ("\ud800", "not UTF-8"),
     ("a\udfff", "not UTF-8"),
     ({"a": 1}, "unreadable"),

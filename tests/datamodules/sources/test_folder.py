@@ -3,6 +3,7 @@
 import pytest
 
 from datamodules.sources import Folder
+from mot_lightning.errors import BadMedia
 
 
 def records(path):
@@ -40,6 +41,20 @@ def test_links_out_of_the_folder_are_refused(tmp_path):
     (tmp_path / "data/1.txt").symlink_to(tmp_path / "secret.txt")
     with pytest.raises(ValueError, match=r"names '1.txt', wanted a file in"):
         records(tmp_path / "data")
+
+
+def test_where_bad_records_are_skipped_links_out_and_second_files_are_bad_media(tmp_path):
+    touch(tmp_path, "data/1.jpg", "data/1.png", "data/1.txt", "data/2.jpg", "secret.jpg")
+    (tmp_path / "data/3.jpg").symlink_to(tmp_path / "secret.jpg")
+    folder = Folder(tmp_path / "data")
+    folder.skips_bad = True
+    folder.setup()
+    twice, good, link = (folder.record(i)["image"] for i in range(3))
+    assert good == tmp_path / "data/2.jpg"
+    for bad, reason in ((twice, "duplicate"), (link, "outside")):
+        with pytest.raises(BadMedia) as refused:
+            bad.read()
+        assert refused.value.reason == reason
 
 
 def test_no_folder_and_an_empty_one_are_refused(tmp_path):

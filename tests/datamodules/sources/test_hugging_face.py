@@ -1,15 +1,13 @@
 """Records of data sets of the library `datasets`: saved by it, or in Parquet and Arrow files."""
 
-import io
+import os
 
 import datasets
-import numpy as np
-import PIL.Image
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
-import soundfile
 import torch
+from shards import png, wav
 
 from datamodules import Records
 from datamodules.columns import AudioColumn, ImageColumn, TextColumn
@@ -20,18 +18,6 @@ from datamodules.sources import HuggingFace
 def _caches(tmp_path, monkeypatch):
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     datasets.disable_progress_bars()
-
-
-def png(level):
-    file = io.BytesIO()
-    PIL.Image.new("L", (4, 4), level).save(file, "png")
-    return file.getvalue()
-
-
-def wav(step):
-    file = io.BytesIO()
-    soundfile.write(file, np.sin(np.arange(2000) * step), 8000, format="WAV")
-    return file.getvalue()
 
 
 def some(count=6, **columns):
@@ -60,9 +46,20 @@ def dataset(rows, features):
 
 
 def write_arrow(table, path):
-    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, table.schema) as stream:
-        stream.write_table(table)
+    write_batches(table, path, len(table) or 1)
     return path
+
+
+def write_batches(table, path, size):
+    """The end of the schema in the file, and that of each batch."""
+    ends = []
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, table.schema) as stream:
+        stream.write_table(table[:0])
+        for batch in table.combine_chunks().to_batches(max_chunksize=size):
+            ends.append(file.tell())
+            stream.write_batch(batch)
+        ends.append(file.tell())
+    return ends
 
 
 def opened(*arguments, **settings):
@@ -114,6 +111,44 @@ def test_empty_cells_are_none_and_files_may_lie_elsewhere(tmp_path):
     assert (second["text"], third["text"], third["picture"]) == (None, "", None)
     with pytest.raises(ValueError, match=r"gone.png cannot be read: No such file or directory"):
         second["picture"].read()
+
+
+@pytest.mark.parametrize("name", ["pipe", "folder", "/dev/zero", "a\0b"])
+def test_what_is_no_file_is_not_waited_for(tmp_path, name):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    rows = {"picture": [{"bytes": None, "path": str(tmp_path / name)}]}
+    table = dataset(rows, {"picture": datasets.Image()}).data.table
+    with pytest.raises(ValueError, match=r"cannot be read: (it is no file|embedded null byte)"):
+        opened(write_arrow(table, tmp_path / "set.arrow")).record(0)["picture"].read()
+
+
+@pytest.mark.parametrize("form", ["file", "folder", "saved"])
+@pytest.mark.parametrize("batches", [0, 1, 2.5, 3])
+def test_arrow_files_that_are_cut_are_refused_also_between_two_batches(tmp_path, form, batches):
+    path = tmp_path / "data" / {"file": "a.arrow", "folder": "train.arrow", "saved": "data-00000-of-00001.arrow"}[form]
+    some().save_to_disk(path.parent)
+    for file in path.parent.iterdir() if form != "saved" else ():
+        file.unlink()
+    ends = write_batches(some().data.table, path, 2)
+    assert len(opened(path if form == "file" else path.parent)) == 6
+    end = sum(ends[int(batches) : int(batches) + 2]) // 2 if batches % 1 else ends[batches]
+    path.write_bytes(path.read_bytes()[:end])
+    with pytest.raises(ValueError, match=rf"{path.name} is cut short, or no Arrow file") as refused:
+        opened(path if form == "file" else path.parent)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_saved_set_that_lacks_a_file_and_columns_of_one_name_are_refused(tmp_path):
+    some().save_to_disk(tmp_path / "set")
+    next((tmp_path / "set").glob("*.arrow")).unlink()
+    with pytest.raises(ValueError, match="No such file or directory"):
+        opened(tmp_path / "set")
+    twice = pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["t", "t"])
+    pa.parquet.write_table(twice, tmp_path / "t.parquet")
+    with pytest.raises(ValueError, match="Multiple matches") as refused:
+        opened(tmp_path / "t.parquet")
+    assert "\n" not in str(refused.value)
 
 
 def test_plain_bytes_are_files_too(tmp_path):

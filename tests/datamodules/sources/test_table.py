@@ -1,12 +1,14 @@
 """Records of CSV, TSV and JSON Lines files."""
 
 import json
+import tracemalloc
 
 import datasets
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
+import datamodules.sources.table
 from datamodules.sources import Table
 
 ROWS = [
@@ -94,6 +96,51 @@ def test_rows_of_a_group_are_one_record(tmp_path):
     ]
 
 
+def test_rows_without_an_id_are_records_of_their_own_and_true_is_no_number(tmp_path):
+    rows = [{"id": i, "a": a} for i, a in ((1, "p"), (None, "q"), (True, "r"), ("", "s"), (1, "t"), (None, "u"))]
+    assert [record["a"] for record in records(write(tmp_path / "t.jsonl", rows), group_by="id")] == [
+        ["p", "t"], ["q"], ["r"], ["s"], ["u"],
+    ]  # fmt: skip
+
+
+def test_a_bad_file_leaves_the_other_groups_as_they_are(tmp_path):
+    (tmp_path / "a.png").touch()
+    rows = [{"file": file, "text": text} for file in ("a.png", "gone.png", "../b.png") for text in "pq"]
+    table = Table(write(tmp_path / "t.jsonl", rows), files={"file": "."}, group_by="file")
+    table.skips_bad = True
+    table.setup()
+    good, *bad = (table.record(i) for i in range(3))
+    assert good == {"file": tmp_path / "a.png", "text": ["p", "q"]}
+    for record, message in zip(
+        bad, ("record 2, names 'gone.png', which is no", "record 3, names '../b.png'"), strict=True
+    ):
+        assert record["text"] == ["p", "q"]
+        with pytest.raises(ValueError, match=message):
+            record["file"].read()
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.jsonl", "t.parquet"])
+def test_rows_that_occur_twice_are_two_records(tmp_path, name):
+    assert records(write(tmp_path / name, [ROWS[0], ROWS[0]])) == [ROWS[0], ROWS[0]]
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.tsv", "t.jsonl"])
+def test_a_line_of_10_mb_is_read_and_one_that_is_too_long_is_not(tmp_path, name, monkeypatch):
+    rows = [{"a": "x", "b": "y"}, {"a": "1234567 é" * 10**6, "b": "z"}]
+    path = write(tmp_path / name, rows)
+    tracemalloc.start()
+    assert records(path) == rows
+    # the text, its line, and what it is cut from, at 2 bytes a character
+    assert tracemalloc.get_traced_memory()[1] < 15 * 10**7
+    monkeypatch.setattr(datamodules.sources.table, "LONGEST", 10**6)
+    tracemalloc.reset_peak()
+    before = tracemalloc.get_traced_memory()[0]
+    with pytest.raises(ValueError, match=rf"{name}, line \d is longer than 1,000,000 characters"):
+        records(path)
+    assert tracemalloc.get_traced_memory()[1] - before < 10**7
+    tracemalloc.stop()
+
+
 @pytest.mark.parametrize("name", ["../a.png", "/etc/passwd", "x/../../a", "link", "circle", "a\0b"])
 def test_files_outside_the_folder_are_refused(tmp_path, name):
     folder = tmp_path / "data"
@@ -120,6 +167,9 @@ def test_files_outside_the_folder_are_refused(tmp_path, name):
         ("t.csv", b"a\n1\n", {"files": {"b": "."}}, "has no column 'b', wanted one of a"),
         ("t.csv", b"a\n1\n", {"group_by": "b"}, "has no column 'b', wanted one of a"),
         ("t.jsonl", b"{\n", {}, "line 1: not JSON"),
+        ("t.jsonl", b'{"a": 1, "a": 2}\n', {}, "line 1: the key 'a' is there twice, wanted once"),
+        ("t.jsonl", b'{"b": [{"a": 1, "a": 1}]}\n', {}, "line 1: the key 'a' is there twice, wanted once"),
+        ("t.jsonl", b"[" * 10**5, {}, "line 1: not JSON"),
         ("t.jsonl", b"[1]\n", {}, "line 1: wanted a mapping of columns"),
         ("t.jsonl", b'{"a": 1}\n\n{"b": 1}\n', {}, "line 3: wanted the columns a"),
         ("t.jsonl", b'{"a": 1}\n', {"files": {"a": "."}}, "names 1, wanted a file in"),
@@ -133,6 +183,15 @@ def test_bad_tables_are_refused_in_one_line(tmp_path, name, content, settings, m
     with pytest.raises(ValueError, match=message) as refused:
         records(tmp_path / name, **settings)
     assert str(tmp_path) in str(refused.value) or "column 'a'" in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("kept", [0.01, 0.5, 0.99])
+def test_a_parquet_table_that_is_cut_is_refused(tmp_path, kept):
+    content = write(tmp_path / "t.parquet", [{"a": f"{i}" * 50} for i in range(1000)]).read_bytes()
+    (tmp_path / "t.parquet").write_bytes(content[: int(kept * len(content))])
+    with pytest.raises(ValueError, match=r"t.parquet") as refused:
+        records(tmp_path / "t.parquet")
     assert "\n" not in str(refused.value)
 
 

@@ -2,6 +2,7 @@
 
 import gzip
 import lzma
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -51,6 +52,19 @@ def test_a_compressed_file_is_read_as_it_is(tmp_path, suffix, compress):
         (tmp_path / f"a{suffix}").write_bytes(broken)
         with pytest.raises(ValueError, match=rf"a{suffix} is (no {suffix} file, or is cut short|empty)"):
             texts(tmp_path / f"a{suffix}")
+
+
+def test_a_line_of_10_mb_is_cut(tmp_path):
+    text = "1234567 é" * 10**6
+    (tmp_path / "a.txt").write_text(text, encoding="utf-8")
+    tracemalloc.start()
+    pieces = texts(tmp_path / "a.txt", max_length=200)
+    assert tracemalloc.get_traced_memory()[1] < 10**8
+    tracemalloc.stop()
+    assert "".join(pieces) == text
+    assert max(map(len, pieces)) <= 200
+    (tmp_path / "a.txt").write_text("x" * 10**7)  # no white space to cut at
+    assert [*map(len, texts(tmp_path / "a.txt", max_length=200))] == [200] * 50_000
 
 
 @often
