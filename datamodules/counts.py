@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-import torch
+import numpy as np
 import torch.distributed as dist
 
 from mot_lightning.sequence import InterleavedBatch
@@ -18,32 +18,33 @@ class Counts:
 
     Attributes:
         seen: documents by source, skipped ones too.
+        split: documents by source that are packed in pieces.
         skipped: by (source, modality, reason).
         messages: of the last skipped document of each source.
     """
 
     def __init__(self) -> None:
-        self.seen: Counter[str] = Counter()
+        self.seen, self.split = Counter[str](), Counter[str]()
         self.skipped: Counter[tuple[str, str, str]] = Counter()
         self.messages: dict[str, str] = {}
 
     def add(self, batch: InterleavedBatch, source: str) -> None:
         """Add the documents of a batch, which are of one source if the batch names none."""
-        if batch.sources is None:
-            self.seen[source] += int(batch.layout.document.max()) + 1
-        else:
-            counts = torch.bincount(batch.sources.of_document, minlength=len(batch.sources.names)).tolist()
-            self.seen.update(dict(zip(batch.sources.names, counts, strict=True)))
+        packed = np.arange(int(batch.layout.document.max()) + 1) if batch.pieces is None else batch.pieces
+        _, first, pieces = np.unique(packed, return_index=True, return_counts=True)  # of each document
+        names = (source,) if batch.sources is None else batch.sources.names
+        of_document = np.zeros_like(first) if batch.sources is None else batch.sources.of_document.numpy()[first]
+        for number, name in enumerate(names):
+            self.seen[name] += int((of_document == number).sum())
+            self.split[name] += int((pieces[of_document == number] > 1).sum())
         for one in batch.skipped:
             self.skipped[one.source, one.modality, one.reason] += 1
             self.messages[one.source] = one.message
 
     def __add__(self, other: "Counts") -> "Counts":
         total = Counts()
-        for counts in (self, other):
-            total.seen.update(counts.seen)
-            total.skipped.update(counts.skipped)
-            total.messages.update(counts.messages)
+        for name, values in [*vars(self).items(), *vars(other).items()]:
+            getattr(total, name).update(values)
         return total
 
     def over_ranks(self) -> "Counts":
@@ -57,12 +58,13 @@ class Counts:
     def state(self) -> dict[str, Any]:
         """Plain values, from which `of_state` makes the same counts."""
         skipped = [[*key, count] for key, count in sorted(self.skipped.items())]
-        return {"seen": dict(self.seen), "skipped": skipped, "messages": self.messages}
+        return {"seen": dict(self.seen), "split": dict(self.split), "skipped": skipped, "messages": self.messages}
 
     @classmethod
     def of_state(cls, state: Mapping[str, Any]) -> "Counts":
         counts = cls()
         counts.seen.update(state["seen"])
+        counts.split.update(state.get("split", {}))
         counts.skipped.update({(source, modality, reason): n for source, modality, reason, n in state["skipped"]})
         counts.messages.update(state["messages"])
         return counts
@@ -72,6 +74,7 @@ class Counts:
         return sum(count for key, count in self.skipped.items() if key[0] == source)
 
     def row(self, stage: str) -> dict[str, float]:
-        """Skipped documents as metrics: `train/skipped/SOURCE/MODALITY/REASON`."""
-        named = {"/".join((stage, "skipped", *key)).replace(" ", "_"): n for key, n in sorted(self.skipped.items())}
-        return {name: float(count) for name, count in named.items()}
+        """Documents as metrics: `train/skipped/SOURCE/MODALITY/REASON`, and `train/split/SOURCE`."""
+        counts = {"/".join(("skipped", *key)): count for key, count in sorted(self.skipped.items())}
+        counts |= {f"split/{name}": count for name, count in sorted(self.split.items()) if count}
+        return {f"{stage}/{name}".replace(" ", "_"): float(count) for name, count in counts.items()}

@@ -14,11 +14,12 @@ from torch.utils.data import Dataset
 
 from datamodules.sampler import SampleIndex
 from datamodules.sources.base import Encoded
+from datamodules.too_long import REASON, TooLong, fit
 from mot_lightning.codecs import Codec
 from mot_lightning.config.checked import checked
 from mot_lightning.errors import BadRecord, ConfigError
 from mot_lightning.seeds import mix
-from mot_lightning.sequence import Grammar, InterleavedBatch, Segment, Skipped, pack
+from mot_lightning.sequence import Grammar, InterleavedBatch, Piece, Segment, Skipped, pack
 
 Split = Literal["train", "val", "test"]
 BadRecords = Literal["fail", "skip"]
@@ -39,6 +40,7 @@ class Document(list[Segment]):
     """The segments of a document, and where it is from; without segments if a medium of it cannot be used."""
 
     source = 0  # index of its source
+    pieces: Sequence[Piece] = ()  # if it is split, in which it is packed
     skipped: Skipped | None = None
 
 
@@ -73,6 +75,7 @@ class DocumentSource(Protocol):
     seed: int
     document_settings: DocumentSettings
     row_length: int
+    too_long: TooLong
     bad_records: BadRecords
 
     @property
@@ -108,17 +111,20 @@ class Documents(Dataset[Document]):
         Raises:
             BadRecord: a medium of it cannot be used, and `bad_records` is fail.
         """
+        source = self.source
         modality = ["record"]  # of what is being read
         try:
-            return self._document(index, modality)
+            document = self._document(index, modality)
+            document.pieces = fit(document, self.grammar, source.row_length, source.too_long, modality)
+            return document
         except ConfigError:
             raise
         except (ValueError, OSError) as error:
             message = f"{self.split} document {index.number}: {' '.join(str(error).split())}"
-            if self.source.bad_records == "fail":
-                raise BadRecord(message) from error
             document, reason = Document(), getattr(error, "reason", "unreadable")
-            document.skipped = Skipped(self.source.source_name, modality[-1], reason, message)
+            if source.bad_records == "fail" and (source.too_long, reason) != ("skip", REASON):
+                raise BadRecord(message) from error
+            document.skipped = Skipped(source.source_name, modality[-1], reason, message)
             return document
 
     def _document(self, index: SampleIndex, modality: list[str]) -> Document:
@@ -142,8 +148,7 @@ class Documents(Dataset[Document]):
         return segments
 
     def collate(self, documents: Sequence[Document]) -> InterleavedBatch:
-        skipped = tuple(document.skipped for document in documents if document.skipped)
-        return pack(documents, self.grammar, self.source.row_length)._replace(skipped=skipped)
+        return packed(documents, self.grammar, self.source.row_length)
 
     def _encoded(self, medium: Medium) -> tuple[Tensor, float]:
         """The tokens of a medium, and its bytes that they do not encode."""
@@ -168,6 +173,15 @@ class Documents(Dataset[Document]):
             return tokens, 0.0
         size = media.media_bytes if encoded else codec.media_bytes(media() if callable(media) else media)
         return tokens, size - float(sizes[tokens].sum())
+
+
+def packed(documents: Sequence[Document], grammar: Grammar, row_length: int) -> InterleavedBatch:
+    """Documents as a batch, those that are split as their pieces."""
+    pieces: list[Sequence[list[Segment]]] = [document.pieces or [document] for document in documents]
+    of = np.repeat(np.arange(len(documents)), [len(of_document) for of_document in pieces])
+    batch = pack([piece for of_document in pieces for piece in of_document], grammar, row_length)
+    skipped = tuple(document.skipped for document in documents if document.skipped)
+    return batch._replace(skipped=skipped, pieces=of if len(of) > len(documents) else None)
 
 
 class Media(Dataset[Tensor]):

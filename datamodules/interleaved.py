@@ -19,6 +19,7 @@ from datamodules.documents import BadRecords, Documents, DocumentSettings, Media
 from datamodules.run_counts import RunCounts, line
 from datamodules.sampler import OrderedSampler, RepeatingSampler, ResumableSampler, SampleIndex
 from datamodules.steps import StepLoader, step_sizes
+from datamodules.too_long import TooLong
 from mot_lightning.codecs import Codec
 from mot_lightning.config.checked import Checked
 from mot_lightning.errors import require
@@ -34,12 +35,13 @@ class InterleavedDataModule(Checked, LightningDataModule):
 
     Args:
         batch_size: documents in a batch, per process.
-        row_length: slots of a packed row; no document may be longer. A resumed run may use another: packing does not
-            change the loss. Rows three times as long as the longest document leave few slots empty, which only masked
-            attention computes.
+        row_length: slots of a packed row. A resumed run may use another: packing does not change the loss. Rows three
+            times as long as the longest document leave few slots empty, which only masked attention computes.
         document_settings: how segments are shown to the model.
         seed: seed of all randomness of the data.
         num_workers: worker processes of each data loader.
+        too_long: what becomes of a document that is longer than a row: "refuse" ends the run, "skip" leaves it out and
+            counts it, "split" makes pieces, which do not see each other: of text, as images stay whole.
 
     Attributes:
         bad_records, max_bad_fraction: as in `Records`.
@@ -47,7 +49,7 @@ class InterleavedDataModule(Checked, LightningDataModule):
 
     setting = "data"
     bad_records: BadRecords = "fail"
-    max_bad_fraction: float = 0.0
+    max_bad_fraction: float = 0.05
 
     def __init__(
         self,
@@ -56,6 +58,7 @@ class InterleavedDataModule(Checked, LightningDataModule):
         document_settings: DocumentSettings = DocumentSettings(),  # noqa: B008 (frozen)
         seed: int = 0,
         num_workers: int = 0,
+        too_long: TooLong = "refuse",
     ) -> None:
         super().__init__()
         for method in ("media", "size", "compose"):  # LightningDataModule is not abstract
@@ -65,7 +68,7 @@ class InterleavedDataModule(Checked, LightningDataModule):
         require("data.row_length", row_length, "at least 8", row_length >= 8)
         require("data.num_workers", num_workers, "0 or more", num_workers >= 0)
         self.batch_size, self.row_length, self.document_settings = batch_size, row_length, document_settings
-        self.seed, self.num_workers = seed, num_workers
+        self.seed, self.num_workers, self.too_long = seed, num_workers, too_long
         self.resumed_at = 0  # training documents consumed over all ranks when this run began
         self._count_anew()
         self.name = ""  # in a mixture
@@ -125,14 +128,11 @@ class InterleavedDataModule(Checked, LightningDataModule):
         return bidirectional if named is None else tuple(named)
 
     def load_codecs(self, codecs: Mapping[str, Codec], fitted: Collection[str]) -> set[str]:
-        """Load what codecs learned where it comes with the data, which are then encoded by them already.
+        """Load what codecs learned where it comes with the data, encoded already; returns the names of these codecs.
 
         Args:
             codecs: of all modalities.
             fitted: names of those that are not to be changed.
-
-        Returns:
-            Names of the codecs that are now fitted.
 
         Raises:
             ValueError: the data are encoded by other codecs.
@@ -230,7 +230,8 @@ class InterleavedDataModule(Checked, LightningDataModule):
 
     @property
     def _counts_documents(self) -> bool:
-        return len(of := self.sources_by_name) > 1 or any(one.bad_records == "skip" for one in of.values())
+        several, by_length = len(of := self.sources_by_name) > 1, self.too_long != "refuse"
+        return several or by_length or any(one.bad_records == "skip" for one in of.values())
 
     def metrics(self, stage: Split) -> dict[str, float]:
         """As `RunCounts.metrics`; all ranks call this together."""

@@ -25,7 +25,7 @@ from mot_lightning.config.classes import find_class
 from mot_lightning.config.recorded import class_spec
 from mot_lightning.errors import BadMedia, ConfigError, require, say
 from mot_lightning.evaluation.tasks import Task
-from mot_lightning.sequence import Grammar
+from mot_lightning.sequence import Grammar, Segment
 
 SHOWN = 20  # documents of a split that tasks continue
 
@@ -220,6 +220,8 @@ class Records(InterleavedDataModule):
                 continue
             try:
                 prompt, reference = (self.columns[name].decode(of_record[0]) for name, of_record in values.items())
+                if self.too_long != "refuse" and not self._fits(Medium(given, prompt)):
+                    continue
             except ValueError:
                 if self.bad_records == "fail":
                     raise
@@ -229,3 +231,9 @@ class Records(InterleavedDataModule):
         labels = [f"{split} document {i}" for i in range(len(prompts))]
         options: dict[str, Any] = {"temperature": 1.0, "max_length": self.row_length, "guided": True}
         return Task(f"{given} -> {target}", prompts, target, labels, {}, references=references, **options)
+
+    def _fits(self, medium: Medium) -> bool:
+        """Whether a document of one medium fits a row, once the data are connected to codecs."""
+        if self.grammar is None:
+            return True
+        return self.grammar.length([Segment(medium.modality, self.encode(medium))]) <= self.row_length

@@ -56,8 +56,11 @@ def check(counts: Counts, sources: Iterable[Any]) -> None:
 
 
 def line(counts: Counts) -> str:
-    """Skipped documents in one line; "" if there are none."""
-    if not counts.skipped:
-        return ""
-    parts = ", ".join(f"{' '.join(key)} {count:,}" for key, count in sorted(counts.skipped.items()))
-    return f"skipped {counts.skipped.total():,} of {counts.seen.total():,} training documents: {parts}"
+    """Skipped and split documents in one line; "" if there are none."""
+    seen, lines = f"of {counts.seen.total():,} training documents", []
+    if counts.skipped:
+        parts = ", ".join(f"{' '.join(key)} {count:,}" for key, count in sorted(counts.skipped.items()))
+        lines.append(f"skipped {counts.skipped.total():,} {seen}: {parts}")
+    if counts.split.total():
+        lines.append(f"split {counts.split.total():,} {seen}")
+    return "; ".join(lines)

@@ -67,7 +67,7 @@ class Mixture(InterleavedDataModule):
             source.name = name
             source.seed = mix(self.seed, crc32(name.encode()))
             source.batch_size, source.row_length, source.num_workers = self.batch_size, self.row_length, 0
-            source.document_settings = self.document_settings
+            source.document_settings, source.too_long = self.document_settings, self.too_long
 
     @classmethod
     def codec_settings(cls, sources: Mapping[str, Any] | None = None, **settings: Any) -> dict[str, dict[str, Any]]:

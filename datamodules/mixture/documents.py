@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch.utils.data import Dataset
 
-from datamodules.documents import Document
+from datamodules.documents import Document, packed
 from datamodules.sampler import SampleIndex
-from mot_lightning.sequence import Grammar, InterleavedBatch, Sources, pack
+from mot_lightning.sequence import Grammar, InterleavedBatch, Sources
 
 
 class MixedDocuments(Dataset[Document]):
@@ -31,9 +31,10 @@ class MixedDocuments(Dataset[Document]):
         return document
 
     def collate(self, documents: Sequence[Document]) -> InterleavedBatch:
-        sources = Sources(self.names, torch.tensor([document.source for document in documents]))
-        skipped = tuple(document.skipped for document in documents if document.skipped)
-        return pack(documents, self.grammar, self.row_length)._replace(sources=sources, skipped=skipped)
+        batch = packed(documents, self.grammar, self.row_length)
+        of_document = torch.tensor([document.source for document in documents])
+        of_packed = of_document if batch.pieces is None else of_document[batch.pieces]
+        return batch._replace(sources=Sources(self.names, of_packed))
 
 
 class Joined(Sequence[Any]):

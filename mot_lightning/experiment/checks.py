@@ -138,7 +138,7 @@ def _report_empty_splits(experiment: Experiment, command: str) -> None:
 
 
 def _check_lengths(experiment: Experiment) -> None:
-    """Raises ConfigError if one of the first documents of a split is longer than a row."""
+    """Raises ConfigError if one of the first documents of a split cannot be read, or is longer than a row."""
     data = experiment.data
     if not isinstance(experiment.module, MoTModule) or not hasattr(data, "row_length"):
         return
@@ -146,8 +146,9 @@ def _check_lengths(experiment: Experiment) -> None:
         for loader in (data.train_dataloader(), data.val_dataloader(), data.test_dataloader()):
             documents: Any = loader.dataset
             first = [documents[index] for index in islice(iter(loader.sampler), FIRST_DOCUMENTS)]
-            lengths = map(experiment.module.model.grammar.length, first)
-            assign_rows(sorted(lengths, reverse=True), data.row_length)
+            if data.too_long == "refuse":
+                lengths = map(experiment.module.model.grammar.length, first)
+                assign_rows(sorted(lengths, reverse=True), data.row_length)
     except ConfigError:
         raise
     except ValueError as error:  # of a medium that cannot be read

@@ -10,7 +10,7 @@ from torch import Tensor
 from mot_lightning.errors import ConfigError
 from mot_lightning.seeds import mix, mix_each
 from mot_lightning.sequence.grammar import Grammar
-from mot_lightning.sequence.records import InterleavedBatch, Layout, ModalityBatch, Segment, Tokens
+from mot_lightning.sequence.records import InterleavedBatch, Layout, ModalityBatch, Piece, Segment, Tokens
 
 
 def assign_rows(lengths: Sequence[int], row_length: int) -> list[tuple[int, int]]:
@@ -25,7 +25,9 @@ def assign_rows(lengths: Sequence[int], row_length: int) -> list[tuple[int, int]
     if not longest:
         return []
     if longest > row_length:
-        raise ConfigError(f"data.row_length is {row_length}, wanted at least {longest}, the length of a document")
+        raise ConfigError(
+            f"data.row_length is {row_length}, wanted at least {longest}, the length of a document, or data.too_long"
+        )
     assigned, count = _best_fit(lengths, row_length)
     shortest = max(longest, -(-sum(lengths) // count))
     while shortest < row_length:
@@ -101,6 +103,7 @@ def pack(documents: Sequence[Sequence[Segment]], grammar: Grammar, row_length: i
 
     seeds = [[mix(i, j) if s.seed is None else s.seed for j, s in enumerate(d)] for i, d in enumerate(documents)]
     for index, (document, (row, offset), length) in enumerate(zip(documents, assigned, lengths, strict=True)):
+        piece = document if isinstance(document, Piece) else Piece(document)
         columns = slice(offset, offset + length)
         document_index[row, columns] = index
         position[row, columns] = last_visible[row, columns] = np.arange(length)
@@ -125,7 +128,8 @@ def pack(documents: Sequence[Sequence[Segment]], grammar: Grammar, row_length: i
             collector.segment_seed.append(seed)
             collector.seeded.append((seed, 0, n))
             if grammar.causal[name]:  # each token is predicted at the previous one; the last predicts stop
-                target = torch.cat([segment.tokens, stops[name]]) if name in stops else segment.tokens
+                goes_on = piece.cut and segment is piece[-1]
+                target = torch.cat([segment.tokens, stops[name]]) if name in stops and not goes_on else segment.tokens
                 collector.add_target(target, range(slot + 1, slot + 1 + len(target)), weight, True, segment.extra_bytes)
             else:
                 collector.add_target(segment.tokens, content_slots, weight, True, segment.extra_bytes)
@@ -143,6 +147,8 @@ def pack(documents: Sequence[Sequence[Segment]], grammar: Grammar, row_length: i
         # the start of a document and each end token predict the next control token
         upcoming = torch.tensor([*control_ids[1::2], grammar.end_of_document])
         control.add_target(upcoming, control_slots[::2], float(bool(document)), False)  # an empty one has no loss
+        control.weight[-len(upcoming)] *= piece.begins
+        control.weight[-1] *= piece.ends
 
     counts = tuple(len(collector.slots) for collector in collectors.values())
     slots = np.array([slot for collector in collectors.values() for slot in collector.slots])  # (N,)

@@ -42,12 +42,19 @@ class Segment(NamedTuple):
     seed: int | None = None  # of its noise, 63 bits; None: its noise depends on its place in the batch, and on the step
 
 
+class Piece(list[Segment]):
+    """A part of a document, packed as a document: what comes before and after it is neither seen nor predicted."""
+
+    begins = ends = True  # whether the document begins and ends with it
+    cut = False  # whether its last segment goes on in the next piece, so that no stop id ends it
+
+
 class Layout(NamedTuple):
     """Positions of all tokens; the same for every layer, computed once per batch on the host."""
 
     slot: Int[Tensor, " N"]  # row * s + column of each token, grouped by tower and modality
     counts: tuple[int, ...]  # tokens of each modality, in the order of the groups: host ints, no device sync
-    document: Int[Tensor, "b s"]  # index within the batch, -1 on padding
+    document: Int[Tensor, "b s"]  # index within the batch, -1 on padding; a piece of a document counts as one
     position: Int[Tensor, "b s"]  # position within the document, -1 on padding
     last_visible: Int[Tensor, "b s"]  # last position of the document that the token attends to, -1 on padding
     packed_index: Int[Tensor, " N"]  # index of each grouped token in the rows, concatenated without padding
@@ -92,7 +99,7 @@ class Skipped(NamedTuple):
 
 
 class Sources(NamedTuple):
-    """Which of several sources each document of a batch is from."""
+    """Which of several sources each document of a batch is from, or each piece of one."""
 
     names: Sequence[str]
     of_document: Int[Tensor, " documents"]  # index among the names
@@ -107,6 +114,7 @@ class InterleavedBatch(NamedTuple):
     seeded: bool = False  # whether all segments brought a seed, so that their noise depends on nothing else
     sources: Sources | None = None  # None if there is only one
     skipped: Sequence[Skipped] = ()  # documents that were left out: without segments and without a loss
+    pieces: Int[np.ndarray, " pieces"] | None = None  # the document that each packed one is of; None if none is split
 
     def to(self, device: torch.device | str) -> "InterleavedBatch":
         """The batch on a device, copied without blocking. Lightning calls this in place of searching for tensors."""

@@ -67,7 +67,8 @@ def _not_finite(batch: InterleavedBatch, losses: Mapping[str, Tensor]) -> Iterat
         of_losses += [(name, index) for index in document[part.read_at[~losses[name].isfinite()]].unique().tolist()]
         first += len(part.tokens)
     for name, index in of_tokens or of_losses:  # masked attention spreads NaN over the documents of a row
-        yield name, index if batch.step is None else int(batch.step.numbers[index])
+        number = index if batch.pieces is None else int(batch.pieces[index])
+        yield name, number if batch.step is None else int(batch.step.numbers[number])
 
 
 def _few(numbers: list[int]) -> str:
