@@ -58,9 +58,9 @@ def test_table_shows_all_metrics():
     (by_modality, across), below = blocks(table(METRICS, ["image", "text"], TASKS))
     assert cells(by_modality[2]) == ["image", "0.500", "7,654,321", "12.35"]
     assert cells(by_modality[3]) == ["text", "1.250", "1.803 bits per byte", "1,234,567", "2.50"]
-    assert cells(across[2]) == ["text -> image", "accuracy", "0.500 ±0.050", "0.750", "0.990", "100"]
+    assert cells(across[2]) == ["text -> image", "accuracy", "0.500 ±0.049", "0.750", "0.990", "100"]
     assert cells(across[3]) == ["text -> image", "fid[means]", "12.250", "9.870", "100"]  # without a standard error
-    assert cells(across[4]) == ["image -> text", "named", "1.000 ±0.000", "20"]
+    assert cells(across[4]) == ["image -> text", "named", "1.000 ±0.056", "20"]
     assert len(across) == 5  # no line for a task that was not run
     assert below == ["parameters in all: 9,999,999"]
 

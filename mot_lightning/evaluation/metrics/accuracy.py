@@ -35,5 +35,9 @@ class JudgedAccuracy(Metric):
 
     @staticmethod
     def standard_error(value: float, samples: int) -> float:
-        """The standard error of an accuracy over independent samples (binomial)."""
-        return math.sqrt(value * (1 - value) / samples)
+        """The standard error of an accuracy over independent samples, above 0 also where all are right or wrong.
+
+        Binomial, with two right and two wrong samples added (Agresti and Coull, The American Statistician 1998).
+        """
+        adjusted = (value * samples + 2) / (samples + 4)
+        return math.sqrt(adjusted * (1 - adjusted) / (samples + 4))
