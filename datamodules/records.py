@@ -17,7 +17,7 @@ from datamodules.documents import BadRecords, Medium, Split
 from datamodules.forms import Forms
 from datamodules.interleaved import InterleavedDataModule
 from datamodules.record_media import Decoded, load
-from datamodules.sources import Source, Tokens
+from datamodules.sources import Source
 from datamodules.sources.base import Encoded
 from datamodules.splits import as_named, digest, divide
 from mot_lightning.codecs import Codec
@@ -77,7 +77,7 @@ class Records(InterleavedDataModule):
         self.recipe = {"media": {name: class_spec(column) for name, column in media.items()},
                        "split_column": split_column, "split_by": split_by, **self.fractions}  # fmt: skip
         self.columns: dict[str, Column] = media
-        if isinstance(source, Tokens):
+        if source.encoded:
             self.columns = {name: TokenColumn(name) for name in media}
         self.indices: dict[str, np.ndarray] = {}  # of the records of each split
         self._media: dict[str, dict[str, list[tuple[int, int]]]] = {}
@@ -95,10 +95,8 @@ class Records(InterleavedDataModule):
         if self.indices:
             return
         self.source.setup()
-        if isinstance(self.source, Tokens):
-            self.source.check_recipe(self.recipe)
-            positions = np.array([*self.source.values("position")])
-            named = as_named(self.source.values("split"), "split")
+        if placed := self.source.placed(self.recipe):
+            positions, named = np.array([*placed[1]]), as_named(placed[0], "split")
             self.indices = {split: records[positions[records].argsort()] for split, records in named.items()}
         elif self.split_column is not None:
             self.indices = as_named(self.source.values(self.split_column), self.split_column)
@@ -131,10 +129,7 @@ class Records(InterleavedDataModule):
         return values
 
     def load_codecs(self, codecs: Mapping[str, Codec], fitted: Collection[str]) -> set[str]:
-        if not isinstance(self.source, Tokens):
-            return set()
-        self.source.load_codecs(codecs, fitted)
-        return {*codecs}
+        return self.source.load_codecs(codecs, fitted)
 
     def connect(self, codecs: dict[str, Codec], grammar: Grammar) -> None:
         super().connect(codecs, grammar)
@@ -149,8 +144,10 @@ class Records(InterleavedDataModule):
     def media(self, modality: str, split: Split) -> Sequence[Any]:
         if modality not in self.columns:
             raise ValueError(f"data.media has no {modality!r}, wanted one of {', '.join(self.columns)}")
-        if isinstance(self.source, Tokens):
-            raise ValueError(f"data.source is Tokens, which has no media of {modality!r} to train a codec on")
+        if self.source.encoded:
+            raise ValueError(
+                f"data.source is {type(self.source).__name__}, which has no media of {modality!r} to train a codec on"
+            )
         places = self._places(split)[modality]
         return Decoded(self.source, self.columns[modality], places, self.bad_records == "skip")
 

@@ -1,13 +1,16 @@
-"""The interface of a source: records by index. Knows files and formats; no codec, no model and no split."""
+"""The interface of a source: records by index.
+
+Knows files and formats, and codecs only where what they learned comes with the records; no model.
+"""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache, partial
-from pathlib import Path
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from mot_lightning.codecs import Codec
 from mot_lightning.config.checked import Checked
 from mot_lightning.errors import BadMedia
 
@@ -42,6 +45,7 @@ Record = Mapping[str, Any]
 class Source(Checked, ABC):
     """Records by index, always in the same order. Nothing is read before `setup`."""
 
+    encoded = False  # whether its media are tokens already, in columns named by their modalities
     skips_bad = False  # whether a wrong name of a file shows only when it is read, so that it can be skipped
 
     @abstractmethod
@@ -64,6 +68,28 @@ class Source(Checked, ABC):
         """The value of a column in each record; None where a record has no such column."""
         return (self.record(index).get(column) for index in range(len(self)))
 
+    def placed(self, recipe: Mapping[str, Any]) -> tuple[Iterable[Any], Iterable[int]] | None:
+        """The split of each record, and where it is in the split's order; None leaves both to the recipe.
+
+        Args:
+            recipe: arguments of `Records`.
+
+        Raises:
+            ValueError: the records were made by another recipe.
+        """
+        return None
+
+    def load_codecs(self, codecs: Mapping[str, Codec], fitted: Collection[str]) -> set[str]:
+        """Load what codecs learned, if it comes with the source; those that are `fitted` are only compared.
+
+        Returns:
+            The names of those that are loaded.
+
+        Raises:
+            ValueError: a codec is not that of the source.
+        """
+        return set()
+
     def instead(self, name: str, error: BadMedia) -> Member:
         """In place of a file that cannot be read: raises the error, or if bad ones are skipped, reading it does."""
         if not self.skips_bad:
@@ -73,28 +99,3 @@ class Source(Checked, ABC):
 
 def _refuse(message: str, reason: str) -> bytes:
     raise BadMedia(message, reason)
-
-
-def inside(folder: Path, name: str, source: str) -> Path:
-    """The path of a file that a source names.
-
-    Args:
-        folder: that the file has to be in.
-        source: which names it, in messages.
-
-    Raises:
-        ValueError: the name leads out of the folder, by `..`, from the root, or by a symbolic link.
-    """
-    path = folder / name
-    try:
-        end = path.resolve() if path.is_symlink() else _resolved(path.parent)
-        if end.is_relative_to(_resolved(folder)) and "\0" not in name:
-            return path
-    except (OSError, RuntimeError, ValueError):  # too long, links in a circle, a NUL
-        pass
-    raise BadMedia(f"{source} names {name!r}, wanted a file in {folder}", "outside")
-
-
-@lru_cache(maxsize=1024)
-def _resolved(folder: Path) -> Path:
-    return folder.resolve()

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from datamodules.sources.base import Member, Record, Source, inside
+from datamodules.sources.base import Member, Record, Source
+from datamodules.sources.paths import inside
 from mot_lightning.errors import BadMedia
 from mot_lightning.media import Audio, Image, Text
 

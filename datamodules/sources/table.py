@@ -6,9 +6,10 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from datamodules.sources.base import Member, Record, Source, inside
+from datamodules.sources.base import Member, Record, Source
 from datamodules.sources.hugging_face import HuggingFace
 from datamodules.sources.json_text import parse
+from datamodules.sources.paths import inside
 from mot_lightning.errors import BadMedia
 
 FORMATS = (".csv", ".tsv", ".jsonl", ".parquet")

@@ -6,7 +6,8 @@ import re
 import zlib
 from pathlib import Path
 
-from datamodules.sources.base import Record, Source, inside
+from datamodules.sources.base import Record, Source
+from datamodules.sources.paths import inside
 from mot_lightning.errors import require
 
 

@@ -31,6 +31,8 @@ class Tokens(Source):
         path: the folder.
     """
 
+    encoded = True
+
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
         self.encoding: dict[str, Any] = {}
@@ -67,18 +69,14 @@ class Tokens(Source):
             for batch in self.batches:
                 yield from batch.column(column).to_pylist()
 
-    def check_recipe(self, recipe: Mapping[str, Any]) -> None:
-        """Raises ValueError if a recipe makes other media of a record than that of the tokens."""
+    def placed(self, recipe: Mapping[str, Any]) -> tuple[Iterable[Any], Iterable[int]]:
         check_recipe(self.path, self.encoding, recipe)
+        return self.values("split"), self.values("position")
 
-    def load_codecs(self, codecs: Mapping[str, Codec], fitted: Collection[str]) -> None:
-        """Load what the codecs learned; those that are `fitted` are only compared.
-
-        Raises:
-            ValueError: a codec is not that of the tokens.
-        """
+    def load_codecs(self, codecs: Mapping[str, Codec], fitted: Collection[str]) -> set[str]:
         self.setup()
         load_codecs(self.path, self.encoding, codecs, fitted)
+        return {*codecs}
 
 
 def read_encoding(folder: Path) -> dict[str, Any]:

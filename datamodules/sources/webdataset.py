@@ -4,8 +4,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from datamodules.sources.base import Member, Record, Source, inside
+from datamodules.sources.base import Member, Record, Source
 from datamodules.sources.json_text import parse
+from datamodules.sources.paths import inside
 from datamodules.sources.shard import Shard
 from mot_lightning.errors import BadMedia
 

@@ -3,10 +3,12 @@
 Knows segments and batches; which documents, and what they look like, is left to the caller.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
-from mot_lightning.sequence import Grammar, Segment, pack
+from mot_lightning.errors import ConfigError
+from mot_lightning.sequence import Grammar, InterleavedBatch, Skipped
 
 
 class ModalityCounts(NamedTuple):
@@ -20,10 +22,12 @@ class ModalityCounts(NamedTuple):
 class Inspection(NamedTuple):
     """Counts over sampled documents."""
 
-    lengths: list[int]  # tokens of each document, with control tokens
+    lengths: list[int]  # tokens of each document that is not skipped, with control tokens
     by_modality: dict[str, ModalityCounts]
     control: int  # control tokens of all documents
     fill: float  # fraction of the slots of all rows that hold a token
+    skipped: Sequence[Skipped] = ()
+    split: int = 0  # documents that are packed in pieces
 
     def table(self) -> list[list[str]]:
         """Rows to print, the first of which is the head."""
@@ -40,15 +44,48 @@ class Inspection(NamedTuple):
         """What is true of all documents, by name."""
         ordered = sorted(self.lengths)
         middle, last = ordered[len(ordered) // 2], ordered[-1]
-        return [
-            ("documents", f"{len(ordered):,}"),
+        facts = [
+            ("documents", f"{len(ordered) + len(self.skipped):,}"),
             ("tokens a document: shortest, median, longest", f"{ordered[0]:,}, {middle:,}, {last:,}"),
             ("slots filled", f"{self.fill:.3f}"),
         ]
+        counts = {"documents skipped": len(self.skipped), "documents split in pieces": self.split}
+        return facts + [(name, f"{count:,}") for name, count in counts.items() if count]
+
+    def skipped_table(self) -> list[list[str]]:
+        """Why documents were skipped: rows to print, the first of which is the head."""
+        counts = Counter((one.source, one.modality, one.reason) for one in self.skipped)
+        last = {(one.source, one.modality, one.reason): one.message for one in self.skipped}
+        rows = [[*key, f"{count:,}", last[key]] for key, count in sorted(counts.items())]
+        return [["source", "modality", "reason", "documents", "the last of them"], *rows]
 
 
-def inspect(documents: Sequence[Sequence[Segment]], grammar: Grammar, batch_size: int, row_length: int) -> Inspection:
-    """Counts over documents that are packed in batches, as in training."""
+def inspect(
+    documents: Sequence[Any], grammar: Grammar, batch_size: int, collate: Callable[[Any], InterleavedBatch]
+) -> Inspection:
+    """Counts over documents that are packed in batches, as in training.
+
+    Args:
+        documents: of a datamodule, those that are skipped too.
+        collate: makes a batch of documents.
+
+    Raises:
+        ConfigError: all are skipped.
+    """
+    slots = used = split = 0
+    skipped: list[Skipped] = []
+    for start in range(0, len(documents), batch_size):
+        batch = collate(documents[start : start + batch_size])
+        slots += batch.layout.document.numel()
+        used += len(batch.layout.slot)
+        skipped += batch.skipped
+        split += 0 if batch.pieces is None else sum(count > 1 for count in Counter(batch.pieces.tolist()).values())
+    used -= sum(grammar.length([]) for _ in skipped)  # they are packed as empty documents
+    documents = [document for document in documents if not document.skipped]
+    if not documents:
+        raise ConfigError(
+            f"all {len(skipped)} documents are skipped, wanted at least 1 that is not: {skipped[-1].message}"
+        )
     by_modality = {}
     for name in grammar.names:
         segments = [segment for document in documents for segment in document if segment.modality == name]
@@ -56,9 +93,5 @@ def inspect(documents: Sequence[Sequence[Segment]], grammar: Grammar, batch_size
         clean = sum(n for n, segment in zip(tokens, segments, strict=True) if not segment.loss)
         by_modality[name] = ModalityCounts(len(segments), sum(tokens), clean)
     lengths = [grammar.length(document) for document in documents]
-    slots = 0
-    for start in range(0, len(documents), batch_size):
-        b, s = pack(documents[start : start + batch_size], grammar, row_length).layout.document.shape
-        slots += b * s
     control = sum(lengths) - sum(counts.tokens for counts in by_modality.values())
-    return Inspection(lengths, by_modality, control, sum(lengths) / slots)
+    return Inspection(lengths, by_modality, control, used / slots, skipped, split)

@@ -53,6 +53,7 @@ def write_inspection(
                 [
                     facts([*inspection.facts(), *codecs.items()]),
                     section("Tokens", table(inspection.table())),
+                    *([section("Skipped", table(inspection.skipped_table()))] if inspection.skipped else []),
                     section("Lengths", grid([histogram(inspection.lengths, "tokens of a document", "documents")], 26)),
                     section("Documents", f'<p class="note">{legend}. {clean}</p>\n{grid(cells, 60)}'),
                     section(

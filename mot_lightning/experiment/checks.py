@@ -75,7 +75,7 @@ def _check_trainer(experiment: Experiment) -> None:
 def _check_callbacks(experiment: Experiment) -> None:
     callbacks: list[Any] = experiment.trainer.callbacks  # type: ignore[attr-defined]
     only_known = all(type(callback).__module__.partition(".")[0] in (*OURS, *LIBRARIES) for callback in callbacks)
-    known = _logged(experiment.module)
+    known = _logged(experiment.module) | _logged_by_source(experiment)
     for callback in callbacks:
         name, monitor = type(callback).__name__, getattr(callback, "monitor", None)
         if monitor is not None and only_known and monitor not in known:  # callbacks of users may log any metric
@@ -96,6 +96,16 @@ def _logged(module: MoTModule | CodecModule) -> set[str]:
         names.add(f"train/{name}/grad_norm")
     experts = {name: mixture.settings.count for name, mixture in module.experts.items()}
     return names | {f"train/experts/{name}/{i}" for name, count in experts.items() for i in range(count)}
+
+
+def _logged_by_source(experiment: Experiment) -> set[str]:
+    """The losses of each of several sources, and what is counted of it in training."""
+    module, sources = experiment.module, getattr(experiment.data, "sources_by_name", {})
+    if isinstance(module, CodecModule) or len(sources) < 2:
+        return set()
+    losses = ["loss", *(f"{name}/loss" for name in module.modalities)]
+    names = {f"{stage}/source/{one}/{loss}" for stage in ("train", "val") for one in sources for loss in losses}
+    return names | {f"train/source/{one}/{count}" for one in sources for count in ("documents", "epochs")}
 
 
 def _check_data(experiment: Experiment) -> None:

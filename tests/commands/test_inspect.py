@@ -26,6 +26,23 @@ def test_documents_are_those_that_training_begins_with(tmp_path, capsys):
     assert tables[0] == tables[1] != tables[2]
 
 
+SHAKESPEARE = [f"--config={ROOT / 'conf/tiny_shakespeare.yaml'}", *TINY, "--data.row_length=120"]
+
+
+def test_documents_that_are_skipped_or_split_are_said(tmp_path, capsys):
+    main(["inspect", *SHAKESPEARE, "--data.too_long=skip", "--documents=40", f"--out={tmp_path / 'skip'}"])
+    output = capsys.readouterr().out
+    skipped = int(output.partition("documents skipped: ")[2].split()[0])
+    assert 0 < skipped < 40
+    line = next(line for line in output.splitlines() if "too long" in line)
+    assert line.split()[:5] == ["Records", "text", "too", "long", str(skipped)]
+    assert "too long" in (tmp_path / "skip/index.html").read_text()
+    main(["inspect", *SHAKESPEARE, "--data.too_long=split", "--documents=40", f"--out={tmp_path / 'split'}"])
+    output = capsys.readouterr().out
+    assert f"documents split in pieces: {skipped}" in output
+    assert "documents skipped" not in output
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -148,6 +148,34 @@ def test_bad_settings_of_a_config_are_one_line(refusal, setting, message):
     assert message in refusal("fit", CONFIG, setting)
 
 
+def monitors(*names):
+    callbacks = ("EarlyStopping", "ModelCheckpoint")
+    return "--trainer.callbacks=[" + ", ".join(
+        f"{{class_path: {callbacks[i % 2]}, init_args: {{monitor: {name}}}}}" for i, name in enumerate(names)
+    ) + "]"  # fmt: skip
+
+
+def test_callbacks_monitor_the_losses_of_a_source(tmp_path):
+    monitored = monitors("val/source/pictures/image/loss", "val/source/sounds/loss", "train/source/sounds/loss")
+    assert run(tmp_path, "fit", CONFIG, *TINY, monitored) == 0
+    saved = [path.name for path in (tmp_path / "digits_mixture/0/checkpoints").iterdir()]
+    assert any(name.startswith("epoch=") for name in saved)
+
+
+@pytest.mark.parametrize(
+    ("monitor", "hint"),
+    [
+        ("val/source/picture/loss", "did you mean val/source/pictures/loss?"),
+        ("train/source/sounds/speach/loss", "did you mean train/source/sounds/speech/loss?"),
+        ("quality", "val/source/sounds/image/loss, val/source/sounds/loss, val/source/sounds/speech/loss"),
+    ],
+)
+def test_a_monitor_of_no_source_is_refused(refusal, monitor, hint):
+    message = refusal("fit", CONFIG, *TINY, monitors(monitor))
+    assert f"EarlyStopping monitors {monitor!r}, which no step logs, " in message
+    assert hint in message
+
+
 def test_losses_by_source_average_to_those_of_the_modality_and_a_resumed_run_is_the_same(tmp_path):
     settings = [CONFIG, *TINY, "--model.optimizer.schedule=constant"]
     assert run(tmp_path, "fit", *settings, "--trainer.limit_val_batches=1.0") == 0
