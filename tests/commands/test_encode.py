@@ -12,6 +12,7 @@ from digit_files import real_data
 from runs import ROOT, TINY, run, weights
 
 import datamodules.encoding
+from datamodules.sources import Table
 from mot_lightning.codecs import BPE, LogMelUnits, Patches
 from mot_lightning.commands.base import Invocation
 from mot_lightning.commands.untrained import untrained
@@ -113,7 +114,29 @@ def test_first_100_batches_of_real_photographs_captions_and_speech_are_equal(tmp
     root = real_data("flickr8k_spoken")
     settings = ["--config=conf/flickr_speech.yaml", f"--data.source.path={root}"]
     assert encode(tmp_path / "tokens", f"--config={ROOT}/conf/flickr_speech.yaml", settings[1]) == 0
-    assert_equal(batches(100, *settings), batches(100, *settings, *tokens_from(tmp_path / "tokens")))
+    whole = batches(100, *settings)
+    assert_equal(whole, batches(100, *settings, *tokens_from(tmp_path / "tokens")))
+    photographs = grouped(root, tmp_path / "table")
+    files = {"image": "images", "audio": "audio"}
+    save_as_dataset(photographs, tmp_path / "set", files)
+    save_as_shards(photographs, tmp_path / "shards", files, shard=300)
+    for name, folder in (("HuggingFace", "set"), ("WebDataset", "shards")):
+        assert_equal(whole, batches(100, *settings, f"--data.source={name}", f"--data.source.path={tmp_path / folder}"))
+
+
+def grouped(root, folder):
+    """A table with a row for each photograph, beside links to the files."""
+    table = Table(root, files={"image": "images", "audio": "audio"}, group_by="image")
+    table.setup()
+    folder.mkdir()
+    for name in ("images", "audio"):
+        (folder / name).symlink_to(root / name)
+    rows = [
+        {"image": record["image"].name, "audio": record["audio"].name, "caption": record["caption"]}
+        for record in table.records
+    ]
+    (folder / "table.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
 
 
 def test_a_run_on_tokens_is_the_run_on_records_without_a_codec_at_work(config, tokens, tmp_path, monkeypatch):

@@ -39,10 +39,19 @@ def rows_of(corpus: Path) -> list[dict[str, Any]]:
 def save_as_dataset(corpus: Path, folder: Path, files: dict[str, str]) -> Path:
     """A data set of the library `datasets` with the rows of a table; `files` is the folder of each column of files."""
     rows = [dict(row) for row in rows_of(corpus)]
-    kinds = {"picture": datasets.Image(), "sound": datasets.Audio()}
-    features = {name: kinds.get(name, datasets.Value("string")) for name in rows[0]}
-    features["caption"] = datasets.Sequence(datasets.Value("string"))
-    features["worth"] = datasets.Sequence(datasets.Value("float64"))
+    kinds = {
+        "picture": datasets.Image(),
+        "image": datasets.Image(),
+        "sound": datasets.Audio(),
+        "audio": datasets.Audio(),
+    }
+    lists = {"caption": "string", "worth": "float64"}
+    features = {
+        name: datasets.Sequence(datasets.Value(lists[name]))
+        if name in lists
+        else kinds.get(name, datasets.Value("string"))
+        for name in rows[0]
+    }
     for row in rows:
         for column, place in files.items():
             row[column] = {"bytes": (corpus / place / row[column]).read_bytes(), "path": row[column]}
