@@ -8,7 +8,7 @@ import pytest
 from bad_files import CELLS, IMAGES, READ, SOUNDS, TEXTS, table_of
 from bad_members import MEMBERS, shard_of
 from digit_documents import Loudness
-from runs import TINY, rows, run
+from runs import TINY, rows, run, run_in_subprocess
 
 from datamodules import Records
 from datamodules.columns import AudioColumn, ImageColumn, TextColumn
@@ -169,6 +169,37 @@ def test_a_run_counts_what_it_skips_also_when_it_is_resumed(tmp_path, capsys):
     assert run(tmp_path, "fit", f"--ckpt_path={checkpoint}", "--trainer.max_steps=12") == 0
     resumed = [row for row in rows(tmp_path / "default/2") if "train/loss" in row][-1]
     assert {name: resumed[name] for name in counts} == {name: last[name] for name in counts}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_run_that_is_stopped_and_goes_on_with_other_ranks_and_workers_is_the_whole_one(tmp_path):
+    """Losses of training and validation, and counts of what was skipped."""
+    settings = [
+        *arguments(tmp_path, *BAD), "--data.val=0.2", "--data.test=0",
+        "--data.bad_records=skip", "--data.max_bad_fraction=0.5",
+        "--model.optimizer.schedule=constant", "--model.backbone.dropout=0", "--trainer.precision=64-true",
+        "--trainer.accelerator=cpu", "--trainer.val_check_interval=2", "--trainer.limit_val_batches=1.0",
+    ]  # fmt: skip
+    assert run(tmp_path / "whole", "fit", *settings, "--data.batch_size=12", "--trainer.max_steps=8") == 0
+    parts: list[dict[str, str]] = []
+    for i, (ranks, workers) in enumerate([(1, 0), (2, 2), (4, 5), (3, 0)]):
+        of_part = [
+            f"--trainer.devices={ranks}", f"--data.num_workers={workers}", f"--data.batch_size={12 // ranks}",
+            f"--trainer.max_steps={2 * i + 2}", f"--runs={tmp_path / 'parts'}",
+        ]  # fmt: skip
+        run_in_subprocess("-m", "mot_lightning", "fit", *settings, *of_part, cwd=tmp_path)
+        folder = tmp_path / f"parts/default/{i}"
+        settings = [f"--ckpt_path={folder / 'checkpoints/last.ckpt'}"]
+        parts += [row for row in rows(folder) if int(row["step"]) > 2 * i]
+    whole = [row for row in rows(tmp_path / "whole/default/0") if "test/loss" not in row]
+    parts = [row for row in parts if "test/loss" not in row]
+    assert len(whole) == 8 + 4
+    for one, other in zip(whole, parts, strict=True):
+        assert one.keys() == other.keys()
+        for name in (name for name in one if "loss" in name or "skipped" in name):
+            assert float(one[name]) == pytest.approx(float(other[name]), rel=1e-6), (one["step"], name)
+    assert float(parts[-2]["train/skipped/Records/image/missing"]) > 0
 
 
 def test_too_many_bad_records_end_a_run_in_one_line(tmp_path, capsys):
