@@ -12,10 +12,12 @@ from datamodules.counts import Counts
 from datamodules.documents import DocumentSettings
 from datamodules.run_counts import check, line
 from datamodules.sampler import SampleIndex
+from datamodules.too_long import split
 from mot_lightning.backbone import BackboneSettings
-from mot_lightning.errors import BadRecord, ConfigError
+from mot_lightning.errors import BadMedia, BadRecord, ConfigError
 from mot_lightning.model import MixtureOfTransformers
 from mot_lightning.objectives import FlowMatching, NextToken
+from mot_lightning.sequence import Grammar, Segment, Tokens
 from mot_lightning.training.losses import LossWeights
 from mot_lightning.training.target_bytes import TargetBytes
 
@@ -176,6 +178,20 @@ def test_an_image_is_not_split():
     data = records(**settings, bad_records="skip")
     data.row_length = 6
     assert {(d.skipped.modality, d.skipped.reason) for d in documents_of(data)} == {("image", "too long")}
+
+
+def test_ids_of_a_fixed_length_stay_whole_and_bytes_are_shared_by_the_pieces():
+    """Image codes that are learned by next token are causal, but half an image is none."""
+    kinds = {"text": Tokens(vocab_size=256), "image": Tokens(vocab_size=9, length=8)}
+    grammar = Grammar(kinds, {"text": True, "image": True}, "text", ("image", "text"))
+    document = [Segment("text", torch.arange(25), extra_bytes=5.0, seed=1), Segment("image", torch.arange(8), seed=2)]
+    pieces = split(document, grammar, 12, [])
+    assert [len(segment.tokens) for piece in pieces for segment in piece if segment.modality == "image"] == [8]
+    of_text = [segment for piece in pieces for segment in piece if segment.modality == "text"]
+    assert len(of_text) == 3
+    assert all(segment.extra_bytes == pytest.approx(len(segment.tokens) / 5) for segment in of_text)
+    with pytest.raises(BadMedia, match="image has 8 tokens, which are not split"):
+        split(document, grammar, 10, [])
 
 
 def test_pieces_are_of_the_source_and_the_number_of_their_document():
