@@ -19,6 +19,7 @@ from mot_lightning.model import MixtureOfTransformers
 from mot_lightning.objectives import FlowMatching, NextToken
 from mot_lightning.sequence import Grammar, Segment, Tokens
 from mot_lightning.training.losses import LossWeights
+from mot_lightning.training.step import _not_finite
 from mot_lightning.training.target_bytes import TargetBytes
 
 
@@ -210,6 +211,14 @@ def test_pieces_are_of_the_source_and_the_number_of_their_document():
         assert len(batch.sources.of_document) == int(batch.layout.document.max()) + 1 == len(batch.pieces)
     assert sum(counts.seen.values()) == 32
     assert counts.split["long"] > 0 == counts.split["pictures"]
+
+
+def test_a_nan_names_the_document_of_its_piece():
+    batch = next(iter(records("text+image", too_long="split").train_dataloader()))
+    assert len(batch.pieces) > 4
+    batch.by_modality["image"].tokens[-1] = torch.nan  # of the last document
+    losses = {name: torch.zeros(len(part.read_at)) for name, part in batch.by_modality.items()}
+    assert [*_not_finite(batch, losses)] == [("image", int(batch.step.numbers[-1]))]
 
 
 @pytest.mark.parametrize("workers", [0, 2])
