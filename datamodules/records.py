@@ -99,22 +99,21 @@ class Records(InterleavedDataModule):
             positions, named = np.array([*placed[1]]), as_named(placed[0], "split")
             self.indices = {split: records[positions[records].argsort()] for split, records in named.items()}
         elif self.split_column is not None:
-            self.indices = as_named(self.source.values(self.split_column), self.split_column)
+            self.indices = as_named(self._cells("split_column", self.split_column), self.split_column)
         else:
-            self.indices = divide(len(self.source), self.fractions, self._groups())
+            groups = None if self.split_by is None else self._cells("split_by", self.split_by)
+            self.indices = divide(len(self.source), self.fractions, groups)
         for name, column in self.columns.items():
             if not any(self._values(i, name)[name] for i in range(len(self.source))):
                 columns = ", ".join(map(str, self.source.record(0)))
                 raise ValueError(f"data.media.{name} has no {column.column!r} in any record, wanted one of {columns}")
 
-    def _groups(self) -> list[Any] | None:
-        """The cell of each record in the column that splits keep together."""
-        if self.split_by is None:
-            return None
-        cells = [*self.source.values(self.split_by)]
+    def _cells(self, setting: str, column: str) -> list[Any]:
+        """The cell of each record in a column that a setting names."""
+        cells = [*self.source.values(column)]
         if all(cell is None for cell in cells):
             columns = ", ".join(map(str, self.source.record(0)))
-            raise ValueError(f"data.split_by is {self.split_by!r}, which no record has, wanted one of {columns}")
+            raise ValueError(f"data.{setting} is {column!r}, which no record has, wanted one of {columns}")
         return cells
 
     def _values(self, index: int, *names: str) -> dict[str, Sequence[Any]]:

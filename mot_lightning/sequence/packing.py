@@ -26,7 +26,8 @@ def assign_rows(lengths: Sequence[int], row_length: int) -> list[tuple[int, int]
         return []
     if longest > row_length:
         raise ConfigError(
-            f"data.row_length is {row_length}, wanted at least {longest}, the length of a document, or data.too_long"
+            f"data.row_length is {row_length}, wanted at least {longest}, the length of a document, "
+            "or data.too_long skip or split"
         )
     assigned, count = _best_fit(lengths, row_length)
     shortest = max(longest, -(-sum(lengths) // count))

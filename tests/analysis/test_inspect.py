@@ -77,6 +77,7 @@ def test_skipped_documents_are_said_by_reason_and_counted_nowhere_else():
     ]
     assert dict(seen.facts())["documents skipped"] == "3"
     assert "documents skipped" not in dict(without.facts())
+    assert inspected([skipped("a.png is cut"), DOCUMENTS[1]]).fill == 7 / 8  # an empty document takes a slot
     with pytest.raises(ConfigError, match=r"all 1 documents are skipped, .* a\.png"):
         inspected([skipped("a.png is cut")])
 

@@ -165,6 +165,8 @@ def test_records_that_agree_in_a_column_share_a_split():
     assert all(speakers.values())
     with pytest.raises(ValueError, match=r"data.split_by is 'speakr', which no record has, wanted one of number"):
         numbers({"a": 1.0}, Speakers(), split_by="speakr")
+    with pytest.raises(ValueError, match=r"data.split_column is 'splt', which no record has, wanted one of number"):
+        numbers({"a": 1.0}, Speakers(), split_column="splt")
     with pytest.raises(ValueError, match=r"data.split_by is 'speaker', wanted null"):
         numbers({"a": 1.0}, Speakers(), split_by="speaker", split_column="split")
 
