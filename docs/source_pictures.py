@@ -9,6 +9,7 @@ import csv
 import io
 import tarfile
 import tempfile
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from datamodules.sources import (
     TinyShakespeare,
     TorchDataset,
     WebDataset,
-)  # fmt: skip
+)
 
 WIDTH, HEIGHT = 10.2, 1.06  # inches of a row
 CELL = 34  # characters that are shown of a value
@@ -147,7 +148,7 @@ class Canvas:
         self.axes.add_patch(Rectangle((x, y), width, height, fc=colour + "14", ec=colour, lw=1.2))
         self.axes.add_patch(Rectangle((x, y), width, 0.07, fc=colour, ec=colour, lw=1.2))
         if name == "text":
-            lines = wrapped(" ".join(medium.split()), round(width * 15))
+            lines = textwrap.wrap(medium, round(width * 15), max_lines=3, placeholder="...")
             for i, line in enumerate(lines):
                 self.write(x + 0.09, y + 0.37 + 0.17 * (i - (len(lines) - 1) / 2), line, size=8.2)
             return
@@ -157,16 +158,6 @@ class Canvas:
         else:
             axes.plot(medium.numpy(), color=colour, lw=0.5)
             axes.set(ylim=(-1, 1), xlim=(0, len(medium)))
-
-
-def wrapped(text: str, letters: int) -> list[str]:
-    """At most three lines of a text."""
-    lines = [""]
-    for word in text.split():
-        if len(lines[-1]) + len(word) + 1 > letters and lines[-1]:
-            lines.append("")
-        lines[-1] = f"{lines[-1]} {word}".strip()
-    return lines if len(lines) <= 3 else [*lines[:2], lines[2][: letters - 3] + "..."]
 
 
 def main() -> None:

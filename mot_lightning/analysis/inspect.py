@@ -72,15 +72,13 @@ def inspect(
     Raises:
         ConfigError: all are skipped.
     """
-    slots = used = split = 0
-    skipped: list[Skipped] = []
+    slots = used = 0
     for start in range(0, len(documents), batch_size):
         batch = collate(documents[start : start + batch_size])
         slots += batch.layout.document.numel()
         used += len(batch.layout.slot)
-        skipped += batch.skipped
-        split += 0 if batch.pieces is None else sum(count > 1 for count in Counter(batch.pieces.tolist()).values())
-    used -= sum(grammar.length([]) for _ in skipped)  # they are packed as empty documents
+    skipped: list[Skipped] = [document.skipped for document in documents if document.skipped]
+    used -= len(skipped) * grammar.length([])  # they are packed as empty documents
     documents = [document for document in documents if not document.skipped]
     if not documents:
         raise ConfigError(
@@ -94,4 +92,5 @@ def inspect(
         by_modality[name] = ModalityCounts(len(segments), sum(tokens), clean)
     lengths = [grammar.length(document) for document in documents]
     control = sum(lengths) - sum(counts.tokens for counts in by_modality.values())
+    split = sum(bool(document.pieces) for document in documents)
     return Inspection(lengths, by_modality, control, used / slots, skipped, split)
