@@ -41,10 +41,12 @@ def parse(command: Command, argv: Sequence[str]) -> Invocation:
         ConfigError: an option without a value, a value of the wrong type, or a required checkpoint is missing.
     """
     parser = OptionParser(prog=command.name, add_help=False, allow_abbrev=False)
-    parser.add_argument("--config", type=Path, action="append", default=[])
-    parser.add_argument("--allow", action="append", default=[])
-    parser.add_argument("--ckpt_path", type=_path("--ckpt_path"))
-    parser.add_argument("--print_config", action="store_true")
+    parser.set_defaults(config=[], allow=[], ckpt_path=None, print_config=False)
+    if command.builds:
+        parser.add_argument("--config", type=Path, action="append")
+        parser.add_argument("--allow", action="append")
+        parser.add_argument("--ckpt_path", type=_path("--ckpt_path"))
+        parser.add_argument("--print_config", action="store_true")
     for option in command.options:
         if ".NAME" in option.name:  # one for each modality: it stays among the settings
             continue
@@ -64,7 +66,17 @@ def parse(command: Command, argv: Sequence[str]) -> Invocation:
     if known.ckpt_path is not None:
         known.ckpt_path = find_checkpoint(known.ckpt_path)
     options = {name: value for name, value in vars(known).items() if name not in SHARED}
-    return Invocation(known.config, _settings(rest), known.allow, known.ckpt_path, options, known.print_config)
+    settings, words = _settings(rest)
+    if settings and not command.builds:
+        names = [f"--{option.name}" for option in command.options]
+        close = did_you_mean(f"--{settings[0][0]}", names)
+        raise ConfigError(
+            f"--{settings[0][0]} is no option of {command.name}, wanted some of {', '.join(names)}{close}"
+        )
+    if words and not command.paths:
+        raise ConfigError(f"{words[0]!r} is not an option, wanted --name=value")
+    paths = [absolute(word, command.paths) for word in words]
+    return Invocation(known.config, settings, known.allow, known.ckpt_path, options, known.print_config, paths)
 
 
 def _converter(option: Option) -> Any:
@@ -97,13 +109,14 @@ def _path(name: str) -> Callable[[str], Path]:
     return convert
 
 
-def _settings(words: Sequence[str]) -> list[tuple[str, str]]:
-    """(name, value) of each `--name=value` or `--name value`."""
-    settings = []
+def _settings(words: Sequence[str]) -> tuple[list[tuple[str, str]], list[str]]:
+    """(name, value) of each `--name=value` or `--name value`, and the words beside them."""
+    settings, others = [], []
     remaining = iter(words)
     for word in remaining:
         if not word.startswith("--"):
-            raise ConfigError(f"{word!r} is not an option, wanted --name=value")
+            others.append(word)
+            continue
         name, equals, value = word[2:].partition("=")
         if not equals and not name.endswith(".help"):
             following = next(remaining, None)
@@ -113,4 +126,4 @@ def _settings(words: Sequence[str]) -> list[tuple[str, str]]:
         elif not value and not name.endswith(".help"):
             raise ConfigError(f"--{name} has no value, wanted one, or null")
         settings.append((name, value))
-    return settings
+    return settings, others

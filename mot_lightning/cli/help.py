@@ -15,9 +15,7 @@ PAGE = """usage: python -m mot_lightning {command} [options]
 
 {summary}.
 
-  --ckpt_path FILE         {checkpoint}
-{options}{settings}  --allow PACKAGE          lets class_path name classes of this package
-  --help                   this page
+{checkpoint}{options}{settings}{allow}  --help                   this page
 """
 
 SETTINGS = """  --config FILE            contains only the differences from {base};
@@ -41,9 +39,10 @@ def command_page(command: Command) -> str:
     examples = "\n".join(f"      {name:<46} {remark}" for name, remark in command.examples)
     base = "the checkpoint's config" if command.needs_checkpoint else "conf/default.yaml"
     return PAGE.format(
-        command=command.name,
+        command=f"{command.name} {command.paths}".rstrip(),
         summary=command.summary[0].upper() + command.summary[1:],
-        checkpoint=command.checkpoint_help,
+        checkpoint=f"  --ckpt_path FILE         {command.checkpoint_help}\n" if command.builds else "",
+        allow="  --allow PACKAGE          lets class_path name classes of this package\n" if command.builds else "",
         options=options,
         settings=SETTINGS.format(base=base, examples=examples) if command.takes_settings else "",
     )

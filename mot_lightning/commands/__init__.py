@@ -12,6 +12,7 @@ NAMES = (
     "ledger",
     "inspect",
     "encode",
+    "compare",
 )
 COMMANDS: dict[str, Command] = {
     name: getattr(import_module(f"mot_lightning.commands.{name}"), name.capitalize())() for name in NAMES

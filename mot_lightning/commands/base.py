@@ -1,7 +1,7 @@
 """The interface of a command: its name, its options with help, and `run`."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -39,6 +39,7 @@ class Invocation:
         ckpt_path: the checkpoint to start from.
         options: values of the command's options.
         print_config: whether to print the config and exit.
+        paths: the words that are neither options nor settings, of commands that take some.
     """
 
     configs: list[Path] = field(default_factory=list)
@@ -47,6 +48,7 @@ class Invocation:
     ckpt_path: Path | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     print_config: bool = False
+    paths: Sequence[Path] = ()
 
 
 class Command(ABC):
@@ -56,7 +58,9 @@ class Command(ABC):
     summary: ClassVar[str]
     needs_checkpoint: ClassVar[bool] = True
     checkpoint_help: ClassVar[str] = "the checkpoint (required): sets model, codecs and data"
+    builds: ClassVar[bool] = True  # whether it builds a model, of --ckpt_path or --config, with classes of --allow
     takes_settings: ClassVar[bool] = True  # whether it takes settings and --config
+    paths: ClassVar[str] = ""  # placeholder of the paths that it takes without an option, if any
     options: ClassVar[tuple[Option, ...]] = ()
     # (setting, remark) pairs shown in its help
     examples: ClassVar[tuple[tuple[str, str], ...]] = (

@@ -1,0 +1,40 @@
+"""What may mislead in a comparison: overfitting, learning rates, schedules, few seeds."""
+
+from mot_lightning.analysis.compare.arms import Arm
+from mot_lightning.analysis.compare.comparison import Comparison
+
+RISE = 0.01  # of a loss over its minimum, from which on an arm counts as overfitted
+
+
+def flags_of_arm(comparison: Comparison, arm: Arm, modality: str) -> list[str]:
+    """What may mislead in the figures of an arm in a modality."""
+    flags = []
+    if any(comparison.curve(run, modality).rises_by() > RISE for run in arm.best.values()):
+        flags.append(f"ends more than {RISE:.0%} above its lowest loss: overfitted")
+    if arm.at_edge:
+        rates = ", ".join(f"{rate:g}" for rate in arm.grid)
+        flags.append(f"its best learning rate {arm.learning_rate:g} is the edge of {rates}")
+    if len(arm.runs) > 1 and comparison.split == "val":
+        flags.append("its learning rate was chosen on the split that scores")
+    if len(arm.best) < 3:
+        flags.append(f"{len(arm.best)} seed{'s' * (len(arm.best) > 1)}, wanted 3 or more")
+    return flags
+
+
+def flags_of_all(comparison: Comparison) -> list[str]:
+    """What may mislead in all figures."""
+    runs = [run for arm in comparison.arms for run in arm.best.values()]
+    schedules = {str(run.config["model"]["optimizer"].get("schedule")) for run in runs}
+    flags = []
+    if decaying := sorted(schedules - {"constant"}):
+        flags.append(
+            f"the learning rate decays ({', '.join(decaying)}): a run's loss at a step then depends on where it ends, "
+            "and s with it; model.optimizer.schedule=constant has no such effect"
+        )
+    if any(len(arm.grid) == 1 for arm in comparison.arms):
+        flags.append("not every arm had several learning rates: most of s may be a badly chosen one")
+    if lacking := [run for run in runs if "fit/training_seconds" not in run.figures]:
+        flags.append(
+            f"{lacking[0].folder} has not ended, or is of an older version: tokens, FLOPs and time are unknown"
+        )
+    return flags

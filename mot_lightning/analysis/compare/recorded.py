@@ -1,0 +1,118 @@
+"""What a run folder says of a run: its config, its loss curves, and what a step of it took."""
+
+import csv
+import json
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from mot_lightning.analysis.compare.curves import Curve
+from mot_lightning.errors import ConfigError
+
+MIN_POINTS = 4  # evaluations of a curve
+COLUMN = re.compile(r"(val|test)/(?:([^/]+)/)?loss")
+BACKWARD = 2  # FLOPs of a backward pass over those of its forward pass
+
+
+@dataclass(frozen=True)
+class RecordedRun:
+    """A run, read from its folder.
+
+    Attributes:
+        folder: of the run.
+        config: as in its config.yaml.
+        curves: by split (val, test) and modality; "" is the weighted total.
+        figures: its metrics.json; empty if the run has not ended.
+    """
+
+    folder: Path
+    config: Mapping[str, Any]
+    curves: Mapping[str, Mapping[str, Curve]]
+    figures: Mapping[str, float]
+
+    @property
+    def arm(self) -> str:
+        return str(self.config["experiment"])
+
+    @property
+    def seed(self) -> int:
+        return int(self.config["seed"])
+
+    @property
+    def learning_rate(self) -> float:
+        return float(self.config["model"]["optimizer"]["learning_rate"])
+
+    @cached_property
+    def size(self) -> str:
+        backbone = self.config["model"]["backbone"]
+        return f"{backbone['dim']}x{backbone['depth']}"
+
+    @property
+    def modalities(self) -> list[str]:
+        return [name for name in self.curves["val"] if name]
+
+    def tokens_per_step(self, modality: str) -> float:
+        """Training tokens of a modality in a step; NaN if its metrics.json does not say."""
+        return self.figures.get(f"fit/{modality}/tokens", np.nan) / self.figures.get("fit/steps", np.nan)
+
+    @property
+    def flops_per_step(self) -> float:
+        """FLOPs of the forward and backward passes of a step, of all modalities."""
+        return float(
+            sum(
+                self.tokens_per_step(name)
+                * (1 + BACKWARD)
+                * self.figures.get(f"model/{name}/forward_flops_per_token", np.nan)
+                for name in self.modalities
+            )
+        )
+
+    @property
+    def seconds_per_step(self) -> float:
+        return self.figures.get("fit/training_seconds", np.nan) / self.figures.get("fit/steps", np.nan)
+
+
+def read_run(folder: Path) -> RecordedRun:
+    """Raises ConfigError if a folder is not that of a run with loss curves."""
+    try:
+        config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+        with (folder / "metrics.csv").open(newline="", encoding="utf-8") as file:
+            curves = _curves(csv.DictReader(file))
+        figures = folder / "metrics.json"
+        recorded = json.loads(figures.read_text(encoding="utf-8")) if figures.is_file() else {}
+        run = RecordedRun(folder, config, curves, {name: x for name, x in recorded.items() if x is not None})
+        for needed in (run.arm, run.seed, run.learning_rate, run.size):
+            assert needed is not None
+    except FileNotFoundError as error:
+        name = Path(error.filename).name
+        raise ConfigError(f"{folder} has no {name}, wanted the folder of a run, such as runs/default/0") from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError, csv.Error) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ConfigError(f"{folder} cannot be read as a run: {reason[:200]}") from None
+    points = max((len(curve.steps) for curve in run.curves.get("val", {}).values()), default=0)
+    if points < MIN_POINTS:
+        raise ConfigError(
+            f"{folder} has {points} validations in metrics.csv, wanted at least {MIN_POINTS}: "
+            "lower trainer.val_check_interval"
+        )
+    return run
+
+
+def _curves(rows: "csv.DictReader[str]") -> dict[str, dict[str, Curve]]:
+    points: dict[tuple[str, str], dict[int, float]] = defaultdict(dict)
+    for row in rows:
+        for name, value in row.items():
+            if (match := COLUMN.fullmatch(name)) and value:
+                points[match[1], match[2] or ""][int(row["step"])] = float(value)
+    curves: dict[str, dict[str, Curve]] = {}
+    for (stage, modality), losses in points.items():
+        steps = sorted(losses)
+        curves.setdefault(stage, {})[modality] = Curve(np.array(steps), np.array([losses[step] for step in steps]))
+    return curves

@@ -1,0 +1,156 @@
+import numpy as np
+import pytest
+from recorded_runs import recorded_run
+
+from mot_lightning.analysis.compare.compare import compare
+from mot_lightning.analysis.compare.recorded import read_run
+from mot_lightning.analysis.compare.tables import flags_of, rows_of
+from mot_lightning.errors import ConfigError
+
+TOWERS = {"all": ["image", "text"]}
+
+
+@pytest.fixture
+def add(tmp_path):
+    """Write a run and read it; returns it."""
+
+    def add_run(experiment="dense", **settings):
+        towers = TOWERS if experiment == "dense" else None
+        folder = tmp_path / str(len([*tmp_path.iterdir()]))
+        return read_run(recorded_run(folder, experiment, **{"towers": towers, **settings}))
+
+    return add_run
+
+
+def row(comparison, arm, modality):
+    return next(row for row in comparison.rows if (row.arm, row.modality) == (arm, modality))
+
+
+def test_known_slopes_are_found_for_each_modality(add):
+    runs = [add(seed=seed) for seed in range(3)]
+    runs += [add("mot", seed=seed, slopes={"image": 0.3, "text": 0.7}) for seed in range(3)]
+    comparison = compare(runs)
+    assert comparison.baseline == "dense"
+    assert row(comparison, "mot", "image").steps.value == pytest.approx(0.3, abs=0.02)
+    assert row(comparison, "mot", "text").steps.value == pytest.approx(0.7, abs=0.02)
+    assert row(comparison, "dense, another seed", "image").steps == pytest.approx((1, 1, 1, 6))
+
+
+def test_shares_of_flops_tokens_and_time_count_what_a_step_takes(add):
+    comparison = compare([add(), add("mot", slopes={"image": 0.5}, flops=3000.0)])
+    image = row(comparison, "mot", "image")
+    assert image.flops.value == pytest.approx(3 * image.steps.value)
+    assert image.seconds.value == pytest.approx(3 * image.steps.value)
+    assert image.tokens.value == pytest.approx(image.steps.value)
+
+
+def test_interval_widens_with_noise_between_seeds(add):
+    def width(noise):
+        runs = [add(arm, seed=seed, noise=noise) for seed in range(3) for arm in ("dense", "mot")]
+        _, low, high, _ = row(compare(runs), "mot", "text").steps
+        return high / low
+
+    assert width(0.02) > width(0.002) > 1
+
+
+def test_best_learning_rate_is_that_of_the_lowest_validation_loss(add):
+    runs = [add(rate=rate, scale=scale) for rate, scale in ((0.01, 1.05), (0.02, 1.0), (0.04, 1.1))]
+    comparison = compare([*runs, add("mot", rate=0.02)])
+    assert comparison.arms[0].learning_rate == 0.02
+    assert row(comparison, "mot", "image").steps.value == pytest.approx(1)
+    assert row(comparison, "dense, rate 0.01", "image").steps.value > 1.1  # the yardstick
+    assert not any("edge" in flag for flag in flags_of(comparison))
+
+
+def test_what_misleads_is_flagged(add):
+    runs = [add(rate=rate, scale=scale) for rate, scale in ((0.01, 1.05), (0.02, 1.0))]
+    schedule = {"model.optimizer.schedule": "cosine"}
+    flags = " ".join(flags_of(compare([*runs, add("mot", tail=0.3)])))
+    assert "0.02 is the edge of 0.01, 0.02" in flags
+    assert "mot: ends more than 1% above its lowest loss" in flags
+    assert "chosen on the split that scores" in flags
+    assert "1 seed, wanted 3 or more" in flags
+    assert "decays (cosine)" in " ".join(flags_of(compare([add(**schedule), add("mot", **schedule)])))
+
+
+def test_nothing_is_flagged_where_nothing_misleads(add):
+    runs = [
+        add(arm, seed=seed, rate=rate, scale=1 + abs(rate - 0.02), split="test")
+        for arm in ("dense", "mot")
+        for seed in range(3)
+        for rate in (0.01, 0.02, 0.04)
+    ]
+    assert flags_of(compare(runs)) == []
+
+
+def test_test_losses_score_where_all_runs_have_them(add):
+    runs = [add(split="test"), add("mot", split="test")]
+    assert compare(runs).split == "test"
+    assert compare([*runs, add("ffn")]).split == "val"
+
+
+def test_arm_that_is_never_as_good_is_a_lower_bound(add):
+    comparison = compare([add(), add("mot", scale=3.0)])
+    assert row(comparison, "mot", "image").steps.value == 2
+    assert any("lower bound" in flag for flag in flags_of(comparison))
+
+
+def test_sizes_are_compared_each_with_its_own_baseline(add):
+    runs = [add(arm, dim=dim, scale=32 / dim) for dim in (16, 32) for arm in ("dense", "mot")]
+    comparison = compare(runs)
+    assert {row.size: round(row.steps.value, 6) for row in comparison.rows if row.arm == "mot"} == {
+        "16x2": 1,
+        "32x2": 1,
+    }
+    assert any("mot 16x2" in cells for cells in rows_of(comparison))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"data.class_path": "E"}, "differ in data.class_path: D -> E, wanted runs of one data, or --ignore data"),
+        ({"max_steps": 1000}, "differ in trainer.max_steps: 2000 -> 1000, wanted runs of one budget"),
+        ({"model.optimizer.warmup_steps": 10}, "differ in model.optimizer.warmup_steps: 50 -> 10"),
+    ],
+)
+def test_runs_that_differ_otherwise_are_refused_unless_told(add, change, message):
+    runs = [add(), add("mot", **change)]
+    with pytest.raises(ConfigError, match="differ in") as error:
+        compare(runs)
+    assert message in str(error.value)
+    assert compare(runs, ignored=["data", "budget", "schedule"]).rows
+
+
+def test_modality_of_another_codec_or_objective_is_left_out(add):
+    runs = [add(), add("mot", **{"model.modalities.image.objective": {"class_path": "P"}})]
+    comparison = compare(runs)
+    assert comparison.modalities == ["text"]
+    assert "image is left out: its objective is not the same in all runs" in flags_of(comparison)
+    assert compare([add(), add("mot", slopes={"speech": 1.0})]).modalities == ["image", "text"]
+
+
+@pytest.mark.parametrize(
+    ("second", "message"),
+    [
+        ({"experiment": "dense", "seed": 0}, "are both of dense with learning rate 0.01 and seed 0"),
+        ({"experiment": "dense", "seed": 1}, "all runs are of dense, wanted a baseline and another arm"),
+        ({"experiment": "mot", "seed": 1}, "mot and dense have no seed in common"),
+        ({"experiment": "mot", "dim": 64}, "dense has no run of size 64x2"),
+    ],
+)
+def test_arms_without_a_pair_are_refused(add, second, message):
+    with pytest.raises(ConfigError, match=message):
+        compare([add(), add(**second)])
+
+
+def test_unknown_baseline_is_refused(add):
+    with pytest.raises(ConfigError, match="--baseline is 'x', wanted one of dense, mot"):
+        compare([add(), add("mot")], baseline="x")
+
+
+def test_runs_without_figures_have_no_shares_but_of_steps(add):
+    runs = [add(), add("mot")]
+    (runs[1].folder / "metrics.json").unlink()
+    comparison = compare([runs[0], read_run(runs[1].folder)])
+    assert np.isnan(row(comparison, "mot", "text").flops.value)
+    assert any("tokens, FLOPs and time are unknown" in flag for flag in flags_of(comparison))

@@ -1,0 +1,37 @@
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from mot_lightning.analysis.compare.curves import Curve
+from mot_lightning.analysis.compare.laws import frontier
+
+STEPS = np.unique(np.geomspace(50, 50_000, 200).astype(int))
+
+
+@pytest.mark.parametrize(("a", "b", "scale"), [(0.3, 0.3, 3), (0.34, 0.28, 3), (0.25, 0.35, 12)])
+def test_exponent_of_a_known_law_is_found(a, b, scale):
+    """Of losses A / N^a + B / D^b, the best at C = 6 N D falls as C^(-ab / (a + b)) (Chinchilla, arXiv 2203.15556)."""
+    runs = [
+        SimpleNamespace(flops_per_step=6 * n * 100, curve=Curve(STEPS, 3 * n**-a + scale * (100 * STEPS) ** -b))
+        for n in 2.0 ** np.arange(8, 18)
+    ]
+    comparison = SimpleNamespace(curve=lambda run, _: run.curve)
+    flops, losses = frontier(comparison, runs, "text")
+    assert np.log10(flops[-1] / flops[0]) > 1
+    assert -np.polyfit(np.log(flops), np.log(losses), 1)[0] == pytest.approx(a * b / (a + b), rel=0.12)
+
+
+def test_no_evaluation_is_below_the_frontier():
+    rng = np.random.default_rng(0)
+    runs = [
+        SimpleNamespace(
+            flops_per_step=n, curve=Curve(STEPS, STEPS**-0.2 * n**-0.2 * np.exp(rng.normal(0, 0.1, len(STEPS))))
+        )
+        for n in (1.0, 4.0, 16.0)
+    ]
+    flops, losses = frontier(SimpleNamespace(curve=lambda run, _: run.curve), runs, "text")
+    for run in runs:
+        x, y = np.log(run.curve.steps * run.flops_per_step), np.log(run.curve.losses)
+        inside = (x >= np.log(flops[0])) & (x <= np.log(flops[-1]))
+        assert (y[inside] >= np.interp(x[inside], np.log(flops), np.log(losses)) - 1e-9).all()
