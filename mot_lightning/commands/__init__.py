@@ -13,6 +13,7 @@ NAMES = (
     "inspect",
     "encode",
     "compare",
+    "suite",
 )
 COMMANDS: dict[str, Command] = {
     name: getattr(import_module(f"mot_lightning.commands.{name}"), name.capitalize())() for name in NAMES

@@ -3,6 +3,7 @@
 Beside it stands the yardstick, the baseline against itself with another seed or learning rate, and what may mislead.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from itertools import permutations
 
@@ -84,20 +85,22 @@ def _row(
     yardstick: bool = False,
 ) -> Row:
     matchings = [plan.matching(pair, modality) for pair in pairs]
-    if any(not matching.reached for matching in matchings):
-        flags = [*flags, "never as good as the baseline: s is a lower bound"]
     slopes = [matching.slope for matching in matchings]
+    if is_bound := any(not matching.reached for matching in matchings):
+        flags = [*flags, "never as good as the baseline: s is a lower bound"]
 
     def share(per_step: Callable[[RecordedRun], float]) -> Estimate:
-        return over_seeds([s * per_step(run) / per_step(base) for s, (base, run) in zip(slopes, pairs, strict=True)])
+        shares = [s * per_step(run) / per_step(base) for s, (base, run) in zip(slopes, pairs, strict=True)]
+        estimate = over_seeds(shares)
+        return estimate._replace(high=math.inf) if is_bound else estimate
 
     finals = {run.folder: float(plan.curve(run, modality).losses[-1]) for _, run in pairs}
     return Row(
         arm=name,
         size=pairs[0][1].size,
         modality=modality,
-        slopes=slopes,
-        steps=over_seeds(slopes),
+        slopes={(base.seed, run.seed): s for s, (base, run) in zip(slopes, pairs, strict=True)},
+        steps=share(lambda run: 1.0),
         tokens=share(lambda run: run.tokens_per_step(modality)),
         flops=share(lambda run: run.flops_per_step),
         seconds=share(lambda run: run.seconds_per_step),

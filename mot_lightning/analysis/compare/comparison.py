@@ -1,6 +1,6 @@
 """What a comparison consists of: arms, and a row for each arm and modality."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mot_lightning.analysis.compare.arms import Arm
@@ -16,7 +16,7 @@ class Row:
     """An arm against the baseline in one modality.
 
     Attributes:
-        slopes: s of each seed; 1/2 means half of the baseline's steps.
+        slopes: s of each pair of runs, by the seeds of baseline and arm; 1/2 means half of the baseline's steps.
         steps: s over seeds, as are tokens, flops and seconds, each as a share of what the baseline needs.
         loss: at the end, over seeds.
         flags: what may mislead in it.
@@ -26,7 +26,7 @@ class Row:
     arm: str
     size: str
     modality: str
-    slopes: Sequence[float]
+    slopes: Mapping[tuple[int, int], float]
     steps: Estimate
     tokens: Estimate
     flops: Estimate
@@ -62,13 +62,13 @@ class Comparison:
         baseline, other = pair
         return match(self.curve(baseline, modality), self.curve(other, modality), self.start)
 
-    def slopes(self, arm: str, modality: str, size: str | None = None) -> Sequence[float]:
-        """s of each seed of an arm.
+    def row(self, arm: str, modality: str) -> Row:
+        """The row of an arm other than the baseline; of its first size.
 
         Raises:
-            KeyError: there is no such arm or modality.
+            KeyError: there is none.
         """
         for row in self.rows:
-            if (row.arm, row.modality) == (arm, modality) and size in (None, row.size) and not row.yardstick:
-                return row.slopes
+            if (row.arm, row.modality) == (arm, modality) and not row.yardstick:
+                return row
         raise KeyError(f"{arm} in {modality}")

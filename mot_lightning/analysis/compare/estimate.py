@@ -8,17 +8,24 @@ CONFIDENCE = 0.95
 
 
 class Estimate(NamedTuple):
-    """A mean over n seeds; `low` and `high` are NaN for a single one, which says nothing of its error."""
+    """A mean over n seeds.
+
+    `low` and `high` are NaN for a single one, which says nothing of its error. `high` is infinite where the value is
+    only a lower bound.
+    """
 
     value: float
     low: float
     high: float
     n: int
 
-    def times(self, factor: float) -> "Estimate":
-        return Estimate(self.value * factor, self.low * factor, self.high * factor, self.n)
+    @property
+    def is_bound(self) -> bool:
+        return math.isinf(self.high)
 
     def __str__(self) -> str:
+        if self.is_bound:
+            return f"> {self.value:.2f}"
         return f"{self.value:.2f}" + ("" if math.isnan(self.low) else f" [{self.low:.2f}, {self.high:.2f}]")
 
 

@@ -1,0 +1,88 @@
+"""What a suite is: its arms, learning rates, seeds and claims, as its YAML file says."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from mot_lightning.analysis.suite.claim import Claim
+from mot_lightning.config.files import find, read_yaml
+from mot_lightning.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A grid of runs.
+
+    Attributes:
+        suite: its name.
+        arms: config files of each, merged over `configs`.
+        baseline: the arm that the others are compared with.
+        configs: config files of all runs.
+        settings: settings of all runs, by dotted name.
+        learning_rates: of the sweep, at least two. Where the best of an arm is an edge, the sweep is widened by
+            another, at most `widened` times.
+        sweep_steps, sweep_seed: of the runs that learning rates are chosen by, on validation.
+        seeds: of the runs that are compared, on the test split.
+        ignore: of data, budget and schedule, those in which arms may differ.
+        claims: to be judged.
+    """
+
+    suite: str
+    arms: Mapping[str, Sequence[str]]
+    baseline: str
+    configs: Sequence[str]
+    learning_rates: Sequence[float]
+    sweep_steps: int
+    seeds: Sequence[int] = (0, 1, 2)
+    sweep_seed: int = 100
+    widened: int = 2
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    ignore: Sequence[str] = ()
+    claims: Sequence[Claim] = ()
+
+    def __post_init__(self) -> None:
+        rates = self.learning_rates
+        for name, value, requirement, fits in (
+            ("suite", self.suite, "a plain name", self.suite == Path(self.suite).name and self.suite not in ("", "..")),
+            ("arms", [*self.arms], "two or more", len(self.arms) >= 2),
+            ("baseline", self.baseline, f"one of {', '.join(self.arms)}", self.baseline in self.arms),
+            ("learning_rates", [*rates], "two or more, each above 0", len({*rates}) >= 2 and min(rates) > 0),
+            ("sweep_steps", self.sweep_steps, "1 or more", self.sweep_steps >= 1),
+            ("seeds", [*self.seeds], "one or more, all different", bool(self.seeds) and _distinct(self.seeds)),
+            ("sweep_seed", self.sweep_seed, "none of seeds", self.sweep_seed not in self.seeds),
+            ("widened", self.widened, "0 or more", self.widened >= 0),
+        ):
+            if not fits:
+                raise ConfigError(f"{name} is {value!r}, wanted {requirement}")
+        for claim in self.claims:
+            if (claim.below is None) is (claim.above is None):
+                raise ConfigError(f"claim {claim.claim!r} has below {claim.below} and above {claim.above}, wanted one")
+            arms = [claim.arm, *([claim.bound[0]] if isinstance(claim.bound, tuple) else [])]
+            for arm in arms:
+                if arm not in self.arms:
+                    raise ConfigError(f"claim {claim.claim!r} names {arm!r}, wanted one of {', '.join(self.arms)}")
+
+
+def read_suite(path: Path) -> Suite:
+    """Raises ConfigError if a file is not a suite."""
+    path = find(path, "suite")
+    content = read_yaml(path)
+    known = {one.name: one for one in fields(Suite)}
+    for name in content:
+        if name not in known:
+            raise ConfigError(f"{path} has no setting {name!r}, wanted some of {', '.join(known)}")
+    try:
+        claims = [Claim(**claim) for claim in content.pop("claims", ())]
+        arms = {name: _texts(files) for name, files in content.pop("arms").items()}
+        return Suite(**content, arms=arms, claims=claims)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ConfigError(f"{path}: {' '.join(str(error).split())}") from None
+
+
+def _texts(value: Any) -> list[str]:
+    return [value] if isinstance(value, str) else list(value or ())
+
+
+def _distinct(values: Sequence[Any]) -> bool:
+    return len({*values}) == len(values)

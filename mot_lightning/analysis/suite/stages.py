@@ -1,0 +1,80 @@
+"""What a suite has to run next: a pure function of what it has run, so that it goes on after any stop."""
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from mot_lightning.analysis.suite.planned import PlannedRun
+from mot_lightning.analysis.suite.settings import Suite
+
+
+class Stage(NamedTuple):
+    """The runs of a stage; the last stage has run once none is left.
+
+    Attributes:
+        rates: learning rates of each arm that were, or are being, tried; of the last stage, the best first.
+    """
+
+    title: str
+    runs: Sequence[PlannedRun]
+    rates: dict[str, list[float]]
+
+    def left(self, failed: Collection[str] = ()) -> list[PlannedRun]:
+        """The runs that are neither finished nor failed."""
+        return [run for run in self.runs if not run.finished and run.name not in failed]
+
+
+def current(suite: Suite, out: Path, failed: Collection[str] = ()) -> Stage:
+    """The stage that has runs left, or the last one.
+
+    Args:
+        out: folder of the suite.
+        failed: names of runs that are not tried again.
+    """
+    rates = {arm: sorted(map(float, suite.learning_rates)) for arm in suite.arms}
+    for number in range(suite.widened + 1):
+        runs = sweep(suite, out, rates)
+        stage = Stage("Sweep" if not number else f"Sweep, widened {number}x", runs, rates)
+        if stage.left(failed):
+            return stage
+        losses = {(run.arm, run.learning_rate): run.validation_loss for run in runs}
+        ranked = {arm: _ranked(arm, of_arm, losses) for arm, of_arm in rates.items()}
+        wider = {arm: widen(of_arm, ranked[arm][0]) if ranked[arm] else of_arm for arm, of_arm in rates.items()}
+        if wider == rates:
+            break
+        rates = wider if number < suite.widened else rates
+    return Stage("Runs", finals(suite, out, ranked), ranked)
+
+
+def sweep(suite: Suite, out: Path, rates: dict[str, list[float]]) -> list[PlannedRun]:
+    """The short runs that learning rates are chosen by."""
+    return [
+        PlannedRun(suite, out / "sweep", arm, rate, suite.sweep_seed, suite.sweep_steps)
+        for arm, of_arm in rates.items()
+        for rate in of_arm
+    ]
+
+
+def finals(suite: Suite, out: Path, ranked: dict[str, list[float]]) -> list[PlannedRun]:
+    """The runs that are compared: each arm at its best learning rate, and the baseline at its second best, too."""
+    return [
+        PlannedRun(suite, out / "runs", arm, rate, seed)
+        for seed in suite.seeds
+        for arm, rates in ranked.items()
+        for rate in rates[: 2 if arm == suite.baseline else 1]
+    ]
+
+
+def widen(rates: Sequence[float], best: float) -> list[float]:
+    """Learning rates with one more beyond the edge that is best, at the ratio of its neighbours; else as they are."""
+    ordered = sorted(rates)
+    if best == ordered[-1]:
+        return [*ordered, float(f"{best * best / ordered[-2]:.6g}")]
+    if best == ordered[0]:
+        return [float(f"{best * best / ordered[1]:.6g}"), *ordered]
+    return ordered
+
+
+def _ranked(arm: str, rates: Sequence[float], losses: dict[tuple[str, float], float]) -> list[float]:
+    """The learning rates of an arm whose runs finished, the best first."""
+    return sorted((rate for rate in rates if losses[arm, rate] < float("inf")), key=lambda rate: losses[arm, rate])
