@@ -27,7 +27,7 @@ def divide(count: int, fractions: Mapping[str, float], groups: Iterable[Any] | N
     Raises:
         ValueError: no record is left to train on.
     """
-    numbers = np.random.default_rng(0).random(count)  # the first do not depend on the count
+    shuffled = numbers = np.random.default_rng(0).random(count)  # the first do not depend on the count
     if groups is not None:
         numbers = np.array([_number(cell) for cell in groups])  # (count,) from 0 to 1
     order, distinct = np.argsort(numbers, kind="stable"), np.unique(numbers)
@@ -40,7 +40,8 @@ def divide(count: int, fractions: Mapping[str, float], groups: Iterable[Any] | N
             waiting -= 1
             limit = min(max(limit, np.nextafter(numbers[order[0]], 1)), distinct[-waiting])
         end = int(np.searchsorted(numbers[order], limit))
-        splits[name], order = order[:end], order[end:]
+        members, order = order[:end], order[end:]
+        splits[name] = members[shuffled[members].argsort()]  # so the first of a split are of any group
     if not len(order):
         raise ValueError(f"the source has {count} records, and the splits {dict(fractions)} leave none to train on")
     return {"train": order, **splits}

@@ -6,15 +6,23 @@ from runs import ROOT, run
 
 CONFIGS = sorted((ROOT / "conf").rglob("*.yaml"))
 LARGE = [path for path in CONFIGS if path.parent.name == "size" and path.stem != "chameleon_37m"]  # tests/test_sizes.py
-DATA = {"flickr_speech": "flickr8k_spoken"}  # that a config needs
+# the setting of the data that a config needs, and their folder
+DATA = {
+    "flickr_speech": ("data.source.path", "flickr8k_spoken"),
+    "study/chameleon_speech": ("data.sources.speech.source.path", "fsdd"),
+}
 WITH_VQ = ("chameleon", "chameleon_speech", "show_o")  # which they train if it is not cached
-QUICK = ("transfusion", "moe_4x")
+QUICK = ("transfusion", "backbone/moe_4x")
+
+
+def name(path):
+    return str(path.relative_to(ROOT / "conf").with_suffix(""))
 
 
 @pytest.mark.parametrize(
     "path",
     [
-        pytest.param(path, id=path.stem, marks=[] if path.stem in QUICK else pytest.mark.slow)
+        pytest.param(path, id=name(path), marks=[] if name(path) in QUICK else pytest.mark.slow)
         for path in CONFIGS
         if path not in LARGE
     ],
@@ -25,9 +33,10 @@ def test_shipped_config_trains_two_steps(path, tmp_path):
         "--trainer.limit_test_batches=1", "--trainer.enable_progress_bar=false", "--report.prompts=1",
         "--samples.prompts=1", "--data.batch_size=4",
     ]  # fmt: skip
-    if path.stem in DATA:
-        arguments.append(f"--data.source.path={real_data(DATA[path.stem])}")
-    if path.stem in WITH_VQ:
+    if name(path) in DATA:
+        setting, folder = DATA[name(path)]
+        arguments.append(f"--{setting}={real_data(folder)}")
+    if name(path) in WITH_VQ:
         arguments.append("--model.modalities.image.codec.steps=20")
     assert run(tmp_path, "fit", f"--config={path}", *arguments) == 0
     assert list(tmp_path.rglob("metrics.json"))

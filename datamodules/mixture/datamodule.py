@@ -179,12 +179,11 @@ class Mixture(InterleavedDataModule):
         return MixedSampler(passes, self.schedule, self.seed, *settings)
 
     def _in_order(self, split: Split) -> Sequence[int]:
-        """Each source in its order, evenly spread, so that the first batches have documents of all."""
+        """The sources in turn, each in its order, so that the first batches have as many documents of each."""
         if self.codec_modality:
             return super()._in_order(split)
-        sizes = [source.size(split) for source in self.sources.values()]
-        fractions = np.concatenate([(np.arange(size) + 0.5) / max(size, 1) for size in sizes])
-        order: list[int] = fractions.argsort(kind="stable").tolist()
+        turns = np.concatenate([np.arange(source.size(split)) for source in self.sources.values()])
+        order: list[int] = turns.argsort(kind="stable").tolist()
         return order
 
     def state_dict(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from datamodules.sources.base import Source
 from datamodules.sources.docstrings import Docstrings
 from datamodules.sources.folder import Folder
 from datamodules.sources.hugging_face import HuggingFace
+from datamodules.sources.photographs import Photographs
 from datamodules.sources.table import Table
 from datamodules.sources.text import TextFile
 from datamodules.sources.tiny_shakespeare import TinyShakespeare
@@ -13,6 +14,6 @@ from datamodules.sources.torch_dataset import TorchDataset
 from datamodules.sources.webdataset import WebDataset
 
 __all__ = [
-    "Docstrings", "Folder", "HuggingFace", "Source", "Table", "TextFile", "TinyShakespeare", "Tokens", "TorchDataset",
-    "WebDataset",
+    "Docstrings", "Folder", "HuggingFace", "Photographs", "Source", "Table", "TextFile", "TinyShakespeare", "Tokens",
+    "TorchDataset", "WebDataset",
 ]  # fmt: skip

@@ -53,6 +53,9 @@ def test_groups_share_a_split_wherever_their_records_are():
     assert all(len(one) == 1 for one in by_speaker.values())
     assert {name for one in by_speaker.values() for name in one} == {"train", "val", "test"}
     assert names(divide(500, FRACTIONS, speakers[:500])) == names(splits)[:500]
+    for name in FRACTIONS:  # the first of a split are of many speakers
+        of_split = [speakers[i] for i in splits[name]]
+        assert len({*of_split[: len(of_split) // 4]}) > len({*of_split}) / 2
 
 
 @pytest.mark.parametrize("groups", [None, ["a"] * 5])
