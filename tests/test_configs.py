@@ -4,7 +4,7 @@ import pytest
 from digit_files import real_data
 from runs import ROOT, run
 
-CONFIGS = sorted((ROOT / "conf").rglob("*.yaml"))
+CONFIGS = sorted(path for path in (ROOT / "conf").rglob("*.yaml") if path.parent.name != "suite")
 LARGE = [path for path in CONFIGS if path.parent.name == "size" and path.stem != "chameleon_37m"]  # tests/test_sizes.py
 # the setting of the data that a config needs, and their folder
 DATA = {

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from runs import ROOT
 
+from mot_lightning.analysis.suite.settings import read_suite
 from mot_lightning.cli.arguments import find_command, parse
 from mot_lightning.cli.main import main
 from mot_lightning.commands.generate import _by_modality
@@ -90,8 +91,11 @@ def resolved(line):
         return None
     command = find_command(argv[0])
     invocation = parse(command, argv[1:])
-    if not command.takes_settings:
-        _by_modality(invocation.settings)
+    if not (command.builds and command.takes_settings):
+        if command.builds:
+            _by_modality(invocation.settings)
+        if command.name == "suite":
+            read_suite(*invocation.paths, dict(invocation.settings))
         return None
     start = invocation.ckpt_path or invocation.options.get("init_from")
     base = read_checkpoint(Path(start))["config"] if start else None

@@ -48,7 +48,7 @@ def parse(command: Command, argv: Sequence[str]) -> Invocation:
         parser.add_argument("--ckpt_path", type=_path("--ckpt_path"))
         parser.add_argument("--print_config", action="store_true")
     for option in command.options:
-        if ".NAME" in option.name:  # one for each modality: it stays among the settings
+        if ".NAME" in option.name or "=" in option.name:  # one for each modality, or any: it stays a setting
             continue
         convert = _converter(option)
         if option.type is bool:
@@ -67,7 +67,7 @@ def parse(command: Command, argv: Sequence[str]) -> Invocation:
         known.ckpt_path = find_checkpoint(known.ckpt_path)
     options = {name: value for name, value in vars(known).items() if name not in SHARED}
     settings, words = _settings(rest)
-    if settings and not command.builds:
+    if settings and not (command.builds or command.takes_settings):
         names = [f"--{option.name}" for option in command.options]
         close = did_you_mean(f"--{settings[0][0]}", names)
         raise ConfigError(

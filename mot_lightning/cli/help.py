@@ -44,7 +44,7 @@ def command_page(command: Command) -> str:
         checkpoint=f"  --ckpt_path FILE         {command.checkpoint_help}\n" if command.builds else "",
         allow="  --allow PACKAGE          lets class_path name classes of this package\n" if command.builds else "",
         options=options,
-        settings=SETTINGS.format(base=base, examples=examples) if command.takes_settings else "",
+        settings=SETTINGS.format(base=base, examples=examples) if command.builds and command.takes_settings else "",
     )
 
 

@@ -16,12 +16,13 @@ class Suite(Command):
     name = "suite"
     summary = "a grid of runs (arms, learning rates, seeds), compared, with a verdict on each claim"
     needs_checkpoint = False
-    builds = takes_settings = False
+    builds = False
     paths = "FILE"
     options = (
         Option("out", "FOLDER", "folder of the suite (suites/NAME); what it has run is not run again", Path),
         Option("processes", "N", "runs at a time (1); they share the CPU threads", int, 1),
         Option("list", "", "print the commands that are left of this stage, one a line, and run nothing", bool),
+        Option("KEY=VALUE", "", "any setting of fit, for all runs", bool),
         Option("check", "CARD", "afterwards, compare verdicts and figures with those of a card", Path),
     )
 
@@ -37,7 +38,7 @@ class Suite(Command):
             raise ConfigError(f"suite has {len(invocation.paths)} files, wanted one, such as conf/suite/untying.yaml")
         if processes < 1:
             raise ConfigError(f"--processes is {processes}, wanted at least 1")
-        suite = read_suite(invocation.paths[0])
+        suite = read_suite(invocation.paths[0], dict(invocation.settings))
         expected = read_card(options["check"]) if options["check"] else None
         out = (options["out"] or Path("suites") / suite.suite).expanduser().absolute()
         if options["list"]:
@@ -72,11 +73,12 @@ def _report(suite: "Settings", out: Path, failures: dict[str, str]) -> dict[str,
     from mot_lightning.runs.atomic import write_text
 
     stage = current(suite, out, failures)
-    finished = [read_run(run.finished) for run in stage.runs if run.finished]
-    if not {suite.baseline} < {run.arm for run in finished}:
+    finished = [(run, read_run(run.finished)) for run in stage.runs if run.finished]
+    if not {suite.baseline} < {run.arm for run, _ in finished}:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in failures.items())
         raise ConfigError(f"no run of {suite.baseline}, or of no other arm, has finished, wanted both: {reasons}")
-    comparison = compare(finished, suite.baseline, ignored=suite.ignore, grids=stage.rates)
+    swept = {(run.arm, recorded.size): stage.rates[run.arm, run.size] for run, recorded in finished}
+    comparison = compare([recorded for _, recorded in finished], suite.baseline, ignored=suite.ignore, grids=swept)
     judged = [judge(claim, comparison) for claim in suite.claims]
     command = f"python -m mot_lightning {shlex.join(sys.argv[1:])}"
     before = {"Verdicts": table_of(judged)} if judged else {}

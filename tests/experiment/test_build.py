@@ -13,7 +13,7 @@ from mot_lightning.experiment.resolve import resolve
 from mot_lightning.module import MoTModule
 from mot_lightning.training.codec_module import CodecModule
 
-CONFIGS = sorted((ROOT / "conf").rglob("*.yaml"))
+CONFIGS = sorted(path for path in (ROOT / "conf").rglob("*.yaml") if path.parent.name != "suite")
 LARGE = [path for path in CONFIGS if path.parent.name == "size" and path.stem != "chameleon_37m"]  # tests/test_sizes.py
 
 

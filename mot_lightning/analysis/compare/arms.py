@@ -49,11 +49,11 @@ class Arm:
         return len(self.grid) > 1 and self.learning_rate in (min(self.grid), max(self.grid))
 
 
-def arms_of(runs: Sequence[RecordedRun], grids: Mapping[str, Sequence[float]] | None = None) -> list[Arm]:
+def arms_of(runs: Sequence[RecordedRun], grids: Mapping[tuple[str, str], Sequence[float]] | None = None) -> list[Arm]:
     """The arms, in the order of their first runs.
 
     Args:
-        grids: learning rates of an earlier sweep, by arm.
+        grids: learning rates of an earlier sweep, by arm and size.
 
     Raises:
         ConfigError: two runs of an arm have the same learning rate and seed.
@@ -67,7 +67,7 @@ def arms_of(runs: Sequence[RecordedRun], grids: Mapping[str, Sequence[float]] | 
                 f"seed {run.seed}, wanted one of them, or another --experiment name for each architecture"
             )
     return [
-        Arm(name, size, of_arm, sorted({*(grids or {}).get(name, ()), *of_arm}))
+        Arm(name, size, of_arm, sorted({*(grids or {}).get((name, size), ()), *of_arm}))
         for (name, size), of_arm in groups.items()
     ]
 

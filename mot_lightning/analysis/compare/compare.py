@@ -22,7 +22,7 @@ def compare(
     window: int = 3,
     start: float = 0.5,
     ignored: Sequence[str] = (),
-    grids: Mapping[str, Sequence[float]] | None = None,
+    grids: Mapping[tuple[str, str], Sequence[float]] | None = None,
 ) -> Comparison:
     """Compare runs by step matching.
 

@@ -29,15 +29,15 @@ def card(
         "commit": _commit(),
         "date": datetime.date.today().isoformat(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
-        "learning_rates": {arm.name: arm.learning_rate for arm in comparison.arms},
-        "swept": {arm.name: [*arm.grid] for arm in comparison.arms},
+        "learning_rates": {f"{arm.name} {arm.size}": arm.learning_rate for arm in comparison.arms},
+        "swept": {f"{arm.name} {arm.size}": [*arm.grid] for arm in comparison.arms},
         "claims": [
             {"claim": one.claim.claim, "quantity": one.quantity, "verdict": one.verdict, **_numbers(one.estimate)}
             for one in judged
         ],
         "figures": [
-            {"arm": row.arm, "modality": row.modality, "yardstick": row.yardstick, **_numbers(row.steps),
-             "loss": round(row.loss.value, 5), "flags": [*row.flags]}
+            {"arm": row.arm, "size": row.size, "modality": row.modality, "yardstick": row.yardstick,
+             **_numbers(row.steps), "loss": round(row.loss.value, 5), "flags": [*row.flags]}
             for row in comparison.rows
         ],
         "failures": dict(failures),
@@ -71,9 +71,9 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
         verdict = claims.get(claim["claim"], {}).get("verdict", "not judged")
         if verdict != claim["verdict"]:
             lines.append(f"{claim['claim']}: {verdict}, where the card says {claim['verdict']}")
-    figures = {(figure["arm"], figure["modality"]): figure for figure in new["figures"]}
+    figures = {(figure["arm"], figure["size"], figure["modality"]): figure for figure in new["figures"]}
     for figure in old["figures"]:
-        value = figures.get((figure["arm"], figure["modality"]), {}).get("value")
+        value = figures.get((figure["arm"], figure["size"], figure["modality"]), {}).get("value")
         low, high = figure["low"], figure["high"]
         if not figure["yardstick"] and low is not None and not (value is not None and low <= value <= high):
             lines.append(f"s({figure['arm']}, {figure['modality']}) is {value}, outside the card's [{low}, {high}]")

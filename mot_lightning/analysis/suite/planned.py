@@ -2,7 +2,6 @@
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,15 +27,16 @@ class PlannedRun:
     learning_rate: float
     seed: int
     steps: int | None = None
+    size: str = ""
 
     @property
     def name(self) -> str:
-        return f"{self.arm}, rate {self.learning_rate:g}, seed {self.seed}"
+        return f"{f'{self.arm} {self.size}'.strip()}, rate {self.learning_rate:g}, seed {self.seed}"
 
     @property
     def home(self) -> Path:
         """The folder that has its run folders: a resumed run has another one."""
-        return self.folder / f"rate_{self.learning_rate:g}" / f"seed_{self.seed}" / self.arm
+        return self.folder / self.size / f"rate_{self.learning_rate:g}" / f"seed_{self.seed}" / self.arm
 
     @property
     def run_folders(self) -> list[Path]:
@@ -68,23 +68,13 @@ class PlannedRun:
         if self.checkpoint:
             return ["fit", f"--ckpt_path={self.checkpoint}", *places, *QUIET]
         configs = [f"--config={config}" for config in (*self.suite.configs, *self.suite.arms[self.arm])]
-        settings = {**dict(_leaves(self.suite.settings)), **({STEPS: self.steps} if self.steps else {})}
+        settings = {**self.suite.settings, **self.suite.sizes[self.size], **({STEPS: self.steps} if self.steps else {})}
         flags = [f"--{name}={_text(value)}" for name, value in settings.items()]
         rate = f"--model.optimizer.learning_rate={self.learning_rate:g}"
         return ["fit", *configs, *flags, rate, f"--seed={self.seed}", *places, *QUIET]
 
     def command(self) -> list[str]:
         return [sys.executable, "-m", "mot_lightning", *self.arguments()]
-
-
-def _leaves(settings: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted names and values; a class with its arguments is one value."""
-    for key, value in settings.items():
-        name = f"{path}.{key}".strip(".")
-        if isinstance(value, Mapping) and "class_path" not in value:
-            yield from _leaves(value, name)
-        else:
-            yield name, value
 
 
 def _text(value: Any) -> str:

@@ -1,6 +1,6 @@
 """What a suite is: its arms, learning rates, seeds and claims, as its YAML file says."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,10 @@ class Suite:
         arms: config files of each, merged over `configs`.
         baseline: the arm that the others are compared with.
         configs: config files of all runs.
-        settings: settings of all runs, by dotted name.
-        learning_rates: of the sweep, at least two. Where the best of an arm is an edge, the sweep is widened by
-            another, at most `widened` times.
+        settings: settings of all runs, by dotted name; those of the file may be nested.
+        sizes: settings of each size that all arms are run at, by its name; one size without settings by default.
+        learning_rates: of the sweep, for each arm and size, at least two. Where the best is an edge, the sweep is
+            widened by another, at most `widened` times.
         sweep_steps, sweep_seed: of the runs that learning rates are chosen by, on validation.
         seeds: of the runs that are compared, on the test split.
         ignore: of data, budget and schedule, those in which arms may differ.
@@ -38,6 +39,7 @@ class Suite:
     sweep_seed: int = 100
     widened: int = 2
     settings: Mapping[str, Any] = field(default_factory=dict)
+    sizes: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {"": {}})
     ignore: Sequence[str] = ()
     claims: Sequence[Claim] = ()
 
@@ -46,6 +48,7 @@ class Suite:
         for name, value, requirement, fits in (
             ("suite", self.suite, "a plain name", self.suite == Path(self.suite).name and self.suite not in ("", "..")),
             ("arms", [*self.arms], "two or more", len(self.arms) >= 2),
+            ("sizes", self.sizes, "one or more", bool(self.sizes)),
             ("baseline", self.baseline, f"one of {', '.join(self.arms)}", self.baseline in self.arms),
             ("learning_rates", [*rates], "two or more, each above 0", len({*rates}) >= 2 and min(rates) > 0),
             ("sweep_steps", self.sweep_steps, "1 or more", self.sweep_steps >= 1),
@@ -64,8 +67,15 @@ class Suite:
                     raise ConfigError(f"claim {claim.claim!r} names {arm!r}, wanted one of {', '.join(self.arms)}")
 
 
-def read_suite(path: Path) -> Suite:
-    """Raises ConfigError if a file is not a suite."""
+def read_suite(path: Path, settings: Mapping[str, str] | None = None) -> Suite:
+    """A suite from its file.
+
+    Args:
+        settings: more settings of all runs, by dotted name, as text.
+
+    Raises:
+        ConfigError: the file is not a suite.
+    """
     path = find(path, "suite")
     content = read_yaml(path)
     known = {one.name: one for one in fields(Suite)}
@@ -75,9 +85,21 @@ def read_suite(path: Path) -> Suite:
     try:
         claims = [Claim(**claim) for claim in content.pop("claims", ())]
         arms = {name: _texts(files) for name, files in content.pop("arms").items()}
-        return Suite(**content, arms=arms, claims=claims)
+        shared = {**dict(leaves(content.pop("settings", {}))), **(settings or {})}
+        sizes = {str(name): dict(leaves(of_size)) for name, of_size in content.pop("sizes", {"": {}}).items()}
+        return Suite(**content, arms=arms, sizes=sizes, settings=shared, claims=claims)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ConfigError(f"{path}: {' '.join(str(error).split())}") from None
+
+
+def leaves(settings: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted names and values; a class with its arguments is one value."""
+    for key, value in settings.items():
+        name = f"{path}.{key}".strip(".")
+        if isinstance(value, Mapping) and "class_path" not in value:
+            yield from leaves(value, name)
+        else:
+            yield name, value
 
 
 def _texts(value: Any) -> list[str]:

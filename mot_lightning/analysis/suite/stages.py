@@ -1,23 +1,26 @@
 """What a suite has to run next: a pure function of what it has run, so that it goes on after any stop."""
 
 from collections.abc import Collection, Sequence
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
 from mot_lightning.analysis.suite.planned import PlannedRun
 from mot_lightning.analysis.suite.settings import Suite
 
+Rates = dict[tuple[str, str], list[float]]  # by arm and size
+
 
 class Stage(NamedTuple):
     """The runs of a stage; the last stage has run once none is left.
 
     Attributes:
-        rates: learning rates of each arm that were, or are being, tried; of the last stage, the best first.
+        rates: learning rates of each arm and size that were, or are being, tried; of the last stage, the best first.
     """
 
     title: str
     runs: Sequence[PlannedRun]
-    rates: dict[str, list[float]]
+    rates: Rates
 
     def left(self, failed: Collection[str] = ()) -> list[PlannedRun]:
         """The runs that are neither finished nor failed."""
@@ -31,37 +34,36 @@ def current(suite: Suite, out: Path, failed: Collection[str] = ()) -> Stage:
         out: folder of the suite.
         failed: names of runs that are not tried again.
     """
-    rates = {arm: sorted(map(float, suite.learning_rates)) for arm in suite.arms}
+    rates = {pair: sorted(map(float, suite.learning_rates)) for pair in product(suite.arms, suite.sizes)}
     for number in range(suite.widened + 1):
         runs = sweep(suite, out, rates)
         stage = Stage("Sweep" if not number else f"Sweep, widened {number}x", runs, rates)
         if stage.left(failed):
             return stage
-        losses = {(run.arm, run.learning_rate): run.validation_loss for run in runs}
-        ranked = {arm: _ranked(arm, of_arm, losses) for arm, of_arm in rates.items()}
-        wider = {arm: widen(of_arm, ranked[arm][0]) if ranked[arm] else of_arm for arm, of_arm in rates.items()}
+        ranked = {pair: _ranked([run for run in runs if (run.arm, run.size) == pair]) for pair in rates}
+        wider = {pair: widen(tried, ranked[pair][0]) if ranked[pair] else tried for pair, tried in rates.items()}
         if wider == rates:
             break
         rates = wider if number < suite.widened else rates
     return Stage("Runs", finals(suite, out, ranked), ranked)
 
 
-def sweep(suite: Suite, out: Path, rates: dict[str, list[float]]) -> list[PlannedRun]:
+def sweep(suite: Suite, out: Path, rates: Rates) -> list[PlannedRun]:
     """The short runs that learning rates are chosen by."""
     return [
-        PlannedRun(suite, out / "sweep", arm, rate, suite.sweep_seed, suite.sweep_steps)
-        for arm, of_arm in rates.items()
-        for rate in of_arm
+        PlannedRun(suite, out / "sweep", arm, rate, suite.sweep_seed, suite.sweep_steps, size)
+        for (arm, size), tried in rates.items()
+        for rate in tried
     ]
 
 
-def finals(suite: Suite, out: Path, ranked: dict[str, list[float]]) -> list[PlannedRun]:
+def finals(suite: Suite, out: Path, ranked: Rates) -> list[PlannedRun]:
     """The runs that are compared: each arm at its best learning rate, and the baseline at its second best, too."""
     return [
-        PlannedRun(suite, out / "runs", arm, rate, seed)
+        PlannedRun(suite, out / "runs", arm, rate, seed, size=size)
         for seed in suite.seeds
-        for arm, rates in ranked.items()
-        for rate in rates[: 2 if arm == suite.baseline else 1]
+        for (arm, size), tried in ranked.items()
+        for rate in tried[: 2 if arm == suite.baseline else 1]
     ]
 
 
@@ -75,6 +77,7 @@ def widen(rates: Sequence[float], best: float) -> list[float]:
     return ordered
 
 
-def _ranked(arm: str, rates: Sequence[float], losses: dict[tuple[str, float], float]) -> list[float]:
-    """The learning rates of an arm whose runs finished, the best first."""
-    return sorted((rate for rate in rates if losses[arm, rate] < float("inf")), key=lambda rate: losses[arm, rate])
+def _ranked(runs: Sequence[PlannedRun]) -> list[float]:
+    """The learning rates of the runs that finished, the best first."""
+    losses = {run.learning_rate: run.validation_loss for run in runs if run.finished}
+    return sorted(losses, key=lambda rate: losses[rate])

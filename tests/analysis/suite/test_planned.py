@@ -14,7 +14,7 @@ SUITE = Suite(
     ["conf/chameleon.yaml"],
     [0.01, 0.02],
     sweep_steps=10,
-    settings={"trainer": {"max_steps": 99}, "data": {"batch_size": 5}, "model": {"backbone": {"untie": ["ffn"]}}},
+    settings={"trainer.max_steps": 99, "data.batch_size": 5, "model.backbone.untie": ["ffn"]},
 )
 
 

@@ -2,9 +2,13 @@ import pytest
 import yaml
 
 from mot_lightning.analysis.suite.settings import read_suite
+from mot_lightning.analysis.suite.stages import current
+from mot_lightning.cli.arguments import find_command, parse
 from mot_lightning.config.files import conf_folder
 from mot_lightning.errors import ConfigError
+from mot_lightning.experiment.resolve import resolve
 
+SHIPPED = sorted(conf_folder().glob("suite/*.yaml"))
 MINIMAL = {
     "suite": "s",
     "configs": [],
@@ -27,13 +31,25 @@ def test_suite_is_read(tmp_path):
     assert suite.claims[0].bound == ("mot", "text")
 
 
-@pytest.mark.parametrize("path", sorted(conf_folder().glob("suite/*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_shipped_suites_are_whole(path):
     suite = read_suite(path)
     assert suite.suite == path.stem
     assert suite.claims
     assert len(suite.seeds) >= 3
     assert len(suite.learning_rates) >= 3
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_shipped_suites_have_the_configs_of_their_runs(path, tmp_path):
+    suite = read_suite(path)
+    for run in current(suite, tmp_path).runs[:: len(suite.learning_rates)]:  # of each arm and size
+        invocation = parse(find_command("fit"), run.arguments()[1:])
+        config = resolve(invocation.configs, invocation.settings)
+        assert config["experiment"] == run.arm
+        assert {claim.modality for claim in suite.claims} <= {*config["model"]["modalities"]}
+        towers = config["model"]["backbone"].get("towers", {}).values()
+        assert {name for tower in towers for name in tower} <= {*config["model"]["modalities"]}
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from recorded_runs import recorded_run
 
@@ -49,7 +51,7 @@ def test_sweep_is_widened_so_often_and_no_further(tmp_path):
             break
         for run in stage.left():
             finish(run, endless)
-    assert stage.rates["mot"][0] == 0.16  # 0.04 doubled twice
+    assert stage.rates["mot", ""][0] == 0.16  # 0.04 doubled twice
 
 
 def test_failed_runs_are_not_tried_again_and_not_chosen(tmp_path):
@@ -61,7 +63,7 @@ def test_failed_runs_are_not_tried_again_and_not_chosen(tmp_path):
             else:
                 finish(run)
     assert stage.title == "Runs"
-    assert 0.02 not in stage.rates["dense"]
+    assert 0.02 not in stage.rates["dense", ""]
     assert {run.name for run in stage.runs if not run.finished} == {"mot, rate 0.04, seed 1"}
 
 
@@ -70,6 +72,19 @@ def test_arm_without_a_finished_sweep_has_no_runs(tmp_path):
     for run in current(SUITE, tmp_path, failed).left(failed):
         finish(run)
     assert {run.arm for run in current(SUITE, tmp_path, failed).runs} == {"dense"}
+
+
+def test_each_size_is_swept_and_run(tmp_path):
+    suite = replace(SUITE, sizes={"small": {"model.backbone.dim": 16}, "large": {"model.backbone.dim": 64}}, widened=0)
+    best = {"small": {"dense": 0.04, "mot": 0.02}, "large": {"dense": 0.01, "mot": 0.01}}
+    for run in current(suite, tmp_path).runs:
+        assert f"--model.backbone.dim={16 if run.size == 'small' else 64}" in run.arguments()
+        finish(run, best[run.size])
+    stage = current(suite, tmp_path)
+    assert {(run.size, run.arm): run.learning_rate for run in stage.runs if run.arm == "mot"} == {
+        ("small", "mot"): 0.02, ("large", "mot"): 0.01
+    }  # fmt: skip
+    assert len({run.home for run in stage.runs}) == len(stage.runs) == 2 * 2 * 3
 
 
 @pytest.mark.parametrize(
