@@ -227,18 +227,18 @@ class MoTModule(Checked, SavedModule):
     on_test_epoch_start = on_validation_epoch_start
 
     def on_validation_epoch_end(self) -> None:
-        row = self._log_evaluation("val")
+        row = self.evaluated("val")
+        log_row(self, row, self.global_step)
         if self.trainer.state.fn == "fit":
             check_losses(row, self.global_step)
 
-    def _log_evaluation(self, stage: str) -> dict[str, float]:
-        self._evaluation.close()
-        row = metrics_of(self, reduced(self.trainer, self._stage_sums.total), stage)
-        log_row(self, row, self.global_step)
-        return row
-
     def on_test_epoch_end(self) -> None:
-        self._log_evaluation("test")
+        log_row(self, self.evaluated("test"), self.global_step)
+
+    def evaluated(self, stage: str) -> dict[str, float]:
+        """The metrics of an evaluation, after its last batch; all ranks call this together."""
+        self._evaluation.close()
+        return metrics_of(self, reduced(self.trainer, self._stage_sums.total), stage)
 
     def predict_step(self, batch: Sequence[Prompt], batch_idx: int, dataloader_idx: int = 0) -> list[Document]:
         """Continue a batch of prompts, as `pipeline` does."""

@@ -9,6 +9,7 @@ from mot_lightning.callbacks.report import Report
 from mot_lightning.callbacks.resume import ExactResume
 from mot_lightning.callbacks.samples import SampleLogger
 from mot_lightning.callbacks.stop_on_signal import StopOnSignal
+from mot_lightning.callbacks.test_curve import TestCurve
 
 __all__ = [
     "Checkpoints",
@@ -21,4 +22,5 @@ __all__ = [
     "SampleLogger",
     "StepProgress",
     "StopOnSignal",
+    "TestCurve",
 ]
