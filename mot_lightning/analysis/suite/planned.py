@@ -71,7 +71,8 @@ class PlannedRun:
         settings = {**self.suite.settings, **self.suite.sizes[self.size], **({STEPS: self.steps} if self.steps else {})}
         flags = [f"--{name}={_text(value)}" for name, value in settings.items()]
         rate = f"--model.optimizer.learning_rate={self.learning_rate:g}"
-        return ["fit", *configs, *flags, rate, f"--seed={self.seed}", *places, *QUIET]
+        scored = [] if self.steps else ["--trainer.callbacks+=TestCurve"]
+        return ["fit", *configs, *flags, rate, f"--seed={self.seed}", *scored, *places, *QUIET]
 
     def command(self) -> list[str]:
         return [sys.executable, "-m", "mot_lightning", *self.arguments()]
