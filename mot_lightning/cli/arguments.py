@@ -76,7 +76,8 @@ def parse(command: Command, argv: Sequence[str]) -> Invocation:
     if words and not command.paths:
         raise ConfigError(f"{words[0]!r} is not an option, wanted --name=value")
     paths = [Path(word).expanduser() for word in words]
-    return Invocation(known.config, settings, known.allow, known.ckpt_path, options, known.print_config, paths)
+    line = [command.name, *argv]
+    return Invocation(known.config, settings, known.allow, known.ckpt_path, options, known.print_config, paths, line)
 
 
 def _converter(option: Option) -> Any:

@@ -1,5 +1,6 @@
 """The interface of a command: its name, its options with help, and `run`."""
 
+import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -40,6 +41,7 @@ class Invocation:
         options: values of the command's options.
         print_config: whether to print the config and exit.
         paths: the words that are neither options nor settings, of commands that take some.
+        argv: the whole command line, for files that say how they came about.
     """
 
     configs: list[Path] = field(default_factory=list)
@@ -49,6 +51,12 @@ class Invocation:
     options: Mapping[str, Any] = field(default_factory=dict)
     print_config: bool = False
     paths: Sequence[Path] = ()
+    argv: Sequence[str] = ()
+
+    @property
+    def line(self) -> str:
+        """The command line, to be run again."""
+        return f"python -m mot_lightning {shlex.join(self.argv)}"
 
 
 class Command(ABC):

@@ -1,7 +1,5 @@
 """`compare`: how many of a baseline's steps, tokens, FLOPs and seconds other runs need for its losses."""
 
-import shlex
-import sys
 from pathlib import Path
 
 from mot_lightning.commands.base import Command, Invocation, Option
@@ -45,8 +43,7 @@ class Compare(Command):
             )
         runs = [read_run(path) for path in dict.fromkeys(invocation.paths)]
         comparison = compare(runs, options["baseline"], window, start, ignored)
-        command = f"python -m mot_lightning {shlex.join(sys.argv[1:])}"
-        page = write(comparison, options["out"].expanduser(), f"Against {comparison.baseline}", command)
+        page = write(comparison, options["out"].expanduser(), f"Against {comparison.baseline}", invocation.line)
         say("", *aligned(tables.rows_of(comparison)))
         say(tables.method_of(comparison), *(f"- {flag}" for flag in tables.flags_of(comparison)))
         say(f"page:    {page}")

@@ -1,7 +1,6 @@
 """`suite`: a grid of runs that answers claims, from one file."""
 
 import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,7 +49,7 @@ class Suite(Command):
         with interruptible():
             while (stage := current(suite, out, failures)).left(failures):
                 failures |= execute(stage.runs, out / "logs", processes, stage.title, failures)
-            content = _report(suite, out, failures)
+            content = _report(suite, out, failures, invocation.line)
         if expected is not None:
             lines = differences(expected, content)
             say(*(lines or [f"verdicts and figures are those of {options['check']}"]))
@@ -58,7 +57,7 @@ class Suite(Command):
                 raise SystemExit(1)
 
 
-def _report(suite: "Settings", out: Path, failures: dict[str, str]) -> dict[str, object]:
+def _report(suite: "Settings", out: Path, failures: dict[str, str], command: str) -> dict[str, object]:
     """Compare, judge and write; returns the card."""
     import yaml
 
@@ -80,7 +79,6 @@ def _report(suite: "Settings", out: Path, failures: dict[str, str]) -> dict[str,
     swept = {(run.arm, recorded.size): stage.rates[run.arm, run.size] for run, recorded in finished}
     comparison = compare([recorded for _, recorded in finished], suite.baseline, ignored=suite.ignore, grids=swept)
     judged = [judge(claim, comparison) for claim in suite.claims]
-    command = f"python -m mot_lightning {shlex.join(sys.argv[1:])}"
     before = {"Verdicts": table_of(judged)} if judged else {}
     if failures:
         before["Failed runs"] = [["run", "reason"], *([name, reason] for name, reason in failures.items())]

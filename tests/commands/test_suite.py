@@ -1,0 +1,115 @@
+import shlex
+
+import pytest
+import yaml
+from recorded_runs import recorded_run
+from runs import TINY, run_in_subprocess
+
+from mot_lightning.analysis.suite.settings import read_suite
+from mot_lightning.analysis.suite.stages import current
+from mot_lightning.cli.main import main
+
+SUITE = {
+    "suite": "tiny",
+    "configs": [],
+    "arms": {"dense": "conf/backbone/dense.yaml", "mot": "conf/backbone/mot.yaml"},
+    "baseline": "dense",
+    "learning_rates": [0.01, 0.02],
+    "sweep_steps": 100,
+    "widened": 0,
+    "seeds": [0, 1, 2],
+    "claims": [{"claim": "MoT gains for images", "arm": "mot", "modality": "image", "below": 1}],
+}
+TOWERS = {"all": ["image", "text"]}
+
+
+@pytest.fixture
+def suite(tmp_path):
+    """Write a suite; returns its file."""
+
+    def written(**changes):
+        (tmp_path / "tiny.yaml").write_text(yaml.safe_dump({**SUITE, **changes}))
+        return tmp_path / "tiny.yaml"
+
+    return written
+
+
+@pytest.fixture
+def finished(suite, tmp_path):
+    """A suite whose runs have all finished, in the folder out; returns its file."""
+    while left := current(read_suite(suite()), tmp_path / "out").left():
+        for run in left:
+            of_arm = {"slopes": {"image": 0.5}} if run.arm == "mot" else {"towers": TOWERS}
+            of_run = {"seed": run.seed, "rate": run.learning_rate, "scale": 1 + run.learning_rate, "split": "test"}
+            recorded_run(run.home / "0", run.arm, **of_run, **of_arm)
+    return suite()
+
+
+def test_finished_suite_is_compared_and_judged_at_once(finished, tmp_path, capsys):
+    main(["suite", str(finished), "--out", str(tmp_path / "out")])
+    output = capsys.readouterr().out
+    assert "MoT gains for images" in output
+    card = yaml.safe_load((tmp_path / "out/card.yaml").read_text())
+    assert [claim["verdict"] for claim in card["claims"]] == ["holds"]
+    line = ["suite", str(finished), "--out", str(tmp_path / "out")]
+    assert card["command"] == f"python -m mot_lightning {shlex.join(line)}"
+    assert "| MoT gains for images | holds | s(mot, image) | 0.50" in (tmp_path / "out/comparison.md").read_text()
+
+
+def test_card_is_checked(finished, tmp_path, capsys):
+    out = ["--out", str(tmp_path / "out")]
+    main(["suite", str(finished), *out])
+    card = yaml.safe_load((tmp_path / "out/card.yaml").read_text())
+    (tmp_path / "card.yaml").write_text(yaml.safe_dump(card))
+    check = ["suite", str(finished), *out, "--check", str(tmp_path / "card.yaml")]
+    main(check)
+    assert "verdicts and figures are those of" in capsys.readouterr().out
+    card["claims"][0]["verdict"] = "does not hold"
+    (tmp_path / "card.yaml").write_text(yaml.safe_dump(card))
+    with pytest.raises(SystemExit) as end:
+        main(check)
+    assert end.value.code == 1
+    assert "MoT gains for images: holds, where the card says does not hold" in capsys.readouterr().out
+
+
+def test_list_has_the_commands_that_are_left(suite, tmp_path, capsys):
+    arguments = ["suite", str(suite()), "--out", str(tmp_path / "out"), "--data.batch_size=4", "--list"]
+    main(arguments)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 4
+    assert all(line.startswith("python -m mot_lightning fit --config=conf/backbone/") for line in lines)
+    assert all("--data.batch_size=4" in line for line in lines)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "suite has 0 files, wanted one"),
+        (["FILE", "FILE"], "suite has 2 files, wanted one"),
+        (["FILE", "--processes=0"], "--processes is 0, wanted at least 1"),
+        (["missing.yaml"], "missing.yaml"),
+        (["FILE", "--check=missing.yaml"], "missing.yaml cannot be read"),
+    ],
+)
+def test_bad_input_is_one_line(suite, refusal, arguments, message):
+    assert message in refusal("suite", *(str(suite()) if word == "FILE" else word for word in arguments))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_suite_runs_goes_on_and_survives_a_failing_arm(suite, tmp_path):
+    (tmp_path / "broken.yaml").write_text("experiment: broken\nmodel: {backbone: {kv_heads: 3}}\n")
+    arms = {**SUITE["arms"], "broken": str(tmp_path / "broken.yaml")}
+    settings = dict(word.removeprefix("--").split("=") for word in TINY if "max_steps" not in word)
+    settings |= {"trainer.max_steps": 12, "trainer.val_check_interval": 3}
+    path = suite(arms=arms, settings=settings, sweep_steps=12, seeds=[0, 1])
+    command = ["-m", "mot_lightning", "suite", str(path), "--out", str(tmp_path / "out"), "--processes=2"]
+    output = run_in_subprocess(*command, cwd=tmp_path, timeout=500)
+    assert "broken, rate 0.01, seed 100 failed: exit code 2: error: " in output
+    card = yaml.safe_load((tmp_path / "out/card.yaml").read_text())
+    assert {figure["arm"] for figure in card["figures"] if not figure["yardstick"]} == {"mot"}
+    assert {*card["failures"]} == {"broken, rate 0.01, seed 100", "broken, rate 0.02, seed 100"}
+    before = sorted(tmp_path.glob("out/runs/**/metrics.csv"))
+    run_in_subprocess(*command, cwd=tmp_path, timeout=500)  # only what failed runs again
+    assert sorted(tmp_path.glob("out/runs/**/metrics.csv")) == before
