@@ -1,15 +1,12 @@
 """The report after a test: measures every task, writes metrics.json and the page, and prints the table."""
 
 import math
-import resource
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import Callback
-
 from mot_lightning.analysis.cost import ledger
+from mot_lightning.callbacks.totals import Totals
 from mot_lightning.errors import say
 from mot_lightning.evaluation.evaluate import evaluate_tasks
 from mot_lightning.evaluation.table import table, tables
@@ -20,7 +17,7 @@ from mot_lightning.runs.page import TABLES, write_page
 from mot_lightning.training.sharding import summon_full_params
 
 
-class Report(Callback):
+class Report(Totals):
     """Writes `metrics.json`, flat as `stage/modality/quantity: number`, and the page, and prints the table.
 
     Args:
@@ -40,38 +37,14 @@ class Report(Callback):
             raise ValueError(f"report.prompts is {prompts}, wanted 0 or more, or null for all")
         if temperature is not None and not 0 <= temperature < math.inf:
             raise ValueError(f"report.temperature is {temperature}, wanted a number of 0 or more, or null")
+        super().__init__()
         self.guidance, self.seed, self.prompts, self.temperature = guidance, seed, prompts, temperature
-        self.fit: dict[str, float] = {}
-        self.started = 0.0
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"fit": self.fit}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.fit = state_dict["fit"]
-
-    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        self.started = time.monotonic() - self.fit.get("fit/seconds", 0.0)  # a resumed run continues the count
-
-    def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
-        self._measure(trainer)
-        checkpoint["callbacks"][self.state_key] = self.state_dict()  # Lightning took it before
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
-        self._measure(trainer)
+        super().on_train_end(trainer, pl_module)
         skipped_line = getattr(trainer.datamodule, "skipped_line", str)  # of a datamodule that is not ours: ""
         if (line := skipped_line()) and trainer.is_global_zero:
             say(line)
-
-    def _measure(self, trainer: Any) -> None:
-        if not self.started:
-            return
-        kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        self.fit = {
-            "fit/seconds": round(time.monotonic() - self.started, 2),
-            "fit/peak_rss_mb": round(max(kilobytes / 1024, self.fit.get("fit/peak_rss_mb", 0.0)), 1),
-            "fit/steps": trainer.global_step,
-        }
 
     def on_test_end(self, trainer: Any, pl_module: Any) -> None:
         with summon_full_params(pl_module.model, pl_module.ema_model):

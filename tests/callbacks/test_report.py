@@ -19,8 +19,8 @@ def test_metrics_json_holds_losses_tasks_costs_and_training_stats(trained):
         "test/text/image_to_text_accuracy", "test/text/speech_to_text_accuracy", "test/text/bits_per_byte",
         "test/text/loss", "test/speech/text_to_speech_accuracy", "test/speech/text_to_speech_accuracy_real",
         "test/image/guidance", "test/image/steps", "test/image/judge_accuracy_samples", "fit/seconds",
-        "fit/peak_rss_mb", "fit/steps", "model/parameters", "model/image/active_parameters",
-        "model/speech/forward_flops_per_token",
+        "fit/training_seconds", "fit/text/tokens", "fit/peak_rss_mb", "fit/steps", "model/parameters",
+        "model/image/active_parameters", "model/speech/forward_flops_per_token",
     } <= set(metrics)  # fmt: skip
     assert all(isinstance(value, int | float) for value in metrics.values())
     # accuracy over the 320 sounds of the test split, not the 200 of the validation split
@@ -56,7 +56,11 @@ def test_report_settings_control_its_samples(tmp_path, trained):
     assert first["test/image/judge_accuracy_samples"] == 4
     assert first["test/image/guidance"] == 2  # by default
     again = metrics_of(tmp_path, trained, "--report.prompts=4")
-    assert {name for name in first if first[name] != again[name]} <= {"fit/seconds", "fit/peak_rss_mb"}
+    assert {name for name in first if first[name] != again[name]} <= {
+        "fit/seconds",
+        "fit/training_seconds",
+        "fit/peak_rss_mb",
+    }
     # the FID differs between samples even if their accuracy is equal
     other = metrics_of(tmp_path, trained, "--report.prompts=4", "--report.seed=1", "--report.guidance=3")
     assert other["test/image/guidance"] == 3
