@@ -32,6 +32,8 @@ def check_encodable(data: Any) -> None:
         raise ValueError(f"data is {type(data).__name__}, wanted Records: other data are encoded while they train")
     if isinstance(data.source, Tokens):
         raise ValueError("data.source is Tokens, wanted one that is not encoded yet")
+    if data.source.streamed:
+        raise ValueError("data.source streams, wanted one that is stored, as its records are encoded in parts")
     for name, column in data.columns.items():
         if column.transforms:
             raise ValueError(f"data.media.{name} has transforms, which differ each time, wanted none to encode")

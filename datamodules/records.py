@@ -17,9 +17,11 @@ from datamodules.documents import BadRecords, Medium, Split
 from datamodules.forms import Forms
 from datamodules.interleaved import InterleavedDataModule
 from datamodules.record_media import Decoded, load
+from datamodules.sampler import ResumableSampler
 from datamodules.sources import Source
-from datamodules.sources.base import Encoded
+from datamodules.sources.base import Encoded, Spread
 from datamodules.splits import as_named, digest, divide
+from datamodules.streaming import StreamOrder, check_streamed
 from mot_lightning.codecs import Codec
 from mot_lightning.config.classes import find_class
 from mot_lightning.config.recorded import class_spec
@@ -70,6 +72,8 @@ class Records(InterleavedDataModule):
         if split_column is not None and split_by is not None:
             raise ValueError(f"data.split_by is {split_by!r}, wanted null: data.split_column says the splits")
         require("data.max_bad_fraction", max_bad_fraction, "a fraction from 0 to 1", 0 <= max_bad_fraction <= 1)
+        if source.streamed:
+            check_streamed(source, split_column, split_by)
         self.source, self.split_column, self.split_by = source, split_column, split_by
         self.bad_records, self.max_bad_fraction = bad_records, max_bad_fraction
         self.source.skips_bad = bad_records == "skip"
@@ -160,9 +164,22 @@ class Records(InterleavedDataModule):
             self._media[split] = places
         return self._media[split]
 
+    def _order(self, *settings: Any) -> ResumableSampler:
+        if self.source.streamed and not self.codec_modality:
+            return StreamOrder(len(self.source), self.seed, *settings)
+        return super()._order(*settings)
+
+    @property
+    def _spread(self) -> Spread:
+        return Spread(self.seed, self._rank[1], max(1, self.num_workers), self.batch_size)
+
     def compose(self, split: Split, index: int, rng: np.random.Generator) -> list[Medium]:
-        record_index = int(self.indices[split][index])
-        record = self.source.record(record_index)
+        streamed = self.source.streamed and split == "train"
+        if streamed:
+            record_index, record = index, self.source.streamed_record(index, self._spread)
+        else:
+            record_index = int(self.indices[split][index])
+            record = self.source.record(record_index)
         in_model = self.columns if self.grammar is None else self.grammar.tokens
         values_of = {name: column.values(record) for name, column in self.columns.items() if name in in_model}
         if (form := self.forms.sample(values_of, rng)) is None:
@@ -179,7 +196,7 @@ class Records(InterleavedDataModule):
                 encoded = isinstance(media, Encoded)
                 if not encoded:
                     media = partial(load, column, media, transform_seed if transforms else None)
-                key = None if transforms or encoded else (split, record_index, sampled)
+                key = None if transforms or encoded or streamed else (split, record_index, sampled)
                 document.append(Medium(name, media, key, weight))
             taken[name] += 1
         return document

@@ -37,7 +37,7 @@ class ArrayColumn(Column):
 
     @classmethod
     def codec_settings(cls, shape: Sequence[int | None] = (None, 1), **settings: Any) -> dict[str, Any]:
-        return {"shape": list(shape)}
+        return {"shape": [*shape] if isinstance(shape, Sequence) else shape}  # its type is checked later
 
     def values(self, record: Record) -> list[Any]:
         value = record.get(self.column)

@@ -20,7 +20,7 @@ class AudioColumn(Column):
         column: its name.
         sample_rate: Hz; sounds are resampled to it.
         max_seconds: the start of a longer sound is taken; null takes it whole.
-        transforms: such as `torchaudio.transforms.SpeedPerturbation`; of a pair (sound, length), the sound is taken.
+        transforms: such as `torchaudio.transforms.SpeedPerturbation`, as in `Column`.
         weight: as in `Column`.
     """
 
@@ -53,9 +53,3 @@ class AudioColumn(Column):
         else:
             raise ValueError(f"column {self.column!r} holds {str(value)[:40]!r}, wanted files: see data.source.files")
         return wave if self.max_seconds is None else wave[: max(1, int(self.max_seconds * self.sample_rate))]
-
-    def transform(self, media: Tensor) -> Tensor:
-        for transform in self.transforms:
-            transformed = transform(media)
-            media = transformed[0] if isinstance(transformed, tuple) else transformed  # (n,)
-        return media

@@ -3,7 +3,6 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from functools import reduce
 from typing import Any
 
 from datamodules.sources import Record
@@ -17,8 +16,8 @@ class Column(Recorded, ABC):
 
     Args:
         column: its name; a cell may be a list of media.
-        transforms: applied to a decoded medium in turn, in training only; they use PyTorch's global generator, which
-            is seeded by the document.
+        transforms: applied to a decoded medium in turn, in training only; of a tuple, such as (sound, length), the
+            first is taken. They use PyTorch's global generator, which is seeded by the document.
         weight: a column with the weight of each medium's loss: a number for all, or as many as there are media. 0 makes
             a medium context, 2 counts as two records would; empty is 1. Null: all are 1.
     """
@@ -70,4 +69,7 @@ class Column(Recorded, ABC):
 
     def transform(self, media: Any) -> Any:
         """A medium after all transforms."""
-        return reduce(lambda transformed, one: one(transformed), self.transforms, media)
+        for one in self.transforms:
+            transformed = one(media)
+            media = transformed[0] if isinstance(transformed, tuple) else transformed
+        return media

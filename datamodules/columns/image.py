@@ -38,7 +38,7 @@ class ImageColumn(Column):
 
     @classmethod
     def codec_settings(cls, shape: Sequence[int] = (3, 32, 32), **settings: Any) -> dict[str, Any]:
-        return {"shape": list(shape)}
+        return {"shape": [*shape] if isinstance(shape, Sequence) else shape}  # its type is checked later
 
     def decode(self, value: Any) -> Tensor:
         if isinstance(value, Member):

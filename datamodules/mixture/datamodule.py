@@ -64,6 +64,8 @@ class Mixture(InterleavedDataModule):
         for name, source in sources.items():
             if isinstance(source, Mixture):
                 raise ValueError(f"data.sources.{name} is a Mixture, wanted its sources beside the others")
+            if getattr(getattr(source, "source", None), "streamed", False):
+                raise ValueError(f"data.sources.{name}.source streams, wanted one that is stored to mix it")
             source.name = name
             source.seed = mix(self.seed, crc32(name.encode()))
             source.batch_size, source.row_length, source.num_workers = self.batch_size, self.row_length, 0

@@ -37,6 +37,15 @@ class Encoded(NamedTuple):
     weight: float = 1.0  # of its loss
 
 
+class Spread(NamedTuple):
+    """How the training records of a stream are shuffled, and shared among processes."""
+
+    seed: int
+    ranks: int
+    workers: int  # of each rank, at least 1
+    batch_size: int
+
+
 # by the names of columns: texts, numbers, paths of files, files inside others, images of Pillow,
 # sounds in memory, or lists of them
 Record = Mapping[str, Any]
@@ -46,6 +55,7 @@ class Source(Checked, ABC):
     """Records by index, always in the same order. Nothing is read before `setup`."""
 
     encoded = False  # whether its media are tokens already, in columns named by their modalities
+    streamed = False  # whether training reads `streamed_record`, and the other records are only the first ones
     skips_bad = False  # whether a wrong name of a file shows only when it is read, so that it can be skipped
 
     @abstractmethod
@@ -63,6 +73,10 @@ class Source(Checked, ABC):
     @abstractmethod
     def record(self, index: int) -> Record:
         """One record; its files are named, not read."""
+
+    def streamed_record(self, number: int, spread: Spread) -> Record:
+        """The record that is trained on after `number` others, over all ranks."""
+        raise TypeError(f"data.source is {type(self).__name__}, wanted one that streams")
 
     def values(self, column: str) -> Iterable[Any]:
         """The value of a column in each record; None where a record has no such column."""

@@ -1,12 +1,10 @@
 """Records from plain text, cut into documents."""
 
-import gzip
-import lzma
 import re
-import zlib
 from pathlib import Path
 
 from datamodules.sources.base import Record, Source
+from datamodules.sources.packed import content_of
 from datamodules.sources.paths import inside
 from mot_lightning.errors import require
 
@@ -15,7 +13,7 @@ class TextFile(Source):
     """A UTF-8 text file, or all `.txt` files below a folder, as documents in the column `text`.
 
     Args:
-        path: the file, which may be compressed (.gz, .xz), or the folder.
+        path: the file, which may be compressed (.gz, .xz; up to 1 GiB of text), or the folder.
         separator: between two documents, which it is no part of; null takes each file whole.
         max_length: characters of a document. A longer one is cut, at white space where there is any in its second half.
     """
@@ -60,14 +58,8 @@ def cut(text: str, max_length: int) -> list[str]:
 
 
 def _read(file: Path) -> str:
-    content = file.read_bytes()
     try:
-        if file.suffix in (".gz", ".xz"):
-            content = gzip.decompress(content) if file.suffix == ".gz" else lzma.decompress(content)
-    except (OSError, EOFError, lzma.LZMAError, zlib.error):
-        raise ValueError(f"{file} is no {file.suffix} file, or is cut short") from None
-    try:
-        text = content.decode("utf-8-sig")
+        text = content_of(file).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise ValueError(f"{file} is not UTF-8 text") from None
     return text.replace("\r\n", "\n").replace("\r", "\n")

@@ -15,6 +15,7 @@ from mot_lightning import callbacks
 from mot_lightning.config.instantiate import importing_only
 from mot_lightning.config.messages import shorten
 from mot_lightning.errors import ConfigError, describe
+from mot_lightning.experiment.modality_of import with_modality
 from mot_lightning.experiment.parser import Parser, check_groups
 from mot_lightning.experiment.ranks import watch_ranks
 from mot_lightning.experiment.trainer import (
@@ -139,7 +140,7 @@ def build(config: dict[str, Any], allow: list[str], folder: Path = Path("runs"))
             cli = start(CodecCLI, arguments, CodecModule) if trains_codec else start(MoTCLI, arguments)
             complete = _complete(cli, config["trainer"])
     except (ValueError, TypeError, MisconfigurationException) as error:
-        raise ConfigError(shorten(str(error))) from error
+        raise ConfigError(with_modality(shorten(str(error)), config)) from error
     except Exception as error:  # classes of libraries and of users raise anything
         raise ConfigError(describe(error, "the experiment")) from error
     cli.model.config = complete
