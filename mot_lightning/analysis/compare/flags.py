@@ -1,5 +1,7 @@
 """What may mislead in a comparison: overfitting, learning rates, schedules, few seeds."""
 
+import numpy as np
+
 from mot_lightning.analysis.compare.arms import Arm
 from mot_lightning.analysis.compare.comparison import Comparison
 
@@ -11,6 +13,8 @@ def flags_of_arm(comparison: Comparison, arm: Arm, modality: str) -> list[str]:
     flags = []
     if any(comparison.curve(run, modality).rises_by() > RISE for run in arm.best.values()):
         flags.append(f"ends more than {RISE:.0%} above its lowest loss: overfitted")
+    if arm.name == comparison.baseline and _is_flat(comparison, arm, modality):
+        flags.append("its loss falls less in the range of the fit than it differs between seeds: s says little")
     if arm.at_edge:
         rates = ", ".join(f"{rate:g}" for rate in arm.grid)
         flags.append(f"its best learning rate {arm.learning_rate:g} is the edge of {rates}")
@@ -38,3 +42,13 @@ def flags_of_all(comparison: Comparison) -> list[str]:
             f"{lacking[0].folder} has not ended, or is of an older version: tokens, FLOPs and time are unknown"
         )
     return flags
+
+
+def _is_flat(comparison: Comparison, arm: Arm, modality: str) -> bool:
+    """Whether the loss falls less in the range of the fit, in the mean, than it differs between seeds at the end."""
+    curves = [comparison.curve(run, modality) for run in arm.best.values()]
+    falls = [
+        float(curve.losses[curve.steps >= comparison.start * curve.steps[-1]][0] - curve.losses[-1]) for curve in curves
+    ]
+    ends = [float(curve.losses[-1]) for curve in curves]
+    return len(ends) > 1 and sum(falls) / len(falls) < max(ends) - min(ends)

@@ -42,7 +42,8 @@ def execute(
                     with log_of(run, logs).open("wb") as file:  # the process has its own
                         process = subprocess.Popen(run.command(), stdout=file, stderr=file, env=environment)
                     running[process] = run
-                    bar.set_postfix_str("; ".join(run.name for run in running.values()))
+                    others = f" and {len(running) - 1} more" if len(running) > 1 else ""
+                    bar.set_postfix_str(f"{run.name}{others}")
                 for process in [process for process in running if process.poll() is not None]:
                     run = running.pop(process)
                     bar.update()

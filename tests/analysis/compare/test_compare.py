@@ -73,6 +73,15 @@ def test_what_misleads_is_flagged(add):
     assert "decays (cosine)" in " ".join(flags_of(compare([add(**schedule), add("mot", **schedule)])))
 
 
+def test_flat_curve_is_flagged(add):
+    def flagged(spread):
+        runs = [add(arm, seed=seed, scale=1 + spread * seed) for arm in ("dense", "mot") for seed in range(3)]
+        return any("falls less in the range of the fit" in flag for flag in flags_of(compare(runs)))
+
+    assert flagged(0.2)
+    assert not flagged(0.001)
+
+
 def test_nothing_is_flagged_where_nothing_misleads(add):
     runs = [
         add(arm, seed=seed, rate=rate, scale=1 + abs(rate - 0.02), split="test")
