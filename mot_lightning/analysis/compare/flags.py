@@ -47,8 +47,6 @@ def flags_of_all(comparison: Comparison) -> list[str]:
 def _is_flat(comparison: Comparison, arm: Arm, modality: str) -> bool:
     """Whether the loss falls less in the range of the fit, in the mean, than it differs between seeds at the end."""
     curves = [comparison.curve(run, modality) for run in arm.best.values()]
-    falls = [
-        float(curve.losses[curve.steps >= comparison.start * curve.steps[-1]][0] - curve.losses[-1]) for curve in curves
-    ]
-    ends = [float(curve.losses[-1]) for curve in curves]
-    return len(ends) > 1 and sum(falls) / len(falls) < max(ends) - min(ends)
+    starts = [curve.losses[curve.steps >= comparison.start * curve.steps[-1]][0] for curve in curves]
+    ends = [curve.losses[-1] for curve in curves]
+    return len(ends) > 1 and float(np.mean(starts) - np.mean(ends)) < float(np.ptp(ends))
