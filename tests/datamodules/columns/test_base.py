@@ -26,6 +26,19 @@ def test_sounds_are_resampled_and_cut(tmp_path):
     assert AudioColumn.codec_settings() == {"sample_rate": AudioColumn().sample_rate}
 
 
+def test_stretches_of_a_long_sound_are_media_of_equal_length(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.linspace(0.1, 1, 3_400), 1_000)
+    column = AudioColumn("a", 1_000, max_seconds=1, stretches=4)
+    record = {"a": tmp_path / "a.wav"}
+    first, second, third, again = map(column.decode, column.values(record))
+    whole = AudioColumn("a", 1_000).decode(tmp_path / "a.wav")
+    assert torch.equal(torch.cat([first, second, third]), whole[:3_000])
+    assert torch.equal(again, first)
+    short = AudioColumn("a", 1_000, max_seconds=5, stretches=2)
+    assert all(torch.equal(short.decode(value), whole) for value in short.values(record))
+    assert column.values({"a": None}) == []
+
+
 def test_texts_are_a_column_a_file_or_templates(tmp_path):
     (tmp_path / "a.txt").write_text("a cat\n")
     record = {"label": "cat", "n": 3, "text": ["one", "two"], "file": tmp_path / "a.txt"}
@@ -83,6 +96,7 @@ def test_a_column_may_say_the_weight_of_each_loss():
 def test_settings_out_of_range_are_refused():
     for make in (lambda: ImageColumn("a", (2, 4, 4)), lambda: ImageColumn("a", (3, 0, 4)),
                  lambda: AudioColumn("a", 10), lambda: AudioColumn("a", max_seconds=0),
+                 lambda: AudioColumn("a", stretches=2), lambda: AudioColumn("a", max_seconds=1, stretches=0),
                  lambda: AudioColumn("a", max_seconds=float("inf"))):  # fmt: skip
         with pytest.raises(ValueError, match=r"of column 'a' is .*, wanted"):
             make()
