@@ -22,6 +22,15 @@ class Member(NamedTuple):
     read: Callable[[], bytes]  # raises ValueError if it cannot be read
 
 
+class Spread(NamedTuple):
+    """How the training records of a stream are shuffled, and shared among processes."""
+
+    seed: int
+    ranks: int
+    workers: int  # of each rank, at least 1
+    batch_size: int
+
+
 class Waveform(NamedTuple):
     """A sound that is in memory."""
 
@@ -35,15 +44,6 @@ class Encoded(NamedTuple):
     tokens: Tensor  # ids (n,) or latents (n, latent_dim)
     media_bytes: int  # of the medium, 0 if it is not measured in bytes
     weight: float = 1.0  # of its loss
-
-
-class Spread(NamedTuple):
-    """How the training records of a stream are shuffled, and shared among processes."""
-
-    seed: int
-    ranks: int
-    workers: int  # of each rank, at least 1
-    batch_size: int
 
 
 # by the names of columns: texts, numbers, paths of files, files inside others, images of Pillow,

@@ -6,15 +6,14 @@ and `encoding.json`: which recipe and codecs made the tokens. It is complete onc
 
 import json
 from bisect import bisect_right
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
-from datamodules.sources.base import Encoded, Record, Source
+from datamodules.sources.base import Record, Source
+from datamodules.sources.encoded_column import EncodedColumn
 from mot_lightning.codecs import Codec
 
 ENCODING, FINGERPRINTS, FORMAT = "encoding.json", b"codecs", 1
@@ -38,6 +37,7 @@ class Tokens(Source):
         self.encoding: dict[str, Any] = {}
         self.batches: list[Any] = []  # of Arrow; each but the last of a part has equally many records
         self.first: list[int] = []  # record of each batch
+        self._columns: dict[int, dict[str, EncodedColumn]] = {}  # of batches that were read
 
     def setup(self) -> None:
         if self.batches:
@@ -58,8 +58,11 @@ class Tokens(Source):
     def record(self, index: int) -> Record:
         number = bisect_right(self.first, index) - 1
         batch, row = self.batches[number], index - self.first[number]
-        widths = self.encoding["latent_dims"]
-        media = {name: Media(batch.column(name)[row], width) for name, width in widths.items()}
+        if (columns := self._columns.get(number)) is None:
+            widths = self.encoding["latent_dims"]
+            columns = {name: EncodedColumn(batch.column(name), width) for name, width in widths.items()}
+            self._columns[number] = columns
+        media = {name: column[row] for name, column in columns.items()}
         return {**{name: batch.column(name)[row].as_py() for name in PLACE}, **media}
 
     def values(self, column: str) -> Iterable[Any]:
@@ -119,34 +122,6 @@ def _read_part(folder: Path, part: Part, encoding: Mapping[str, Any]) -> list[An
         if made_by.get(name) != fingerprint["weights"]:
             raise ValueError(f"{path} has {name!r} by a codec that learned otherwise than the one in {folder}")
     return batches
-
-
-class Media(Sequence[Encoded]):
-    """The encoded media of a record, each copied from mapped memory when it is indexed."""
-
-    def __init__(self, cell: Any, latent_dim: int | None) -> None:
-        self.structs, self.latent_dim = cell.values, latent_dim  # of tokens, bytes and weight
-
-    def __len__(self) -> int:
-        return len(self.structs)
-
-    @property
-    def weights(self) -> list[float]:
-        """Of the losses of all media."""
-        return self.structs.field("weight").to_pylist()
-
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return [self[k] for k in range(len(self))[index]]
-        flat = self.structs.field("tokens")[index].values.to_numpy()
-        return Encoded(_tensor(flat, self.latent_dim), self.structs.field("bytes")[index].as_py())
-
-
-def _tensor(flat: np.ndarray, latent_dim: int | None) -> Tensor:
-    """A copy of mapped memory, in the type that codecs give."""
-    if latent_dim is None:
-        return torch.from_numpy(flat.astype(np.int64))  # (n,)
-    return torch.from_numpy(flat.copy()).view(-1, latent_dim)  # (n, latent_dim)
 
 
 def check_recipe(folder: Path, encoding: Mapping[str, Any], recipe: Mapping[str, Any]) -> None:

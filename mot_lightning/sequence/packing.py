@@ -2,6 +2,7 @@
 
 from bisect import bisect_left, insort
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -141,12 +142,12 @@ def pack(documents: Sequence[Sequence[Segment]], grammar: Grammar, row_length: i
                 run = segment_start + n
             slot += n + 2
         blocks.append((run, end, start, True))
-        control.tokens.append(torch.tensor(control_ids))
+        control.tokens.append(_tensor(control_ids, np.int64))
         control.slots += control_slots
         control.seeded += control_seeded
         control.segment += [-1] * len(control_ids)
         # the start of a document and each end token predict the next control token
-        upcoming = torch.tensor([*control_ids[1::2], grammar.end_of_document])
+        upcoming = _tensor([*control_ids[1::2], grammar.end_of_document], np.int64)
         control.add_target(upcoming, control_slots[::2], float(bool(document)), False)  # an empty one has no loss
         control.weight[-len(upcoming)] *= piece.begins
         control.weight[-1] *= piece.ends
@@ -175,18 +176,22 @@ def _batch(collector: _Collector, kind: Tokens, index_of: np.ndarray) -> Modalit
     empty = torch.empty(0, dtype=torch.long) if kind.discrete else torch.empty(0, kind.latent_dim or 0)
     return ModalityBatch(
         tokens=torch.cat([empty, *collector.tokens]),
-        segment=torch.tensor(collector.segment, dtype=torch.long),
-        loss=torch.tensor(collector.loss, dtype=torch.bool),
-        noise_cap=torch.tensor(collector.noise_cap, dtype=torch.float32),
+        segment=_tensor(collector.segment, np.int64),
+        loss=_tensor(collector.loss, np.bool_),
+        noise_cap=_tensor(collector.noise_cap, np.float32),
         target=torch.cat([empty, *collector.target]),
         read_at=torch.from_numpy(index_of[np.array(collector.read_at, dtype=int)]),
-        weight=torch.tensor(collector.weight, dtype=torch.float32),
-        segment_weight=torch.tensor(collector.segment_weight, dtype=torch.float32),
-        content=torch.tensor(collector.content, dtype=torch.bool),
-        extra_bytes=torch.tensor(collector.extra_bytes, dtype=torch.float32),
-        segment_seed=torch.tensor(collector.segment_seed, dtype=torch.long),
+        weight=_tensor(collector.weight, np.float32),
+        segment_weight=_tensor(collector.segment_weight, np.float32),
+        content=_tensor(collector.content, np.bool_),
+        extra_bytes=_tensor(collector.extra_bytes, np.float32),
+        segment_seed=_tensor(collector.segment_seed, np.int64),
         token_seed=torch.from_numpy(_token_seeds(collector.seeded)),
     )
+
+
+def _tensor(values: list[Any], kind: Any) -> Tensor:
+    return torch.from_numpy(np.array(values, dtype=kind))  # torch.tensor takes several times as long
 
 
 def _token_seeds(runs: list[tuple[int, int, int]]) -> np.ndarray:
