@@ -10,9 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from datamodules.sources.base import Encoded, Record, Source
 from mot_lightning.codecs import Codec
@@ -122,7 +120,7 @@ def _read_part(folder: Path, part: Part, encoding: Mapping[str, Any]) -> list[An
 
 
 class Media(Sequence[Encoded]):
-    """The encoded media of a record, each copied from mapped memory when it is indexed."""
+    """The encoded media of a record, in mapped memory."""
 
     def __init__(self, cell: Any, latent_dim: int | None) -> None:
         self.structs, self.latent_dim = cell.values, latent_dim  # of tokens, bytes and weight
@@ -139,14 +137,8 @@ class Media(Sequence[Encoded]):
         if isinstance(index, slice):
             return [self[k] for k in range(len(self))[index]]
         flat = self.structs.field("tokens")[index].values.to_numpy()
-        return Encoded(_tensor(flat, self.latent_dim), self.structs.field("bytes")[index].as_py())
-
-
-def _tensor(flat: np.ndarray, latent_dim: int | None) -> Tensor:
-    """A copy of mapped memory, in the type that codecs give."""
-    if latent_dim is None:
-        return torch.from_numpy(flat.astype(np.int64))  # (n,)
-    return torch.from_numpy(flat.copy()).view(-1, latent_dim)  # (n, latent_dim)
+        array = flat if self.latent_dim is None else flat.reshape(-1, self.latent_dim)
+        return Encoded(array, self.structs.field("bytes")[index].as_py())
 
 
 def check_recipe(folder: Path, encoding: Mapping[str, Any], recipe: Mapping[str, Any]) -> None:

@@ -5,6 +5,7 @@ from itertools import islice
 import pytest
 import torch
 from digit_documents import CODECS
+from lengths import assert_lengths_are_those_of_packing
 from runs import ROOT, TINY, rows, run, weights
 
 from datamodules import Digits, Mixture, Records
@@ -54,6 +55,10 @@ def same(a, b):
         for name in a.by_modality
         for x, y in zip(a.by_modality[name], b.by_modality[name], strict=True)
     )
+
+
+def test_a_length_is_that_of_the_source_s_document():
+    assert len({*assert_lengths_are_those_of_packing(mixture({"digits": 1.0, "numbers": 2.0}), 300)}) > 3
 
 
 @pytest.mark.parametrize(("workers", "done"), [(2, 0), (0, 5), (1, 70)])
