@@ -1,0 +1,128 @@
+"""Loaders by a number of tokens: the same documents in the same order on any number of ranks, also of an evaluation."""
+
+import json
+from itertools import islice
+
+import pytest
+import torch
+from digit_documents import digits
+from runs import TINY, rows, run
+
+from datamodules.sampler import OrderedSampler, RepeatingSampler, ResumableSampler
+from datamodules.token_batches import token_batches
+
+
+def length(index):
+    return 3 + 7 * index.item % 11
+
+
+def training(tokens=30, consumed=0, rank=0, world=1, repeated=0):
+    order = ResumableSampler(23, 5, lambda: consumed, rank, world)
+    return token_batches(RepeatingSampler(order, repeated) if repeated else order, length, tokens, 0)
+
+
+def evaluation(size=50, tokens=30, rank=0, world=1, most=1000):
+    return token_batches(OrderedSampler(range(size), rank, world), length, tokens, most)
+
+
+@pytest.mark.parametrize("stop", range(1, 9))
+def test_a_resumed_order_goes_on_where_it_was_also_on_other_ranks(stop):
+    first = [*islice(training(), stop)]
+    consumed = sum(batch.over_ranks for batch in first)
+    assert [*islice(training(consumed=consumed), 9)] == [*islice(training(), stop + 9)][stop:]
+    for world in (2, 4, 3):
+        ranks = [[*islice(training(30, consumed, rank, world), 3)] for rank in range(world)]
+        for batches in zip(*ranks, strict=True):
+            numbers = sorted(index.number for batch in batches for index in batch)
+            assert numbers == [*range(consumed, consumed + batches[0].over_ranks)]
+            consumed += len(numbers)
+
+
+def test_the_first_batches_are_repeated_with_other_noise():
+    first = [*islice(training(), 3)]
+    repeated = [*islice(training(repeated=3), 8)]
+    assert len(training(repeated=3)) == 3
+    for number, batch in enumerate(repeated):
+        assert batch == [index._replace(repeat=number // 3) for index in first[number % 3]]
+    consumed = sum(batch.over_ranks for batch in repeated[:5])
+    assert [*islice(training(consumed=consumed, repeated=3), 3)] == repeated[5:]
+
+
+@pytest.mark.parametrize("world", [1, 2, 3, 7])
+def test_an_evaluation_has_each_item_once_and_ranks_equally_many_batches(world):
+    ranks = [evaluation(rank=rank, world=world) for rank in range(world)]
+    assert sorted(index.item for rank in ranks for batch in rank for index in batch) == [*range(50)]
+    assert len({len(rank) for rank in ranks}) == 1
+    assert all(len([*rank]) == len(rank) for rank in ranks)
+    assert len(evaluation(world=world, most=2)) == 2
+    assert [*evaluation(world=world, most=2)] == [*evaluation(world=world)][:2]
+
+
+def test_an_empty_evaluation_has_no_batch():
+    assert len(evaluation(0)) == len([*evaluation(0)]) == 0
+
+
+def test_a_limited_evaluation_finds_no_other_lengths():
+    asked = []
+    batches = token_batches(OrderedSampler(range(50)), lambda index: asked.append(index.item) or length(index), 30, 2)
+    assert len(batches) == 2
+    assert asked == [*range(sum(batch.over_ranks for batch in batches) + 1)]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_of_a_loader_fit_and_fill_their_tokens(workers):
+    data = digits(tokens=300, num_workers=workers)
+    loaders = data.train_dataloader(), data.val_dataloader(), data.test_dataloader()
+    for loader in loaders:
+        sizes = [len(batch.layout.slot) for batch in islice(loader, 20)]
+        assert all(300 - 77 < size <= 300 for size in sizes)  # the longest document has 77 tokens
+    assert [len(loader) for loader in loaders[1:]] == [len([*loader]) for loader in loaders[1:]]
+    numbers = [number for batch in islice(loaders[0], 20) for number in batch.step.numbers.tolist()]
+    assert numbers == [*range(len(numbers))]
+
+
+def test_no_sample_changes_with_the_tokens_of_a_batch():
+    def tokens(**settings):
+        batches = islice(digits(**settings).train_dataloader(), 60)
+        return torch.cat([batch.by_modality["speech"].tokens for batch in batches])
+
+    ours, theirs = tokens(tokens=200), tokens(batch_size=4)
+    count = min(len(ours), len(theirs))
+    assert count > 100
+    assert torch.equal(ours[:count], theirs[:count])
+
+
+def test_media_to_train_a_codec_come_by_batch_size():
+    data = digits(tokens=200, batch_size=6)
+    data.train_codec_on("image")
+    assert [len(next(iter(loader))) for loader in (data.train_dataloader(), data.val_dataloader())] == [6, 6]
+
+
+@pytest.mark.parametrize("tokens", [0, 100, 255])
+def test_fewer_tokens_than_a_row_are_refused(tokens):
+    with pytest.raises(ValueError, match=f"data.tokens is {tokens}, wanted at least data.row_length, 256"):
+        digits(tokens=tokens, row_length=256)
+
+
+@pytest.mark.parametrize(
+    ("settings", "steps"),
+    [(["--trainer.overfit_batches=2"], 6), (["--trainer.limit_train_batches=3", "--trainer.max_epochs=2"], 6),
+     (["--data.too_long=split", "--data.row_length=48"], 6), (["--trainer.limit_val_batches=0.05"], 6)],
+)  # fmt: skip
+def test_a_run_trains_and_says_that_lengths_are_encoded(tmp_path, capsys, settings, steps):
+    assert run(tmp_path, "fit", *TINY, "--data.tokens=200", *settings) == 0
+    assert "data.tokens: documents of Digits are encoded in the main process too" in capsys.readouterr().out
+    logged = rows(tmp_path / "default/0")
+    assert [int(row["step"]) for row in logged if "train/loss" in row] == [*range(1, steps + 1)]
+    assert sum("val/loss" in row for row in logged) == 2
+
+
+def test_losses_of_an_evaluation_do_not_depend_on_the_tokens_of_a_batch(tmp_path):
+    assert run(tmp_path, "fit", *TINY, "--trainer.precision=64-true", "--trainer.limit_test_batches=1.0") == 0
+    last = f"--ckpt_path={tmp_path / 'default/0/checkpoints/last.ckpt'}"
+    for number, tokens in enumerate((200, 1000)):
+        assert run(tmp_path / str(number), "test", last, f"--data.tokens={tokens}") == 0
+    results = [json.loads(path.read_text()) for path in sorted(tmp_path.rglob("metrics.json"))]
+    assert len(results) == 3
+    for name in ("test/text/loss", "test/image/loss", "test/speech/loss"):
+        assert [result[name] for result in results] == pytest.approx([results[0][name]] * 3, rel=1e-9)
