@@ -9,18 +9,17 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
-import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from datamodules.batches import DocumentBatches
-from datamodules.documents import BadRecords, Documents, DocumentSettings, Media, Medium, Split
+from datamodules.documents import BadRecords, Documents, DocumentSettings, Medium, Split
+from datamodules.loaders import loader
 from datamodules.progress import Progress
 from datamodules.run_counts import line
 from datamodules.sampler import OrderedSampler, RepeatingSampler, ResumableSampler, SampleIndex
-from datamodules.steps import StepLoader, step_sizes
-from datamodules.token_batches import say_which_are_encoded, token_batches
+from datamodules.token_batches import say_which_are_encoded
+from datamodules.token_runs import first_that_fit
 from datamodules.too_long import TooLong
 from mot_lightning.codecs import Codec
 from mot_lightning.config.checked import Checked
@@ -171,25 +170,17 @@ class InterleavedDataModule(Checked, LightningDataModule):
     def _items(self, split: Split) -> int:
         return len(self.media(self.codec_modality, split)) if self.codec_modality else self.size(split)
 
+    def batch_sizes(self, lengths: Sequence[int]) -> list[int]:
+        """How many of the first documents each training batch of one process has, by their lengths."""
+        sizes, left = [], [*lengths]
+        while left:
+            fit = left[: self.batch_size] if self.tokens is None else first_that_fit(left, self.tokens)
+            sizes.append(len(fit))
+            del left[: len(fit)]
+        return sizes
+
     def _loader(self, split: Split, order: Any) -> DataLoader[Any]:
-        modality = self.codec_modality
-        dataset: Any = Media(self.media(modality, split)) if modality else self.documents(split)
-        settings: dict[str, Any] = {
-            "collate_fn": dataset.collate,
-            "num_workers": self.num_workers,
-            "pin_memory": torch.cuda.is_available(),  # copies to the device then need not block
-            "persistent_workers": self.num_workers > 0,
-        }
-        if modality or (split != "train" and self.tokens is None):
-            return DataLoader(dataset, self.batch_size, sampler=order, **settings)
-        if self.tokens is None:
-            batches: Any = DocumentBatches(order, self.batch_size)
-        else:
-            limit = getattr(self.trainer, f"limit_{split}_batches", 1.0)
-            batches = token_batches(order, dataset.length, self.tokens, limit)
-        if split == "train":
-            return StepLoader(dataset, batches, lambda: step_sizes(self.trainer), **settings)
-        return DataLoader(dataset, batch_sampler=batches, **settings)
+        return loader(self, split, order)
 
     def train_dataloader(self) -> DataLoader[Any]:
         trainer: Any = self.trainer

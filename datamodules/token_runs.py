@@ -4,9 +4,10 @@ Knows sample indices and lengths, not documents.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from heapq import heapreplace
+from itertools import count, takewhile
 from typing import Any
 
 from datamodules.batches import Batch
@@ -39,19 +40,27 @@ class TokenRuns:
         Args:
             stop: number of the first document that there is not. Before it, each rank has a document of the last run.
         """
-        order, world, lengths = self.order, self.order.world, list[int]()
-        total = 0
-        while (end := start + len(lengths)) < stop:
-            total += (length := self.length(order.at(end)))
-            if len(lengths) >= world and total > self.tokens * world:
-                break
-            lengths.append(length)
+        order, world = self.order, self.order.world
+        numbers = takewhile(lambda number: number < stop, count(start))
+        lengths = first_that_fit((self.length(order.at(number)) for number in numbers), self.tokens * world, world)
+        end = start + len(lengths)
         if 0 < stop - end < world:
             if stop - start >= 2 * world:
                 del lengths[int(stop) - world - start :]
             else:
                 lengths += [self.length(order.at(number)) for number in range(end, int(stop))]
         return Batch((order.at(start + k) for k in shares(lengths, world)[order.rank]), len(lengths))
+
+
+def first_that_fit(lengths: Iterable[int], tokens: int, least: int = 1) -> list[int]:
+    """The first lengths that are together at most some tokens, but at least some number of them, if there are."""
+    first, total = list[int](), 0
+    for length in lengths:
+        total += length
+        if len(first) >= least and total > tokens:
+            break
+        first.append(length)
+    return first
 
 
 def shares(lengths: Sequence[int], world: int) -> list[list[int]]:

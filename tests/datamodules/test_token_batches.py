@@ -81,6 +81,15 @@ def test_batches_of_a_loader_fit_and_fill_their_tokens(workers):
     assert numbers == [*range(len(numbers))]
 
 
+@pytest.mark.parametrize("settings", [{"tokens": 300}, {"batch_size": 7}])
+def test_sizes_of_batches_are_those_of_the_loader(settings):
+    data = digits(**settings)
+    documents = data.documents("train")
+    sizes = data.batch_sizes([documents.length(index) for index in data.first("train", 100)])
+    assert sum(sizes) == 100
+    assert sizes[:-1] == [len(batch.step.numbers) for batch in islice(data.train_dataloader(), len(sizes) - 1)]
+
+
 def test_no_sample_changes_with_the_tokens_of_a_batch():
     def tokens(**settings):
         batches = islice(digits(**settings).train_dataloader(), 60)
