@@ -6,7 +6,7 @@ from itertools import islice
 import pytest
 import torch
 from digit_documents import digits
-from runs import TINY, rows, run
+from runs import ROOT, TINY, rows, run
 
 from datamodules.sampler import OrderedSampler, RepeatingSampler, ResumableSampler
 from datamodules.token_batches import token_batches
@@ -124,6 +124,20 @@ def test_a_run_trains_and_says_that_lengths_are_encoded(tmp_path, capsys, settin
     logged = rows(tmp_path / "default/0")
     assert [int(row["step"]) for row in logged if "train/loss" in row] == [*range(1, steps + 1)]
     assert sum("val/loss" in row for row in logged) == 2
+
+
+def test_skipped_documents_are_counted_also_when_a_run_is_resumed(tmp_path):
+    settings = [
+        f"--config={ROOT / 'conf/tiny_shakespeare.yaml'}", *TINY, "--model.optimizer.schedule=constant",
+        "--data.row_length=120", "--data.too_long=skip", "--data.max_bad_fraction=1", "--data.tokens=300",
+    ]  # fmt: skip
+    assert run(tmp_path, "fit", *settings) == 0
+    assert run(tmp_path, "fit", *settings, "--trainer.max_steps=4") == 0
+    last = tmp_path / "tiny_shakespeare/1/checkpoints/last.ckpt"
+    assert run(tmp_path, "fit", f"--ckpt_path={last}", "--trainer.max_steps=6") == 0
+    whole, resumed = ([r for r in rows(tmp_path / f"tiny_shakespeare/{n}") if "train/loss" in r][-1] for n in (0, 2))
+    assert float(whole["train/skipped/Records/text/too_long"]) > 6
+    assert whole == resumed
 
 
 def test_losses_of_an_evaluation_do_not_depend_on_the_tokens_of_a_batch(tmp_path):

@@ -74,6 +74,18 @@ def test_ranks_share_the_documents():
     assert sorted(parts[0] + parts[1]) == whole
 
 
+@pytest.mark.parametrize("consumed", [0, 11])
+def test_ranks_share_the_tokens(consumed):
+    whole = batches(8, consumed, tokens=512)
+    assert all(400 < len(batch.layout.slot) <= 512 for batch in whole)
+    parts = [batches(8, consumed, (rank, 2), tokens=256) for rank in range(2)]
+    numbers = [sorted([*one.step.numbers, *two.step.numbers]) for one, two in zip(*parts, strict=True)]
+    assert numbers == [batch.step.numbers.tolist() for batch in whole]
+    count = sum(batch.step.over_ranks for batch in whole)
+    assert [number for of_batch in numbers for number in of_batch] == [*range(consumed, consumed + count)]
+    assert all(len(part.sources.of_document) == len(part.step.numbers) for part in parts[0])
+
+
 def test_each_source_is_read_in_passes_of_its_own():
     data = mixture({"digits": 1.0, "numbers": 1.0})
     size = data.sources["numbers"].size("train")
