@@ -43,7 +43,7 @@ class InterleavedDataModule(Checked, LightningDataModule):
         num_workers: worker processes of each data loader.
         too_long: what becomes of a document that is longer than a row: "refuse" ends the run, "skip" leaves it out and
             counts it, "split" makes pieces, which do not see each other: of text, as images stay whole.
-        tokens: in a batch, per process, on average over all processes: in place of `batch_size`, as many documents.
+        tokens: of a batch, per process, on average over all: it has as many documents as fit, in place of `batch_size`.
 
     Attributes:
         bad_records, max_bad_fraction: as in `Records`.
@@ -218,8 +218,9 @@ class InterleavedDataModule(Checked, LightningDataModule):
         """Counts training batches, and those before the current optimizer step."""
         trainer: Any = self.trainer
         if trainer and trainer.training:
-            media = self.batch_size * trainer.world_size  # in a batch of them, to train a codec
-            self.progress.begin_batch(trainer.global_step, media if self.codec_modality else batch.step.over_ranks)
+            step = getattr(batch, "step", None)  # None of media to train a codec
+            documents = step.over_ranks if step else self.batch_size * trainer.world_size
+            self.progress.begin_batch(trainer.global_step, documents)
         if trainer and self._counts_documents and not self.codec_modality:
             stage = "train" if trainer.training else "test" if trainer.testing else "val"
             self.progress.counts.stages[stage].add(batch, self.source_name)
