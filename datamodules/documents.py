@@ -3,7 +3,7 @@
 Knows segments and the randomness of a document; the datamodule knows which media it has.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol, get_args
 
@@ -111,10 +111,22 @@ class Documents(Dataset[Document]):
         Raises:
             BadRecord: a medium of it cannot be used, and `bad_records` is fail.
         """
+        return self._read(index, self._encoded)
+
+    def length(self, index: SampleIndex) -> int:
+        """The slots of a document and all its pieces in packing; nothing is encoded where lengths are known before.
+
+        Raises:
+            BadRecord: as above, if that shows without encoding.
+        """
+        document = self._read(index, self._empty)
+        return sum(self.grammar.length(piece) for piece in document.pieces) or self.grammar.length(document)
+
+    def _read(self, index: SampleIndex, encoded: Callable[[Medium], tuple[Tensor, float]]) -> Document:
         source = self.source
         modality = ["record"]  # of what is being read
         try:
-            document = self._document(index, modality)
+            document = self._document(index, modality, encoded)
             document.pieces = fit(document, self.grammar, source.row_length, source.too_long, modality)
             return document
         except ConfigError:
@@ -127,7 +139,9 @@ class Documents(Dataset[Document]):
             document.skipped = Skipped(source.source_name, modality[-1], reason, message)
             return document
 
-    def _document(self, index: SampleIndex, modality: list[str]) -> Document:
+    def _document(
+        self, index: SampleIndex, modality: list[str], encoded: Callable[[Medium], tuple[Tensor, float]]
+    ) -> Document:
         settings, unconditional = self.source.document_settings, self.source.unconditional
         rng = np.random.default_rng((self.source.seed, SPLITS.index(self.split), index.number))
         composed = self.source.compose(self.split, index.item, rng)
@@ -141,7 +155,7 @@ class Documents(Dataset[Document]):
         segments = Document()
         for i, medium in enumerate(media):
             modality.append(medium.modality)
-            tokens, extra_bytes = self._encoded(medium)
+            tokens, extra_bytes = encoded(medium)
             shown = context if i + 1 < len(media) and not self.grammar.causal[medium.modality] else {}
             segment = Segment(medium.modality, tokens, **shown, extra_bytes=extra_bytes)
             segments.append(segment._replace(weight=medium.weight, seed=mix(*place, i)))
@@ -162,6 +176,15 @@ class Documents(Dataset[Document]):
             self.cache[key] = encoded
             self.cached_bytes += encoded[0].nbytes
         return encoded
+
+    def _empty(self, medium: Medium) -> tuple[Tensor, float]:
+        """Tokens without content (n, 0), as many as a medium has."""
+        fixed = self.grammar.tokens[medium.modality].length
+        if isinstance(medium.media, Encoded):
+            return torch.empty(len(medium.media.array), 0), 0.0
+        if fixed is not None and self.source.bad_records == "fail":  # else a medium may have to be skipped
+            return torch.empty(fixed, 0), 0.0
+        return self._encoded(medium)
 
     def _encode(self, medium: Medium) -> tuple[Tensor, float]:
         codec, media = self.source.codecs[medium.modality], medium.media

@@ -137,7 +137,7 @@ class Parts(Dataset[int | Exception]):
 
 def encoded(codec: Codec, media: Any, weight: float) -> Encoded:
     with torch.no_grad():
-        return Encoded(codec.encode(media), codec.media_bytes(media), weight)
+        return Encoded(codec.encode(media).numpy(), codec.media_bytes(media), weight)
 
 
 def _array(cells: list[list[Encoded]], latent_dim: int | None) -> Any:
@@ -145,9 +145,9 @@ def _array(cells: list[list[Encoded]], latent_dim: int | None) -> Any:
     import pyarrow as pa
 
     media = [one for cell in cells for one in cell]
-    kind = torch.int32 if latent_dim is None else torch.float32
-    flat = torch.cat([torch.empty(0, dtype=kind), *(one.tokens.flatten().to(kind) for one in media)]).numpy()
-    tokens = pa.ListArray.from_arrays(_offsets([one.tokens.numel() for one in media]), pa.array(flat))
+    kind = np.int32 if latent_dim is None else np.float32
+    flat = np.concatenate([np.empty(0, kind), *(one.array.ravel().astype(kind) for one in media)])
+    tokens = pa.ListArray.from_arrays(_offsets([one.array.size for one in media]), pa.array(flat))
     sizes = pa.array([one.media_bytes for one in media], pa.int64())
     weights = pa.array([one.weight for one in media], pa.float64())
     structs = pa.StructArray.from_arrays([tokens, sizes, weights], ["tokens", "bytes", "weight"])

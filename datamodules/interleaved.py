@@ -9,16 +9,17 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
-import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from datamodules.counts import Counts
-from datamodules.documents import BadRecords, Documents, DocumentSettings, Media, Medium, Split
-from datamodules.run_counts import RunCounts, line
+from datamodules.documents import BadRecords, Documents, DocumentSettings, Medium, Split
+from datamodules.loaders import loader
+from datamodules.progress import Progress
+from datamodules.run_counts import line
 from datamodules.sampler import OrderedSampler, RepeatingSampler, ResumableSampler, SampleIndex
-from datamodules.steps import StepLoader, step_sizes
+from datamodules.token_batches import say_which_are_encoded
+from datamodules.token_runs import first_that_fit
 from datamodules.too_long import TooLong
 from mot_lightning.codecs import Codec
 from mot_lightning.config.checked import Checked
@@ -34,7 +35,7 @@ class InterleavedDataModule(Checked, LightningDataModule):
     """Documents of interleaved media, as packed batches.
 
     Args:
-        batch_size: documents in a batch, per process.
+        batch_size: documents in a batch, per process; with `tokens`, media in a batch that a codec is trained on.
         row_length: slots of a packed row. A resumed run may use another: packing does not change the loss. Rows three
             times as long as the longest document leave few slots empty, which only masked attention computes.
         document_settings: how segments are shown to the model.
@@ -42,12 +43,14 @@ class InterleavedDataModule(Checked, LightningDataModule):
         num_workers: worker processes of each data loader.
         too_long: what becomes of a document that is longer than a row: "refuse" ends the run, "skip" leaves it out and
             counts it, "split" makes pieces, which do not see each other: of text, as images stay whole.
+        tokens: of a batch, per process, on average over all: it has as many documents as fit, in place of `batch_size`.
 
     Attributes:
         bad_records, max_bad_fraction: as in `Records`.
     """
 
     setting = "data"
+    encoded = False  # whether the media of documents are tokens already
     bad_records: BadRecords = "fail"
     max_bad_fraction: float = 0.05
 
@@ -59,6 +62,7 @@ class InterleavedDataModule(Checked, LightningDataModule):
         seed: int = 0,
         num_workers: int = 0,
         too_long: TooLong = "refuse",
+        tokens: int | None = None,
     ) -> None:
         super().__init__()
         for method in ("media", "size", "compose"):  # LightningDataModule is not abstract
@@ -67,10 +71,11 @@ class InterleavedDataModule(Checked, LightningDataModule):
         require("data.batch_size", batch_size, "at least 1", batch_size >= 1)
         require("data.row_length", row_length, "at least 8", row_length >= 8)
         require("data.num_workers", num_workers, "0 or more", num_workers >= 0)
+        fits = tokens is None or tokens >= row_length
+        require("data.tokens", tokens, f"at least data.row_length, {row_length}", fits)
         self.batch_size, self.row_length, self.document_settings = batch_size, row_length, document_settings
-        self.seed, self.num_workers, self.too_long = seed, num_workers, too_long
-        self.resumed_at = 0  # training documents consumed over all ranks when this run began
-        self._count_anew()
+        self.seed, self.num_workers, self.too_long, self.tokens = seed, num_workers, too_long, tokens
+        self.progress = Progress()
         self.name = ""  # in a mixture
         self.codecs: dict[str, Codec] = {}
         self.grammar: Grammar | None = None
@@ -165,29 +170,28 @@ class InterleavedDataModule(Checked, LightningDataModule):
     def _items(self, split: Split) -> int:
         return len(self.media(self.codec_modality, split)) if self.codec_modality else self.size(split)
 
-    def _loader(self, split: Split, sampler: Any) -> DataLoader[Any]:
-        modality = self.codec_modality
-        dataset: Any = Media(self.media(modality, split)) if modality else self.documents(split)
-        settings: dict[str, Any] = {
-            "batch_size": self.batch_size,
-            "sampler": sampler,
-            "collate_fn": dataset.collate,
-            "num_workers": self.num_workers,
-            "pin_memory": torch.cuda.is_available(),  # copies to the device then need not block
-            "persistent_workers": self.num_workers > 0,
-        }
-        if split == "train" and not modality:
-            return StepLoader(dataset, sizes=lambda: step_sizes(self.trainer), **settings)
-        return DataLoader(dataset, **settings)
+    def batch_sizes(self, lengths: Sequence[int]) -> list[int]:
+        """How many of the first documents each training batch of one process has, by their lengths."""
+        sizes, left = [], [*lengths]
+        while left:
+            fit = left[: self.batch_size] if self.tokens is None else first_that_fit(left, self.tokens)
+            sizes.append(len(fit))
+            del left[: len(fit)]
+        return sizes
+
+    def _loader(self, split: Split, order: Any) -> DataLoader[Any]:
+        return loader(self, split, order)
 
     def train_dataloader(self) -> DataLoader[Any]:
         trainer: Any = self.trainer
         if trainer and not trainer.fit_loop.epoch_loop.batch_progress.total.ready:  # another fit
-            self._count_anew()
-        sampler: Any = self._order(lambda: self.consumed, *self._rank)
+            self.progress = Progress(self.progress.resumed_at)
+        order: Any = self._order(lambda: self.consumed, *self._rank)
         if overfit_batches := getattr(self.trainer, "overfit_batches", 0):
-            sampler = RepeatingSampler(sampler, int(overfit_batches) * self.batch_size)
-        return self._loader("train", sampler)
+            order = RepeatingSampler(order, int(overfit_batches), self.batch_size)
+        if self.tokens is not None and not self.codec_modality and self._rank[0] == 0:
+            say_which_are_encoded(self.sources_by_name)
+        return self._loader("train", order)
 
     @property
     def _rank(self) -> tuple[int, int]:
@@ -210,22 +214,16 @@ class InterleavedDataModule(Checked, LightningDataModule):
     def predict_dataloader(self) -> DataLoader[Any]:
         raise TypeError(f"trainer.predict has a datamodule of type {type(self).__name__}, wanted {PREDICTABLE}")
 
-    def _count_anew(self, counts: Counts | None = None) -> None:
-        # training batches since the run began or was resumed: all, those before a step, and that step
-        self._batches, self._batches_before_step, self._step = 0, 0, -1
-        self._run_counts = RunCounts(counts)
-
     def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """Counts training batches, and those before the current optimizer step."""
         trainer: Any = self.trainer
         if trainer and trainer.training:
-            if trainer.global_step != self._step:
-                self._step, self._batches_before_step = trainer.global_step, self._batches
-                self._run_counts.begin_step()
-            self._batches += 1
+            step = getattr(batch, "step", None)  # None of media to train a codec
+            documents = step.over_ranks if step else self.batch_size * trainer.world_size
+            self.progress.begin_batch(trainer.global_step, documents)
         if trainer and self._counts_documents and not self.codec_modality:
             stage = "train" if trainer.training else "test" if trainer.testing else "val"
-            self._run_counts.stages[stage].add(batch, self.source_name)
+            self.progress.counts.stages[stage].add(batch, self.source_name)
         return batch
 
     @property
@@ -235,26 +233,19 @@ class InterleavedDataModule(Checked, LightningDataModule):
 
     def metrics(self, stage: Split) -> dict[str, float]:
         """As `RunCounts.metrics`; all ranks call this together."""
-        return self._run_counts.metrics(stage, self.sources_by_name) if self._counts_documents else {}
+        return self.progress.counts.metrics(stage, self.sources_by_name) if self._counts_documents else {}
 
     def skipped_line(self) -> str:
         """Of training, or ""; all ranks call this together."""
-        return line(self._run_counts.train()) if self._counts_documents else ""
+        return line(self.progress.counts.train()) if self._counts_documents else ""
 
     @property
     def consumed(self) -> int:
         """Training documents consumed by finished optimizer steps, over all ranks."""
-        if not self.trainer:
-            return self.resumed_at
-        finished = self._batches if self.trainer.global_step != self._step else self._batches_before_step
-        return self.resumed_at + finished * self.batch_size * self.trainer.world_size
+        return self.progress.consumed(self.trainer)
 
     def state_dict(self) -> dict[str, Any]:
-        if not self._counts_documents:
-            return {"consumed": self.consumed}
-        counts = self._run_counts.train(not self.trainer or self.trainer.global_step != self._step)
-        return {"consumed": self.consumed, "counts": counts.state()}
+        return self.progress.state(self.trainer, self._counts_documents)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.resumed_at = state_dict["consumed"]
-        self._count_anew(Counts.of_state(state_dict["counts"]) if "counts" in state_dict else None)
+        self.progress = Progress.of_state(state_dict)

@@ -95,6 +95,10 @@ class Records(InterleavedDataModule):
             arguments[name] = kind.codec_settings(**(spec.get("init_args") or {}))
         return arguments
 
+    @property
+    def encoded(self) -> bool:  # type: ignore[override]
+        return self.source.encoded
+
     def setup(self, stage: str) -> None:
         if self.indices:
             return

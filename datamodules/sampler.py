@@ -54,23 +54,27 @@ class OrderedSampler(SequentialSampler):
     """Items in their order; each rank takes every `world`-th. Lightning leaves sequential samplers unchanged."""
 
     def __init__(self, items: Sequence[int], rank: int = 0, world: int = 1) -> None:
-        self.items = items[rank::world]
+        self.items, self.rank, self.world = items, rank, world
+
+    def at(self, number: int) -> SampleIndex:
+        """The item that `number` items come before, over all ranks."""
+        return SampleIndex(self.items[number], self.items[number])
 
     def __iter__(self) -> Iterator[Any]:
-        return (SampleIndex(item, item) for item in self.items)
+        return map(self.at, range(self.rank, len(self.items), self.world))
 
     def __len__(self) -> int:
-        return len(self.items)
+        return len(range(self.rank, len(self.items), self.world))
 
 
 class RepeatingSampler(SequentialSampler):
-    """The first `period` documents of each rank, again and again, for `trainer.overfit_batches`."""
+    """The first documents of each rank, again and again, for `trainer.overfit_batches`: so many batches of a size."""
 
-    def __init__(self, sampler: ResumableSampler, period: int) -> None:
-        self.sampler, self.period = sampler, period
+    def __init__(self, sampler: ResumableSampler, batches: int, size: int = 1) -> None:
+        self.sampler, self.batches, self.period, self.world = sampler, batches, batches * size, sampler.world
 
     def __iter__(self) -> Iterator[Any]:
-        rank, world = self.sampler.rank, self.sampler.world
+        rank, world = self.sampler.rank, self.world
         places = map(divmod, count(self.sampler.consumed() // world), repeat(self.period))
         return (self.sampler.at(rank + world * offset)._replace(repeat=times) for times, offset in places)
 

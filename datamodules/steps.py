@@ -18,21 +18,22 @@ class StepLoader(DataLoader[Any]):
     """A DataLoader whose batches have their `Step`: it reads all batches of a step before it returns the first.
 
     Args:
+        batches: gives each `Batch`, and the same ones when it is iterated again.
         sizes: called at the start of an epoch: how many batches each of its steps has.
     """
 
-    def __init__(self, *arguments: Any, sizes: Callable[[], Iterator[int]], **settings: Any) -> None:
-        super().__init__(*arguments, **settings)
-        self.sizes = sizes
+    def __init__(self, dataset: Any, batches: Any, sizes: Callable[[], Iterator[int]], **settings: Any) -> None:
+        super().__init__(dataset, batch_sampler=batches, **settings)
+        self.batches, self.sizes = batches, sizes
 
     def __iter__(self) -> Iterator[InterleavedBatch]:  # type: ignore[override]
-        batches, samples = super().__iter__(), iter(self.sampler)
+        batches, samples = super().__iter__(), iter(self.batches)
         for size in self.sizes():
             batches_of_step = list(islice(batches, size))
             targets = targets_of(batches_of_step) if size > 1 else {}
-            for position, batch in enumerate(batches_of_step):
-                numbers = np.array([sample.number for sample in islice(samples, self.batch_size)])
-                yield batch._replace(step=Step(position, size, targets, numbers))
+            for position, (batch, indices) in enumerate(zip(batches_of_step, samples, strict=False)):
+                numbers = np.array([index.number for index in indices])
+                yield batch._replace(step=Step(position, size, targets, numbers, indices.over_ranks))
 
 
 def step_sizes(trainer: Any) -> Iterator[int]:

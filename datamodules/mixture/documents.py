@@ -30,6 +30,11 @@ class MixedDocuments(Dataset[Document]):
         document.source = source
         return document
 
+    def length(self, index: SampleIndex) -> int:
+        source, item = located(index.item, self.sizes)
+        length: int = self.parts[source].length(index._replace(item=item))
+        return length
+
     def collate(self, documents: Sequence[Document]) -> InterleavedBatch:
         batch = packed(documents, self.grammar, self.row_length)
         of_document = torch.tensor([document.source for document in documents])

@@ -8,6 +8,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from mot_lightning.codecs import Codec
@@ -41,9 +43,14 @@ class Waveform(NamedTuple):
 class Encoded(NamedTuple):
     """A medium that a codec has encoded already."""
 
-    tokens: Tensor  # ids (n,) or latents (n, latent_dim)
+    array: np.ndarray  # ids (n,) or latents (n, latent_dim); mapped memory is read when it is copied
     media_bytes: int  # of the medium, 0 if it is not measured in bytes
     weight: float = 1.0  # of its loss
+
+    @property
+    def tokens(self) -> Tensor:
+        """A copy, in the type that codecs give."""
+        return torch.from_numpy(self.array.astype(np.int64 if self.array.ndim == 1 else np.float32))
 
 
 # by the names of columns: texts, numbers, paths of files, files inside others, images of Pillow,

@@ -3,10 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor
-
 from datamodules.sources.base import Encoded
 
 
@@ -30,11 +26,12 @@ class EncodedColumn:
 
     def medium(self, number: int) -> Encoded:
         flat = self.tokens[self.first_token[number] : self.first_token[number + 1]]
-        return Encoded(_tensor(flat, self.latent_dim), int(self.bytes[number]))
+        array = flat if self.latent_dim is None else flat.reshape(-1, self.latent_dim)
+        return Encoded(array, int(self.bytes[number]))
 
 
 class Media(Sequence[Encoded]):
-    """The media of a record, each copied from mapped memory when it is indexed."""
+    """The media of a record, in mapped memory."""
 
     def __init__(self, column: EncodedColumn, start: int, stop: int) -> None:
         self.column, self.numbers = column, range(start, stop)
@@ -51,10 +48,3 @@ class Media(Sequence[Encoded]):
     def __getitem__(self, index: Any) -> Any:
         numbers = self.numbers[index]
         return [*map(self.column.medium, numbers)] if isinstance(index, slice) else self.column.medium(numbers)
-
-
-def _tensor(flat: np.ndarray, latent_dim: int | None) -> Tensor:
-    """A copy, in the type that codecs give."""
-    if latent_dim is None:
-        return torch.from_numpy(flat.astype(np.int64))  # (n,)
-    return torch.from_numpy(flat.copy()).view(-1, latent_dim)  # (n, latent_dim)

@@ -5,6 +5,7 @@ Knows segments and batches; which documents, and what they look like, is left to
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 from mot_lightning.errors import ConfigError
@@ -28,6 +29,7 @@ class Inspection(NamedTuple):
     fill: float  # fraction of the slots of all rows that hold a token
     skipped: Sequence[Skipped] = ()
     split: int = 0  # documents that are packed in pieces
+    batches: Sequence[int] = ()  # documents of each complete batch
 
     def table(self) -> list[list[str]]:
         """Rows to print, the first of which is the head."""
@@ -49,6 +51,10 @@ class Inspection(NamedTuple):
             ("tokens a document: shortest, median, longest", f"{ordered[0]:,}, {middle:,}, {last:,}"),
             ("slots filled", f"{self.fill:.3f}"),
         ]
+        if len({*self.batches}) > 1:
+            mean = sum(self.batches) / len(self.batches)
+            fewest_to_most = f"{min(self.batches):,}, {mean:,.1f}, {max(self.batches):,}"
+            facts.append(("documents a batch: fewest, mean, most", fewest_to_most))
         counts = {"documents skipped": len(self.skipped), "documents split in pieces": self.split}
         return facts + [(name, f"{count:,}") for name, count in counts.items() if count]
 
@@ -61,20 +67,21 @@ class Inspection(NamedTuple):
 
 
 def inspect(
-    documents: Sequence[Any], grammar: Grammar, batch_size: int, collate: Callable[[Any], InterleavedBatch]
+    documents: Sequence[Any], grammar: Grammar, sizes: Sequence[int], collate: Callable[[Any], InterleavedBatch]
 ) -> Inspection:
     """Counts over documents that are packed in batches, as in training.
 
     Args:
         documents: of a datamodule, those that are skipped too.
+        sizes: how many documents each batch has, of which the last may be incomplete.
         collate: makes a batch of documents.
 
     Raises:
         ConfigError: all are skipped.
     """
     slots = used = 0
-    for start in range(0, len(documents), batch_size):
-        batch = collate(documents[start : start + batch_size])
+    for size, end in zip(sizes, accumulate(sizes), strict=True):
+        batch = collate(documents[end - size : end])
         slots += batch.layout.document.numel()
         used += len(batch.layout.slot)
     skipped: list[Skipped] = [document.skipped for document in documents if document.skipped]
@@ -93,4 +100,4 @@ def inspect(
     lengths = [grammar.length(document) for document in documents]
     control = sum(lengths) - sum(counts.tokens for counts in by_modality.values())
     split = sum(bool(document.pieces) for document in documents)
-    return Inspection(lengths, by_modality, control, used / slots, skipped, split)
+    return Inspection(lengths, by_modality, control, used / slots, skipped, split, sizes[:-1] or sizes)

@@ -50,15 +50,17 @@ class Inspect(Command):
             dataset = data.documents("train")
             with Bar(data.first("train", count), total=count, desc="Inspecting", unit="document") as bar:
                 documents = [dataset[index] for index in bar]
-            inspection = inspect(documents, module.model.grammar, data.batch_size, dataset.collate)
+            grammar = module.model.grammar
+            sizes = data.batch_sizes([sum(map(grammar.length, one.pieces or [one])) for one in documents])
+            inspection = inspect(documents, grammar, sizes, dataset.collate)
             used = [document for document in documents if not document.skipped]
             out.mkdir(parents=True, exist_ok=True)
             with torch.no_grad():
                 shown = [(one, _pieces(module, one, out / f"{i:02}")) for i, one in enumerate(used[:SHOWN])]
             codec_names = {f"{name} by": type(codec).__name__ for name, codec in module.codecs.items()}
-            batch = dataset.collate(used[: data.batch_size])
+            batch = dataset.collate(used[: sizes[0]])
             title = f"{experiment.config['experiment']}: training documents"
-            page = write_inspection(out, title, inspection, shown, batch, module.model.grammar, codec_names)
+            page = write_inspection(out, title, inspection, shown, batch, grammar, codec_names)
         tables = [inspection.table(), *([inspection.skipped_table()] if inspection.skipped else [])]
         say("\n".join(["", *(line for table in tables for line in (*aligned(table), ""))]))
         say(*(f"{name}: {value}" for name, value in inspection.facts()))

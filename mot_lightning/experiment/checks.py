@@ -1,6 +1,5 @@
 """Checks before a run begins, of errors that would otherwise show too late."""
 
-from itertools import islice
 from typing import Any
 
 import torch
@@ -153,9 +152,9 @@ def _check_lengths(experiment: Experiment) -> None:
     if not isinstance(experiment.module, MoTModule) or not hasattr(data, "row_length"):
         return
     try:
-        for loader in (data.train_dataloader(), data.val_dataloader(), data.test_dataloader()):
-            documents: Any = loader.dataset
-            first = [documents[index] for index in islice(iter(loader.sampler), FIRST_DOCUMENTS)]
+        for split in ("train", "val", "test"):
+            documents: Any = data.documents(split)
+            first = [documents[index] for index in data.first(split, FIRST_DOCUMENTS)]
             if data.too_long == "refuse":
                 lengths = map(experiment.module.model.grammar.length, first)
                 assign_rows(sorted(lengths, reverse=True), data.row_length)

@@ -87,6 +87,7 @@ class Step(NamedTuple):
     batches: int  # of the step
     targets: dict[str, tuple[float, float]]  # in all these batches, by modality: targets with a loss, and segments
     numbers: np.ndarray  # of the documents of this batch, in the order of training over all ranks
+    over_ranks: int  # documents of this batch and of those that other ranks have instead
 
 
 class Skipped(NamedTuple):

@@ -27,7 +27,8 @@ DOCUMENTS = [
 
 
 def inspected(documents, batch_size=2, row_length=64):
-    return inspect(documents, GRAMMAR, batch_size, partial(packed, grammar=GRAMMAR, row_length=row_length))
+    sizes = [len(documents[start : start + batch_size]) for start in range(0, len(documents), batch_size)]
+    return inspect(documents, GRAMMAR, sizes, partial(packed, grammar=GRAMMAR, row_length=row_length))
 
 
 def skipped(message, reason="cut"):
@@ -55,6 +56,13 @@ def test_tokens_are_counted_by_modality():
 def test_fill_is_of_the_rows_that_training_packs(batch_size, slots):
     assert inspected(DOCUMENTS, batch_size).fill == 25 / slots
     assert inspected(DOCUMENTS[:2], 2, 17).fill == 24 / 34  # a row each
+
+
+def test_documents_of_batches_are_a_fact_where_they_differ():
+    collate = partial(packed, grammar=GRAMMAR, row_length=64)
+    facts = inspect(DOCUMENTS * 2, GRAMMAR, [1, 3, 2], collate).facts()  # the last is incomplete
+    assert ("documents a batch: fewest, mean, most", "1, 2.0, 3") in facts
+    assert all("a batch" not in name for name, _ in inspect(DOCUMENTS * 2, GRAMMAR, [2, 2, 2], collate).facts())
 
 
 def test_table_and_facts_say_the_same():

@@ -38,7 +38,7 @@ def test_page_shows_counts_and_each_segment(tmp_path):
     document, skipped = Document([Segment("text", torch.arange(5), loss=False)]), Document()
     skipped.skipped = Skipped("photographs", "image", "cut", "<b>.png is cut")
     batch = pack([document], GRAMMAR, 64)
-    inspection = inspect([document, skipped], GRAMMAR, 1, partial(packed, grammar=GRAMMAR, row_length=64))
+    inspection = inspect([document, skipped], GRAMMAR, [1, 1], partial(packed, grammar=GRAMMAR, row_length=64))
     page = write_inspection(
         tmp_path, "digits <1>", inspection,
         [(document, [Piece("text", tmp_path / "a.txt", True)])], batch, GRAMMAR, {"text by": "Bytes"},

@@ -4,6 +4,7 @@ import pytest
 import torch
 from runs import EXACT, TINY, failing, rows, run, weights
 
+TOKENS = ["--data.tokens=256", "--trainer.accumulate_grad_batches=2", "--data.num_workers=1"]
 POINTS = [
     ("on_train_batch_start", 0, "exception"),
     ("on_train_batch_end", 1, "SIGTERM"),
@@ -23,7 +24,12 @@ POINTS = [
 
 @pytest.mark.parametrize(("hook", "step", "how"), POINTS)
 def test_resumed_run_is_bitwise_equal_to_uninterrupted(trained, tmp_path, hook, step, how):
-    arguments = ["fit", *TINY, *failing((hook, step, how))]
+    assert_equal_once_resumed(trained, tmp_path, ["fit", *TINY], (hook, step, how))
+
+
+def assert_equal_once_resumed(trained, tmp_path, arguments, failure):
+    """With a run that was never stopped."""
+    arguments, how = [*arguments, *failing(failure)], failure[-1]
     if how == "exception":
         with pytest.raises(RuntimeError, match="planned failure"):
             run(tmp_path, *arguments)
@@ -38,6 +44,22 @@ def test_resumed_run_is_bitwise_equal_to_uninterrupted(trained, tmp_path, hook, 
     ours, theirs = weights(resumed), weights(trained)
     assert list(ours) == list(theirs)
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+@pytest.fixture(scope="module")
+def trained_by_tokens(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("by_tokens")
+    assert run(folder, "fit", *TINY, *TOKENS) == 0
+    return folder / "default/0"
+
+
+@pytest.mark.parametrize(
+    ("hook", "step", "how"),
+    [("on_train_batch_end", 1, "SIGTERM"), ("on_before_optimizer_step", 2, "exception"),
+     ("on_train_batch_start", 4, "SIGINT"), ("on_validation_start", 3, "exception")],
+)  # fmt: skip
+def test_resumed_run_by_tokens_is_bitwise_equal(trained_by_tokens, tmp_path, hook, step, how):
+    assert_equal_once_resumed(trained_by_tokens, tmp_path, ["fit", *TINY, *TOKENS], (hook, step, how))
 
 
 def test_runs_with_the_same_seed_log_equal_metrics(trained, tmp_path):

@@ -9,10 +9,12 @@ import pytest
 import torch
 from corpus import SHAPE, save_as_dataset, save_as_shards, write_corpus
 from digit_files import real_data
+from lengths import assert_lengths_are_those_of_packing
 from runs import ROOT, TINY, run, weights
 
 import datamodules.encoding
 from datamodules.sources import Table
+from datamodules.sources.base import Encoded
 from mot_lightning.codecs import BPE, LogMelUnits, Patches
 from mot_lightning.commands.base import Invocation
 from mot_lightning.commands.untrained import untrained
@@ -74,13 +76,18 @@ def files_of(folder):
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
-def batches(count, *settings):
-    """The first training batches of a command line."""
+def data_of(*settings):
+    """The data of a command line, connected to fitted codecs."""
     configs = [ROOT / setting.removeprefix("--config=") for setting in settings if setting.startswith("--config=")]
     others = [tuple(one.removeprefix("--").split("=", 1)) for one in settings if not one.startswith("--config=")]
     experiment = untrained("inspect", Invocation(configs=configs, settings=others))
     experiment.module.prepare(experiment.data)
-    return list(islice(experiment.data.train_dataloader(), count))
+    return experiment.data
+
+
+def batches(count, *settings):
+    """The first training batches of a command line."""
+    return list(islice(data_of(*settings).train_dataloader(), count))
 
 
 def assert_equal(first, second):
@@ -107,6 +114,21 @@ def test_batches_of_tokens_and_of_every_other_source_are_equal(corpus, config, t
     ):
         assert_equal(whole, batches(100, *settings, *source))
     assert_equal(whole, batches(100, *settings, *tokens_from(tmp_path / "tokens"), "--data.num_workers=2"))
+
+
+def test_lengths_of_tokens_are_those_of_packing_and_copy_nothing(config, tokens, monkeypatch):
+    data = data_of(config, *tokens_from(tokens))
+    assert len({*assert_lengths_are_those_of_packing(data, 5 * data.size("train"))}) > 3
+    documents, indices = data.documents("train"), [*data.first("train", 50)]
+    monkeypatch.setattr(Encoded, "tokens", None)
+    assert all(documents.length(index) > 1 for index in indices)
+
+
+def test_batches_by_tokens_are_those_of_the_records(config, tokens):
+    settings = [config, "--data.row_length=256", "--data.tokens=400"]
+    whole = batches(40, *settings)
+    assert all(0 < len(batch.layout.slot) <= 400 for batch in whole)
+    assert_equal(whole, batches(40, *settings, *tokens_from(tokens), "--data.num_workers=2"))
 
 
 @pytest.mark.slow

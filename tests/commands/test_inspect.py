@@ -18,6 +18,14 @@ def test_page_and_table_of_the_documents_of_a_run(tmp_path, capsys):
     assert {".txt", ".png", ".wav"} <= {path.suffix for path in (tmp_path / "page").iterdir()}
 
 
+def test_batches_by_tokens_are_those_of_training(tmp_path, capsys):
+    main(["inspect", *TINY, "--data.tokens=300", "--documents=100", f"--out={tmp_path / 'page'}"])
+    fewest, mean, most = map(
+        float, capsys.readouterr().out.partition("fewest, mean, most: ")[2].split("\n")[0].split(",")
+    )
+    assert 300 // 77 <= fewest < mean < most
+
+
 def test_documents_are_those_that_training_begins_with(tmp_path, capsys):
     tables = []
     for seed, number in ((0, 0), (0, 1), (1, 2)):

@@ -74,6 +74,7 @@ def test_each_input_is_read_or_skipped_for_its_reason(tables, name, tmp_path, mo
         skipped = (document.skipped.modality, document.skipped.reason) if document.skipped else ()
         assert skipped == outcomes[index], (index, document.skipped)
         assert bool(document.skipped) != bool(len(document))
+        assert documents.length(SampleIndex(item, item)) == len(documents.collate([document]).layout.slot)
         assert document.skipped is None or "\n" not in document.skipped.message
     assert not [*tmp_path.iterdir()]  # nothing is unpickled or extracted
 

@@ -5,6 +5,7 @@ import re
 import pytest
 import torch
 from digit_documents import assert_share, digits, encoded, image_places, kinds, same
+from lengths import assert_lengths_are_those_of_packing
 
 from datamodules.documents import DocumentSettings, Medium
 from datamodules.sampler import SampleIndex
@@ -132,3 +133,19 @@ def test_randomness_differs_between_splits():
 def test_no_modality_is_unconditional_without_condition_dropout():
     assert digits(shown={"condition_dropout": 0.1}).unconditional == ("image",)
     assert digits(shown={"condition_dropout": 0}).unconditional == ()
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+@pytest.mark.parametrize("names", [("text", "image", "speech"), ("text", "image")])
+def test_a_length_is_the_slots_of_a_packed_document(names, dropout):
+    data = digits(names, shown={"condition_dropout": dropout})
+    lengths = assert_lengths_are_those_of_packing(data, 500)
+    assert len({*lengths}) > 5
+    assert_lengths_are_those_of_packing(data, 100, "val")
+
+
+def test_a_length_encodes_nothing_that_has_a_fixed_length(monkeypatch):
+    data = digits(("text", "image"), documents={"image": 1})
+    monkeypatch.setattr(type(data), "encode", None)
+    documents = data.documents("train")
+    assert {documents.length(index) for index in data.first("train", 100)} == {1 + 18, 1 + 2 * 18}  # one image, or two

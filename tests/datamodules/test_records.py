@@ -276,7 +276,7 @@ def batches(corpus, n, workers=0, consumed=0):
     codecs = {"text": Bytes(), "image": Patches((1, 4, 4), 2)}
     tokens = {name: tokens_of(codec) for name, codec in codecs.items()}
     data.connect(codecs, Grammar(tokens, {"text": True, "image": False}, "text", ("image", "text")))
-    data.resumed_at = consumed
+    data.progress.resumed_at = consumed
     return list(islice(data.train_dataloader(), n))
 
 

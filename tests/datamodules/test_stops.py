@@ -15,22 +15,25 @@ EPOCH = 5  # batches of an epoch: its last step has one
 
 
 @cache
-def connected():
-    return digits(batch_size=1)
+def connected(tokens=None):
+    """Batches of one document, or of those that have some tokens."""
+    return digits(batch_size=1, tokens=tokens)
 
 
 class Ranks:
-    """Runs of one stream of documents, one document a batch, on changing numbers of ranks and workers."""
+    """Runs of one stream of documents on changing numbers of ranks and workers."""
 
-    def __init__(self, epochs):
-        self.learned, self.state, self.step, self.current = {}, {"consumed": 0}, 0, 0
+    def __init__(self, epochs, tokens=None):
+        self.data = connected(tokens)
+        self.documents, self.order = self.data.documents("train"), self.data._order()
+        self.learned, self.state, self.step, self.current = set(), {"consumed": 0}, 0, 0
         self.epoch = EPOCH if epochs else 1.0  # Lightning's value for no end
 
     def train(self, world, workers, batches, validate=False):
         """Train some batches on each rank, which may end within a step, and save: only finished steps count."""
         states, ends = [], []
         for rank in range(world):
-            data = copy.copy(connected())
+            data = copy.copy(self.data)
             data.num_workers = workers
             data.load_state_dict(self.state)
             states.append(self._rank(data, rank, world, batches, validate))
@@ -67,36 +70,45 @@ class Ranks:
         return data.state_dict()
 
     def _learn(self, batch):
-        (number,) = batch.step.numbers.tolist()
-        assert number not in self.learned
-        self.learned[number] = fingerprint(batch)
+        numbers = batch.step.numbers.tolist()
+        assert not self.learned & {*numbers}
+        self.learned |= {*numbers}
+        documents = [self.documents[self.order.at(number)] for number in numbers]
+        assert fingerprint(batch) == fingerprint(self.documents.collate(documents))
 
     def assert_each_was_learned_once(self):
-        data = connected()
-        documents = data.documents("train")
-        expected = [fingerprint(documents.collate([documents[i]])) for i in data.first("train", len(self.learned))]
-        assert [self.learned[number] for number in range(len(expected))] == expected
-        assert self.state == {"consumed": len(expected)}
+        assert self.learned == {*range(len(self.learned))}
+        assert self.state == {"consumed": len(self.learned)}
 
 
 def fingerprint(batch):
-    """Tokens and noise of a document."""
+    """Tokens and noise of documents."""
     return [(part.tokens.tolist(), part.segment_seed.tolist()) for part in batch.by_modality.values()]
 
 
+@pytest.mark.parametrize("tokens", [None, 200])
 @pytest.mark.parametrize("epochs", [False, True])
 @pytest.mark.parametrize("batches", range(1, 13))  # also within a step, and at and beyond the end of an epoch
-def test_documents_are_learned_once_after_a_stop(batches, epochs):
-    runs = Ranks(epochs)
+def test_documents_are_learned_once_after_a_stop(batches, epochs, tokens):
+    runs = Ranks(epochs, tokens)
     for world, more in ((1, batches), (2, 3), (2, 0), (4, 4), (3, 2)):  # a run may end before its first step
         runs.train(world, 0, more, validate=more % 2 == 0)
     runs.assert_each_was_learned_once()
 
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create 5 worker processes")
-def test_documents_are_learned_once_on_changing_workers():
+@pytest.mark.parametrize("tokens", [None, 200])
+def test_documents_are_learned_once_on_changing_workers(tokens):
     """Workers read ahead, beyond the batches that are learned from."""
-    runs = Ranks(epochs=True)
+    runs = Ranks(epochs=True, tokens=tokens)
     for world, workers, batches in ((1, 0, 3), (2, 2, 4), (4, 5, 3), (3, 0, 4)):
         runs.train(world, workers, batches)
+    runs.assert_each_was_learned_once()
+
+
+def test_the_tokens_of_a_batch_may_change_at_a_stop():
+    runs = Ranks(epochs=False)
+    for tokens, world in ((None, 2), (200, 1), (150, 3), (None, 1)):
+        runs.data = connected(tokens)
+        runs.train(world, 0, 5)
     runs.assert_each_was_learned_once()

@@ -4,6 +4,7 @@ from itertools import islice
 
 import pytest
 import torch
+from lengths import assert_lengths_are_those_of_packing
 from long_texts import CODECS, GRAMMAR, ROW, TOKENS, content, records, text_of
 from runs import ROOT, TINY, rows, run
 
@@ -100,6 +101,13 @@ def test_pieces_fit_and_hold_each_token_once_in_order(form):
         assert all(len(image.tokens) == 4 for image in images)
         assert len(document.pieces) == 0 or len(pieces) > 1
         assert is_long(int(data.indices["train"][item])) <= bool(document.pieces)
+
+
+@pytest.mark.parametrize("form", ["text", "image+text", "text+image", "text+image+text+image"])
+@pytest.mark.parametrize("policy", ["skip", "split"])
+def test_a_length_is_the_slots_of_all_pieces_or_of_a_skipped_document(form, policy):
+    lengths = assert_lengths_are_those_of_packing(records(form, dropout=0.2, too_long=policy), 100)
+    assert min(lengths) == 1 if policy == "skip" else max(lengths) > ROW
 
 
 def test_pieces_have_noise_of_their_own_and_the_first_that_of_the_document():

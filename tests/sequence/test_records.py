@@ -13,7 +13,7 @@ GRAMMAR = Grammar(TOKENS, CAUSAL, "text", ("image", "speech", "text"))
 
 def test_a_batch_moves_whole_and_keeps_on_the_host_what_the_host_reads():
     batch = pack([[Segment("text", torch.arange(3)), Segment("image", torch.zeros(4, 3))]], GRAMMAR, 32)
-    batch = batch._replace(step=Step(0, 1, {}, np.array([7])))
+    batch = batch._replace(step=Step(0, 1, {}, np.array([7]), 1))
     moved = move_data_to_device(batch, torch.device("meta"))
     tensors = [x for record in (moved.layout, *moved.by_modality.values()) for x in record if torch.is_tensor(x)]
     assert len(tensors) == 5 + 12 * len(GRAMMAR.groups)

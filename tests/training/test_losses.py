@@ -116,7 +116,7 @@ def test_any_division_of_documents_into_batches_and_ranks_has_the_loss_of_the_jo
         joint, apart = sums(documents), [sums(part) for part in parts.values()]
         added = Sums.unstack(sum(one.stack() for one in apart))
         # as in training: the loss of each batch over the targets of the whole step
-        step = Step(0, len(parts), targets_of([packed(*part) for part in parts.values()]), np.array([]))
+        step = Step(0, len(parts), targets_of([packed(*part) for part in parts.values()]), np.array([]), 0)
         assert added.targets.tolist() == pytest.approx(experiment.loss_weights.targets(step))
         total = sum(experiment.loss_weights.total(one.loss, added.targets) for one in apart)
         torch.testing.assert_close(added.stack(), joint.stack(), **FLOAT32)

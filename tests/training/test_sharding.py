@@ -69,7 +69,22 @@ def test_losses_are_the_same_on_any_number_of_ranks(alone, tmp_path, ranks):
     on_ranks = [f"--trainer.devices={ranks}", "--trainer.accelerator=cpu", f"--data.batch_size={12 // ranks}"]
     arguments = [*TINY, *THREE, *on_ranks, f"--runs={tmp_path}"]
     run_in_subprocess("-m", "mot_lightning", "fit", *arguments, cwd=tmp_path)
-    expected, actual = rows(alone), rows(tmp_path / "default/0")
+    assert_equal_losses(alone, tmp_path / "default/0")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_losses_are_the_same_on_two_ranks_with_half_the_tokens_each(tmp_path):
+    arguments = [*TINY, *THREE, "--trainer.accelerator=cpu", "--trainer.accumulate_grad_batches=2"]
+    assert run(tmp_path / "one", "fit", *arguments, "--data.tokens=512") == 0
+    two = ["--trainer.devices=2", "--data.tokens=256", f"--runs={tmp_path / 'two'}"]
+    run_in_subprocess("-m", "mot_lightning", "fit", *arguments, *two, cwd=tmp_path)
+    assert_equal_losses(tmp_path / "one/default/0", tmp_path / "two/default/0")
+
+
+def assert_equal_losses(one: Path, two: Path) -> None:
+    """Of six steps and two validations."""
+    expected, actual = rows(one), rows(two)
     assert sum("train/image/loss" in row for row in actual) == 6
     assert sum("val/image/loss" in row for row in actual) == 2
     for one, two in zip(expected, actual, strict=True):

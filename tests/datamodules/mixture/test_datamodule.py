@@ -5,6 +5,7 @@ from itertools import islice
 import pytest
 import torch
 from digit_documents import CODECS
+from lengths import assert_lengths_are_those_of_packing
 from runs import ROOT, TINY, rows, run, weights
 
 from datamodules import Digits, Mixture, Records
@@ -56,6 +57,10 @@ def same(a, b):
     )
 
 
+def test_a_length_is_that_of_the_source_s_document():
+    assert len({*assert_lengths_are_those_of_packing(mixture({"digits": 1.0, "numbers": 2.0}), 300)}) > 3
+
+
 @pytest.mark.parametrize(("workers", "done"), [(2, 0), (0, 5), (1, 70)])
 def test_batches_depend_neither_on_workers_nor_on_stops(workers, done):
     whole, resumed = batches(80), batches(80 - done, 4 * done, num_workers=workers)
@@ -67,6 +72,18 @@ def test_ranks_share_the_documents():
     whole = [number for batch in batches(12) for number in batch.step.numbers]
     parts = [[number for batch in batches(6, 0, (rank, 2)) for number in batch.step.numbers] for rank in range(2)]
     assert sorted(parts[0] + parts[1]) == whole
+
+
+@pytest.mark.parametrize("consumed", [0, 11])
+def test_ranks_share_the_tokens(consumed):
+    whole = batches(8, consumed, tokens=512)
+    assert all(400 < len(batch.layout.slot) <= 512 for batch in whole)
+    parts = [batches(8, consumed, (rank, 2), tokens=256) for rank in range(2)]
+    numbers = [sorted([*one.step.numbers, *two.step.numbers]) for one, two in zip(*parts, strict=True)]
+    assert numbers == [batch.step.numbers.tolist() for batch in whole]
+    count = sum(batch.step.over_ranks for batch in whole)
+    assert [number for of_batch in numbers for number in of_batch] == [*range(consumed, consumed + count)]
+    assert all(len(part.sources.of_document) == len(part.step.numbers) for part in parts[0])
 
 
 def test_each_source_is_read_in_passes_of_its_own():
