@@ -1,5 +1,6 @@
 """Tokens of records in an Arrow batch, as they are written by `encode`."""
 
+import numpy as np
 import pyarrow as pa
 import pytest
 import torch
@@ -12,7 +13,12 @@ from datamodules.sources.encoded_column import EncodedColumn
 def media(latent_dim):
     """Two media of a record, none of the next, and one of the last."""
     lengths = ((3, 0), (), (2,))
-    make = torch.arange if latent_dim is None else lambda n: torch.arange(0.0, n * latent_dim).view(n, latent_dim)
+
+    def make(n):
+        return (
+            np.arange(n) if latent_dim is None else np.arange(n * latent_dim, dtype=np.float32).reshape(n, latent_dim)
+        )
+
     return [[Encoded(make(n), 10 * i + n, 0.5 * i) for n in of_record] for i, of_record in enumerate(lengths)]
 
 
