@@ -11,6 +11,8 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+from lightning.pytorch.utilities import rank_zero_only
+
 from datamodules.sources.base import Member, Record, Source, Spread
 from datamodules.sources.stream import CHUNK, Stream
 from mot_lightning.errors import BadRecord, require, say
@@ -67,7 +69,7 @@ class HuggingFace(Source):
                 raise ValueError(f"data.source.path {self.path} has the splits {', '.join(loaded)}, wanted train too")
             self.stream = Stream(loaded[train], self.first if self.split else 0, self.buffer)
             loaded = {split: first_rows(rows, self.first, str(self.path)) for split, rows in loaded.items()}
-            say(f"data.source streams: {RESUMING}")
+            rank_zero_only(say)(f"data.source streams: {RESUMING}")
         if not sum(map(len, loaded.values())):
             raise ValueError(f"data.source.path {self.path} has no rows, wanted at least 1")
         # rows in Arrow's own types: none is decoded, by whatever means the library would
