@@ -73,7 +73,7 @@ class Records(InterleavedDataModule):
             raise ValueError(f"data.split_by is {split_by!r}, wanted null: data.split_column says the splits")
         require("data.max_bad_fraction", max_bad_fraction, "a fraction from 0 to 1", 0 <= max_bad_fraction <= 1)
         if source.streamed:
-            check_streamed(source, split_column, split_by)
+            check_streamed(source, split_column, split_by, self.tokens)
         self.source, self.split_column, self.split_by = source, split_column, split_by
         self.bad_records, self.max_bad_fraction = bad_records, max_bad_fraction
         self.source.skips_bad = bad_records == "skip"

@@ -16,9 +16,10 @@ class StreamOrder(ResumableSampler):
         return SampleIndex(number, number)
 
 
-def check_streamed(source: Any, split_column: str | None, split_by: str | None) -> None:
-    """Raises ValueError if the splits of a stream are to follow what only reading all of it would tell."""
+def check_streamed(source: Any, split_column: str | None, split_by: str | None, tokens: int | None) -> None:
+    """Raises ValueError if splits or batches of a stream are to follow what only reading ahead would tell."""
     column = None if source.split else "split"
     need = f"{'null' if source.split else 'split'}: data.source streams, with split {source.split or 'null'}"
     require("data.split_column", split_column, need, split_column == column)
     require("data.split_by", split_by, "null: data.source streams", split_by is None)
+    require("data.tokens", tokens, "null: data.source streams", tokens is None)

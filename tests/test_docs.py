@@ -94,7 +94,7 @@ def resolved(line):
     if not (command.builds and command.takes_settings):
         if command.builds:
             _by_modality(invocation.settings)
-        if command.name == "suite":
+        if command.name == "suite" and invocation.paths:
             read_suite(*invocation.paths, dict(invocation.settings))
         return None
     start = invocation.ckpt_path or invocation.options.get("init_from")

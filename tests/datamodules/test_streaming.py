@@ -133,6 +133,8 @@ def test_what_a_stream_cannot_do_is_refused(folder):
         streamed(folder, {"split": None})
     with pytest.raises(ValueError, match=r"data.split_by is 'caption', wanted null: data.source streams"):
         streamed(folder, split_by="caption")
+    with pytest.raises(ValueError, match=r"data.tokens is 9000, wanted null: data.source streams"):
+        streamed(folder, tokens=9000)
     data = streamed(folder)
     with pytest.raises(ValueError, match=r"data.sources.a.source streams, wanted one that is stored to mix it"):
         Mixture({"a": data})
