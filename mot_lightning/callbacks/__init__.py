@@ -9,18 +9,23 @@ from mot_lightning.callbacks.report import Report
 from mot_lightning.callbacks.resume import ExactResume
 from mot_lightning.callbacks.samples import SampleLogger
 from mot_lightning.callbacks.stop_on_signal import StopOnSignal
+from mot_lightning.callbacks.telemetry import AttentionMass, GradientCosines, Separability, Throughput
 from mot_lightning.callbacks.test_curve import TestCurve
 
 __all__ = [
+    "AttentionMass",
     "Checkpoints",
     "CodecReport",
     "ExactResume",
     "ExpertUtilisation",
+    "GradientCosines",
     "GradientNorms",
     "Reconstructions",
     "Report",
     "SampleLogger",
+    "Separability",
     "StepProgress",
     "StopOnSignal",
     "TestCurve",
+    "Throughput",
 ]

@@ -5,7 +5,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -102,7 +102,12 @@ def read_run(folder: Path) -> RecordedRun:
             f"{folder} has {points} validations in metrics.csv, wanted at least {MIN_POINTS}: "
             "lower trainer.val_check_interval"
         )
-    return run
+    return replace(run, curves={split: of for split, of in run.curves.items() if _is_curve(of)})
+
+
+def _is_curve(by_modality: Mapping[str, Curve]) -> bool:
+    """Whether a split was evaluated while training, and not only at the end, as the test split of every run is."""
+    return max(len(curve.steps) for curve in by_modality.values()) >= MIN_POINTS
 
 
 def _curves(rows: "csv.DictReader[str]") -> dict[str, dict[str, Curve]]:

@@ -98,6 +98,20 @@ def test_test_losses_score_where_all_runs_have_them(add):
     assert compare([*runs, add("ffn")]).split == "val"
 
 
+def test_a_test_at_the_end_is_no_curve(add):
+    runs = [add(), add("mot", slopes={"image": 0.5})]
+    for run in runs:
+        path = run.folder / "metrics.csv"
+        head, *lines = path.read_text().splitlines()
+        step = lines[-1].split(",")[0]
+        blank = "," * head.count(",")
+        path.write_text("\n".join([f"{head},test/image/loss,test/text/loss", *(f"{line},," for line in lines),
+                                   f"{step}{blank},1.0,1.0", ""]))  # fmt: skip
+    comparison = compare([read_run(run.folder) for run in runs])
+    assert comparison.split == "val"
+    assert row(comparison, "mot", "image").steps.value == pytest.approx(0.5, abs=0.02)
+
+
 def test_arm_that_is_never_as_good_is_a_lower_bound(add):
     comparison = compare([add(), add("mot", scale=3.0)])
     assert row(comparison, "mot", "image").steps.value == 2

@@ -1,0 +1,8 @@
+"""Callbacks that look inside a model while it trains. They are off by default, as most cost passes."""
+
+from mot_lightning.callbacks.telemetry.attention_mass import AttentionMass
+from mot_lightning.callbacks.telemetry.gradient_cosines import GradientCosines
+from mot_lightning.callbacks.telemetry.separability import Separability
+from mot_lightning.callbacks.telemetry.throughput import Throughput
+
+__all__ = ["AttentionMass", "GradientCosines", "Separability", "Throughput"]

@@ -1,0 +1,42 @@
+"""Telemetry in a run: it logs what it says, and training is bitwise as without it."""
+
+import csv
+
+import pytest
+from runs import TINY, run
+
+from mot_lightning.callbacks.telemetry import Throughput
+
+ALL = ("AttentionMass", "GradientCosines", "Separability", "Throughput")
+
+
+def rows(folder, *arguments):
+    assert run(folder, "fit", *TINY, "--trainer.log_every_n_steps=3", *arguments) == 0
+    with (folder / "default/0/metrics.csv").open() as file:
+        return [row for row in csv.DictReader(file) if row["train/loss"]]
+
+
+def test_training_is_bitwise_as_without_and_values_are_in_range(tmp_path):
+    plain = rows(tmp_path / "plain")
+    watched = rows(tmp_path / "watched", *(f"--trainer.callbacks+={name}" for name in ALL))
+    assert [{name: row[name] for name in plain[0]} for row in watched] == plain
+    for row in watched:
+        for name in ("image", "speech", "text"):
+            assert float(row[f"train/{name}/tokens_per_second"]) > 0
+            shares = [float(row[key]) for key in row if key.startswith(f"train/{name}/attention_to_")]
+            assert sum(shares) == pytest.approx(1, abs=1e-4)
+        assert all(-1 <= float(row[key]) <= 1 for key in row if "grad_cosine" in key)
+        assert 0 <= float(row["train/separability/layer1"]) <= 1
+        assert float(row["train/tflops_per_second"]) > 0
+    assert "train/mfu" not in watched[0]
+
+
+def test_mfu_is_the_share_of_the_peak(tmp_path):
+    spec = '{"class_path": "Throughput", "init_args": {"peak": 0.5}}'
+    for row in rows(tmp_path, f"--trainer.callbacks+={spec}"):
+        assert float(row["train/mfu"]) == pytest.approx(float(row["train/tflops_per_second"]) / 0.5, rel=1e-4)
+
+
+def test_peak_is_checked():
+    with pytest.raises(ValueError, match=r"Throughput.peak is 0, wanted a number above 0, or null"):
+        Throughput(0)
