@@ -24,7 +24,8 @@ def test_files_have_what_the_terminal_shows(runs, capsys, tmp_path):
     output = compare(capsys, runs / "dense/0", runs / "mot/0", "--out", tmp_path / "out")
     assert "0.50" in output
     files = {file.name for file in (tmp_path / "out").iterdir()}
-    assert files == {"comparison.csv", "comparison.md", "index.html", "losses.png", "steps_at_equal_loss.png"}
+    pictures = {"losses.png", "shares.png", "steps_at_equal_loss.png"}
+    assert files == {"comparison.csv", "comparison.md", "index.html", *pictures}
     with (tmp_path / "out/comparison.csv").open() as file:
         rows = {(row["arm"], row["modality"]): row for row in csv.DictReader(file)}
     assert float(rows["mot", "image"]["steps"]) == pytest.approx(0.5, abs=0.01)

@@ -13,6 +13,31 @@ from mot_lightning.analysis.compare.laws import Law, frontier
 
 COLOURS = ("#59636e", "#0b62c4", "#c2410c", "#2f7d4f", "#8250df", "#b3882c", "#b3382c")  # the baseline is grey
 SIZE = 3.4  # inches of a panel
+TICKS = (0.05, 0.1, 0.2, 0.5, 0.7, 1, 1.4, 2, 5, 10)
+
+
+def shares(comparison: Comparison) -> Figure:
+    """s of each arm with its interval, and of the baseline against itself in grey; an arrow is a lower bound."""
+
+    def panel(axes: Any, modality: str) -> None:
+        rows = [row for row in comparison.rows if row.modality == modality and row.arm != comparison.baseline][::-1]
+        several = len({arm.size for arm in comparison.arms}) > 1
+        for place, row in enumerate(rows):
+            colour = COLOURS[0] if row.yardstick else _colour(comparison, row.arm)
+            value, low, high, _ = row.steps
+            axes.plot(value, place, ">" if row.steps.is_bound else "o", color=colour, markersize=5)
+            if np.isfinite([low, high]).all():
+                axes.plot([low, high], [place, place], color=colour, linewidth=1.4)
+        axes.axvline(1, color=COLOURS[0], linestyle=":", linewidth=1)
+        axes.set_xscale("log")
+        axes.set_yticks(range(len(rows)), [f"{row.arm} {row.size}" if several else row.arm for row in rows], fontsize=8)
+        axes.set_xticks([tick for tick in TICKS if axes.get_xlim()[0] <= tick <= axes.get_xlim()[1]])
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.tick_params(axis="x", labelsize=8)
+        axes.set(xlabel=f"s: share of the steps of {comparison.baseline}", ylim=(-0.6, len(rows) - 0.4))
+
+    return _panels(comparison, panel)
 
 
 def losses(comparison: Comparison) -> Figure:
@@ -88,7 +113,8 @@ def _panels(comparison: Comparison, draw: Callable[[Any, str], None]) -> Figure:
         axes.set_title(modality)
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25, linewidth=0.5)
-        axes.legend(frameon=False, fontsize=8)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(frameon=False, fontsize=8)
     return figure
 
 

@@ -27,7 +27,11 @@ def write(
         NotWritten: the system refused a write.
     """
     fitted = laws(comparison)
-    pictures = {"Losses": plots.losses(comparison), "Steps at equal loss": plots.matched(comparison)}
+    pictures = {
+        "Shares": plots.shares(comparison),
+        "Losses": plots.losses(comparison),
+        "Steps at equal loss": plots.matched(comparison),
+    }
     if fitted:
         pictures["Losses over FLOPs"] = plots.scaling(comparison, fitted)
     files = {}
