@@ -95,6 +95,7 @@ def test_an_exception_inside_an_update_keeps_the_earlier_checkpoint(tmp_path, ca
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_to_one_of_two_ranks_stops_both(tmp_path, number):

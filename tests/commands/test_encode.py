@@ -132,6 +132,7 @@ def test_batches_by_tokens_are_those_of_the_records(config, tokens):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_first_100_batches_of_real_photographs_captions_and_speech_are_equal(tmp_path):
     root = real_data("flickr8k_spoken")
     settings = ["--config=conf/flickr_speech.yaml", f"--data.source.path={root}"]

@@ -97,6 +97,7 @@ def test_bad_input_is_one_line(suite, refusal, arguments, message):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.timeout(600)
 def test_suite_runs_goes_on_and_survives_a_failing_arm(suite, tmp_path):
     (tmp_path / "broken.yaml").write_text("experiment: broken\nmodel: {backbone: {kv_heads: 3}}\n")

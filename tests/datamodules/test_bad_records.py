@@ -173,6 +173,7 @@ def test_a_run_counts_what_it_skips_also_when_it_is_resumed(tmp_path, capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.timeout(300)
 def test_a_run_that_is_stopped_and_goes_on_with_other_ranks_and_workers_is_the_whole_one(tmp_path):
     """Losses of training and validation, and counts of what was skipped."""

@@ -114,6 +114,7 @@ def test_a_rank_ends_once_rank_0_was_killed():
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize(
     ("hook", "step", "how", "code"),

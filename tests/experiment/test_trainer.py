@@ -136,6 +136,7 @@ def test_ranks_of_torchrun_unless_devices_are_set(monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_torchrun_starts_one_run_of_all_its_ranks(tmp_path):
     command = ["-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=29713", "-m", "mot_lightning", "fit"]
     run_in_subprocess(*command, *TINY, f"--runs={tmp_path}", cwd=ROOT, env={"PYTHONWARNINGS": "ignore"})

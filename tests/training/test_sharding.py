@@ -13,6 +13,7 @@ from mot_lightning.experiment.build import build
 from mot_lightning.experiment.resolve import resolve
 
 # dropout is seeded by rank, so the compared runs have none
+NIGHTLY = [pytest.mark.slow, pytest.mark.nightly]
 QUIET = [*TINY, "--model.modalities.image=null", "--model.backbone.dropout=0", "--trainer.max_steps=3"]
 KINDS = ("text+image+speech", "text+image", "text+speech", "image+speech", "image", "text", "speech")
 ALONE = {kind: 0.5 if kind in ("text", "speech") else 0 for kind in KINDS}
@@ -28,8 +29,8 @@ def run_two_ranks(folder: Path, strategy: str, *arguments: str) -> None:
 @pytest.mark.parametrize(
     ("strategy", "documents"),
     [
-        pytest.param("ddp", 4, id="ddp-uneven batches", marks=pytest.mark.slow),
-        pytest.param("ddp", 1, id="ddp-a rank without a modality", marks=pytest.mark.slow),
+        pytest.param("ddp", 4, id="ddp-uneven batches", marks=NIGHTLY),
+        pytest.param("ddp", 1, id="ddp-a rank without a modality", marks=NIGHTLY),
         pytest.param("fsdp2", 4, id="fsdp2-uneven batches", marks=pytest.mark.slow),
         pytest.param("fsdp2", 1, id="fsdp2-a rank without a modality"),
     ],
@@ -63,7 +64,7 @@ def alone(tmp_path_factory):
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("ranks", [2, *(pytest.param(ranks, marks=pytest.mark.slow) for ranks in (3, 4))])
+@pytest.mark.parametrize("ranks", [2, *(pytest.param(ranks, marks=NIGHTLY) for ranks in (3, 4))])
 def test_losses_are_the_same_on_any_number_of_ranks(alone, tmp_path, ranks):
     """Of training, also after its noise has been learned from, and of validation, in batches of other sizes."""
     on_ranks = [f"--trainer.devices={ranks}", "--trainer.accelerator=cpu", f"--data.batch_size={12 // ranks}"]
@@ -73,6 +74,7 @@ def test_losses_are_the_same_on_any_number_of_ranks(alone, tmp_path, ranks):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.timeout(240)
 def test_losses_are_the_same_on_two_ranks_with_half_the_tokens_each(tmp_path):
     arguments = [*TINY, *THREE, "--trainer.accelerator=cpu", "--trainer.accumulate_grad_batches=2"]
@@ -114,6 +116,7 @@ def learned_by_one_process(arguments: list[str]) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("reduction", ["segment", "batch"])
 def test_two_ranks_sum_reductions(tmp_path, reduction):
@@ -130,6 +133,7 @@ def test_two_ranks_sum_reductions(tmp_path, reduction):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.timeout(300)
 def test_sharded_tower_without_tokens_yet_resumes_as_an_unsharded_one(tmp_path):
     first = {kind: float(kind == "text") for kind in KINDS}
@@ -147,6 +151,7 @@ def test_sharded_tower_without_tokens_yet_resumes_as_an_unsharded_one(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.timeout(240)
 def test_sharded_model_samples_tests_saves_and_resumes(tmp_path):
     by_codebook = "--model.modalities.speech.objective={class_path: NextToken, init_args: {lookup: codebook}}"

@@ -57,6 +57,7 @@ def test_a_resumed_run_gets_past_the_batch(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.timeout(120)
 def test_all_ranks_skip_the_step_of_one_together(tmp_path):
     fails = failing(("on_train_batch_start", 3, "nan_data", 1))

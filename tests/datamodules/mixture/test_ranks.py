@@ -71,6 +71,7 @@ def losses(row):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("ranks", [1, 2, 3, 4])
 def test_losses_of_four_sources_are_the_same_on_any_number_of_ranks(config, alone, tmp_path, ranks):
@@ -87,6 +88,7 @@ def test_losses_of_four_sources_are_the_same_on_any_number_of_ranks(config, alon
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("batch_size", [5, 40])
 def test_validation_losses_of_four_sources_do_not_depend_on_batches(alone, tmp_path, capsys, batch_size):
     values = []
