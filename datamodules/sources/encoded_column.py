@@ -21,8 +21,8 @@ class EncodedColumn:
         self.tokens, self.latent_dim = tokens.values.to_numpy(), latent_dim
         self.bytes, self.weights = media.field("bytes").to_numpy(), media.field("weight").to_numpy()
 
-    def __getitem__(self, row: int) -> "Media":
-        return Media(self, int(self.first_medium[row]), int(self.first_medium[row + 1]))
+    def __getitem__(self, row: int) -> "EncodedMedia":
+        return EncodedMedia(self, int(self.first_medium[row]), int(self.first_medium[row + 1]))
 
     def medium(self, number: int) -> Encoded:
         flat = self.tokens[self.first_token[number] : self.first_token[number + 1]]
@@ -30,7 +30,7 @@ class EncodedColumn:
         return Encoded(array, int(self.bytes[number]))
 
 
-class Media(Sequence[Encoded]):
+class EncodedMedia(Sequence[Encoded]):
     """The media of a record, in mapped memory."""
 
     def __init__(self, column: EncodedColumn, start: int, stop: int) -> None:

@@ -147,6 +147,8 @@ def _load(file: Path, path: str, name: str | None, split: str | None, streaming:
         return datasets.load_dataset("parquet", data_files=str(file), streaming=streaming)
     if file.is_file():
         raise ValueError(f"it is of type {file.suffix!r}")
+    if (file.suffix in FILES or file.is_absolute()) and not file.exists():  # the library would ask the Hub for it, long
+        raise ValueError("there is no such file")
     loaded = datasets.load_dataset(path, name, split=split, streaming=streaming)
     return {split: loaded} if split else loaded
 

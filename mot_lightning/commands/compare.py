@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from mot_lightning.commands.base import Command, Invocation, Option
+from mot_lightning.config.paths import check_folder
 from mot_lightning.errors import ConfigError, say
 
 
@@ -41,9 +42,11 @@ class Compare(Command):
             raise ConfigError(
                 f"compare has {len(invocation.paths)} run folders, wanted at least 2: compare RUN RUN ..."
             )
+        out = options["out"]
+        check_folder(out, "--out")
         runs = [read_run(path) for path in dict.fromkeys(invocation.paths)]
         comparison = compare(runs, options["baseline"], window, start, ignored)
-        page = write(comparison, options["out"].expanduser(), f"Against {comparison.baseline}", invocation.line)
+        page = write(comparison, out, f"Against {comparison.baseline}", invocation.line)
         say("", *aligned(tables.rows_of(comparison)))
         say(tables.method_of(comparison), *(f"- {flag}" for flag in tables.flags_of(comparison)))
         say(f"page:    {page}")

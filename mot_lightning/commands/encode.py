@@ -6,6 +6,7 @@ from typing import Any
 
 from mot_lightning.commands.base import Command, Invocation, Option
 from mot_lightning.commands.fit import Fit
+from mot_lightning.config.paths import check_folder
 from mot_lightning.errors import ConfigError, say
 
 
@@ -39,7 +40,7 @@ class Encode(Command):
         if workers < 0:
             raise ConfigError(f"--workers is {workers}, wanted 0 or more")
         shard, shards = _shard(invocation.options["shard"])
-        out = out.expanduser()
+        check_folder(out, "--out")
         with interruptible():
             if (experiment := untrained(self.name, invocation)) is None:
                 return

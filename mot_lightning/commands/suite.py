@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mot_lightning.commands.base import Command, Invocation, Option
+from mot_lightning.config.paths import check_folder
 from mot_lightning.errors import ConfigError, say
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class Suite(Command):
         from mot_lightning.analysis.suite.execute import execute
         from mot_lightning.analysis.suite.settings import read_suite
         from mot_lightning.analysis.suite.stages import current
+        from mot_lightning.experiment.suite_configs import check_begun, configs_of, keep
         from mot_lightning.signals import interruptible
 
         options, processes = invocation.options, invocation.options["processes"]
@@ -39,12 +41,16 @@ class Suite(Command):
             raise ConfigError(f"--processes is {processes}, wanted at least 1")
         suite = read_suite(invocation.paths[0], dict(invocation.settings))
         expected = read_card(options["check"]) if options["check"] else None
-        out = (options["out"] or Path("suites") / suite.suite).expanduser().absolute()
+        out = (options["out"] or Path("suites") / suite.suite).absolute()
+        check_folder(out, "--out")
+        configs = configs_of(suite)
+        check_begun(configs, out)
         if options["list"]:
             commands = [shlex.join(["python", "-m", "mot_lightning", *run.arguments()])
                         for run in current(suite, out).left()]  # fmt: skip
             say(*(commands or [f"all runs of {suite.suite} are finished"]))
             return
+        keep(configs, out)
         failures: dict[str, str] = {}
         with interruptible():
             while (stage := current(suite, out, failures)).left(failures):

@@ -111,8 +111,11 @@ def find(path: Path, argument: str = "--config") -> Path:
     raise ConfigError(f"{argument} {path} does not exist{did_you_mean(str(path), known)}")
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path, argument: str = "--config") -> dict[str, Any]:
     """A mapping from a YAML file, or from standard input for "-"; dotted keys become nested mappings.
+
+    Args:
+        argument: as in `find`.
 
     Raises:
         ConfigError: the file is not YAML, or not a mapping.
@@ -121,13 +124,13 @@ def read_yaml(path: Path) -> dict[str, Any]:
         text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
         content = _load(text) or {}
     except OSError as error:
-        raise ConfigError(f"--config {path} cannot be read: {error.strerror}") from None
+        raise ConfigError(f"{argument} {path} cannot be read: {error.strerror}") from None
     except ConfigError as error:
-        raise ConfigError(f"--config {path}: {' '.join(str(error).split())}") from None
+        raise ConfigError(f"{argument} {path}: {' '.join(str(error).split())}") from None
     except Exception as error:  # PyYAML raises errors of many types for values that do not fit their tags
-        raise ConfigError(f"--config {path} is not YAML: {' '.join(str(error).split())}") from None
+        raise ConfigError(f"{argument} {path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
-        raise ConfigError(f"--config {path} holds a {type(content).__name__}, wanted a mapping")
+        raise ConfigError(f"{argument} {path} holds a {type(content).__name__}, wanted a mapping")
     return nested(content)
 
 

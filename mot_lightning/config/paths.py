@@ -34,6 +34,14 @@ def absolute(path: str | Path, name: str, folder: Path = Path()) -> Path:
     return complete
 
 
+def check_folder(path: Path, name: str) -> None:
+    """Raises ConfigError if no folder can be written at a path: before the work whose results go there."""
+    place = next(place for place in (path, *path.absolute().parents) if place.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        reason = "a file" if not place.is_dir() else "read-only"
+        raise ConfigError(f"{name} is {path}, wanted a folder to write to: {place} is {reason}")
+
+
 def absolute_or_name(path: str | Path, name: str) -> str:
     """As `absolute` for what may also be a name on a hub: that is all that is neither there nor written as a path."""
     written_as_path = str(path).startswith(("~", "/", "./", "../")) or str(path) in ("", ".", "..")

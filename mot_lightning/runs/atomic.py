@@ -5,7 +5,7 @@ import math
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -42,7 +42,8 @@ def replacing(path: Path, previous: Path | None = None) -> Iterator[BinaryIO]:
             raise
         raise NotWritten(f"{path} cannot be written: {cause.strerror or cause}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(NotADirectoryError):  # its folder is a file
+            temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

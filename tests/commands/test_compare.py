@@ -1,6 +1,7 @@
 import csv
 
 import pytest
+import yaml
 from recorded_runs import recorded_run
 
 from mot_lightning.cli.main import main
@@ -55,6 +56,9 @@ def test_scaling_is_fitted_over_three_sizes(tmp_path, capsys):
         (["dense/0", "mot/0", "--start=1"], "--start is 1, wanted a fraction from 0 to below 1"),
         (["dense/0", "mot/0", "--ignore=dat"], "--ignore is 'dat', wanted one of data, budget, schedule"),
         (["dense/0", "mot/0", "--basline=mot"], "did you mean --baseline?"),
+        (["dense/0", "untrained"], "untrained cannot be read as a run: its config has no 'trainer'"),
+        (["dense/0", "without_total"], "without_total cannot be read as a run: its metrics.csv has no val/loss"),
+        (["dense/0", "mot/0", "--out=dense/0/config.yaml"], "wanted a folder to write to"),
         (["dense/0", "other/0"], "the runs have no modality in common"),
     ],
 )
@@ -64,8 +68,15 @@ def test_bad_input_is_one_line(runs, refusal, arguments, message):
     (runs / "unvalidated/metrics.csv").write_text("step,train/loss\n1,2\n")
     recorded_run(runs / "broken", "mot")
     (runs / "broken/config.yaml").write_text("seed: 0")
+    recorded_run(runs / "untrained", "mot")
+    config = yaml.safe_load((runs / "untrained/config.yaml").read_text())
+    del config["trainer"]
+    (runs / "untrained/config.yaml").write_text(yaml.safe_dump(config))
+    recorded_run(runs / "without_total", "mot")
+    rows = (runs / "without_total/metrics.csv").read_text()
+    (runs / "without_total/metrics.csv").write_text(rows.replace("val/loss", "val/other"))
     recorded_run(runs / "other/0", "mot", slopes={"speech": 1.0}, **{"model.modalities.image": {}})
     text = (runs / "other/0/metrics.csv").read_text()
     (runs / "other/0/metrics.csv").write_text(text.replace("/image/", "/a/").replace("/text/", "/b/"))
-    arguments = [str(runs / word) if not word.startswith("--") else word for word in arguments]
+    arguments = [word.replace("=dense", f"={runs}/dense") if "--" in word else str(runs / word) for word in arguments]
     assert message in refusal("compare", *arguments)

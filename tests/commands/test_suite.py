@@ -90,10 +90,39 @@ def test_list_has_the_commands_that_are_left(suite, tmp_path, capsys):
         (["FILE", "--processes=0"], "--processes is 0, wanted at least 1"),
         (["missing.yaml"], "missing.yaml"),
         (["FILE", "--check=missing.yaml"], "missing.yaml cannot be read"),
+        (["FILE", "--proceses=2"], "did you mean processes?"),
+        (["FILE", "--seed=2"], "seed is set, but a suite determines it by seeds"),
+        (["FILE", "--out=/dev/null/x"], "--out is /dev/null/x, wanted a folder to write to: /dev/null is a file"),
     ],
 )
 def test_bad_input_is_one_line(suite, refusal, arguments, message):
     assert message in refusal("suite", *(str(suite()) if word == "FILE" else word for word in arguments))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"arms": {**SUITE["arms"], "mot": "conf/backbone/mott.yaml"}},
+            "mot: --config conf/backbone/mott.yaml does not",
+        ),
+        ({"configs": ["missing.yaml"]}, "dense: --config missing.yaml does not exist"),
+        ({"claims": [{**SUITE["claims"][0], "modality": "smell"}]}, "names 'smell', wanted one of image, speech, text"),
+        ({"claims": [{**SUITE["claims"][0], "below": {"modality": "smell"}}]}, "names 'smell', wanted one of image"),
+    ],
+)
+def test_configs_are_checked_before_anything_runs(suite, refusal, tmp_path, change, message):
+    assert message in refusal("suite", str(suite(**change)), "--out", str(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_suite_does_not_take_runs_of_other_settings_for_its_own(finished, suite, refusal, tmp_path):
+    out = ["--out", str(tmp_path / "out")]
+    main(["suite", str(finished), *out])
+    message = refusal("suite", str(finished), *out, "--model.backbone.dim=16")
+    assert "has runs of dense with another model.backbone.dim: 128 -> 16, wanted the same, or a new --out" in message
+    assert "sweep_steps: 100 -> 200" in refusal("suite", str(suite(sweep_steps=200)), *out)
+    main(["suite", str(suite(claims=[])), *out])  # what is not of the runs may change
 
 
 @pytest.mark.slow

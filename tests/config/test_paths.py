@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mot_lightning.config.paths import absolute, absolute_or_name
+from mot_lightning.config.paths import absolute, absolute_or_name, check_folder
 from mot_lightning.errors import ConfigError
 
 
@@ -65,3 +65,18 @@ def test_name_on_a_hub_stays_a_name_unless_it_is_there(tmp_path):
     assert absolute_or_name("./owner", "x") == str(tmp_path / "here/owner")
     (tmp_path / "here/owner/name").mkdir(parents=True)
     assert absolute_or_name("owner/name", "x") == str(tmp_path / "here/owner/name")
+
+
+def test_place_where_no_folder_can_be_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file", tmp_path / "file/below"):
+        with pytest.raises(ConfigError, match=f"^--out is {path}, wanted a folder to write to: .*file is a file$"):
+            check_folder(path, "--out")
+    check_folder(tmp_path / "new/below", "--out")
+    assert not (tmp_path / "new").exists()
+
+
+def test_read_only_folder_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.access", lambda path, mode: False)  # tests may run as root, who may write anywhere
+    with pytest.raises(ConfigError, match=r"wanted a folder to write to: .* is read-only"):
+        check_folder(tmp_path / "new", "--out")

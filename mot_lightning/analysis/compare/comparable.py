@@ -27,12 +27,12 @@ def _aspect(config: Mapping[str, Any], aspect: str) -> dict[str, Any]:
     trainer, model, data = config["trainer"], config["model"], config["data"]
     of_data = {**(data.get("init_args") or {})}
     of_data.pop("num_workers", None)
-    batch_size = of_data.pop("batch_size", None)
+    batch = {name: of_data.pop(name, None) for name in ("batch_size", "tokens")}
     if aspect == "data":
         return {"data": {**data, "init_args": of_data}}
     if aspect == "budget":
         named = ("max_steps", "accumulate_grad_batches", "devices", "num_nodes")
-        return {"trainer": {name: trainer.get(name) for name in named}, "data": {"batch_size": batch_size}}
+        return {"trainer": {name: trainer.get(name) for name in named}, "data": batch}
     optimizer = {name: value for name, value in model["optimizer"].items() if name != "learning_rate"}
     return {"model": {"optimizer": optimizer, "reduction": model.get("reduction")}}
 
@@ -48,7 +48,7 @@ def common_modalities(runs: Sequence[RecordedRun]) -> tuple[list[str], list[str]
         if without := [run for run in runs if name not in run.modalities]:
             reasons.append(f"{name} is left out: {without[0].folder} has no losses of it")
             continue
-        of_run = [run.config["model"]["modalities"][name] for run in runs]
+        of_run = [run.config["model"]["modalities"].get(name, {}) for run in runs]
         parts = [part for part in ("codec", "objective") if any(x.get(part) != of_run[0].get(part) for x in of_run)]
         if parts:
             reasons.append(f"{name} is left out: its {parts[0]} is not the same in all runs")

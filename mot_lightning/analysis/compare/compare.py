@@ -5,6 +5,7 @@ Beside it stands the yardstick, the baseline against itself with another seed or
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import permutations
 
 from mot_lightning.analysis.compare.arms import Arm, arms_of, baseline_of
@@ -45,7 +46,7 @@ def compare(
     on_test = all("test" in run.curves and {*modalities} <= {*run.curves["test"]} for run in runs)
     plan = Comparison(name, arms, modalities, "test" if on_test else "val", window, start)
     rows = [row for modality in modalities for arm in arms for row in _rows(plan, arm, modality)]
-    return Comparison(name, arms, modalities, plan.split, window, start, rows, [*left_out, *flags_of_all(plan)])
+    return replace(plan, rows=rows, notes=[*left_out, *flags_of_all(plan)])
 
 
 def _rows(plan: Comparison, arm: Arm, modality: str) -> list[Row]:

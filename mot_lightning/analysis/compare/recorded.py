@@ -60,7 +60,7 @@ class RecordedRun:
 
     def tokens_per_step(self, modality: str) -> float:
         """Training tokens of a modality in a step; NaN if its metrics.json does not say."""
-        return self.figures.get(f"fit/{modality}/tokens", np.nan) / self.figures.get("fit/steps", np.nan)
+        return self.figures.get(f"fit/{modality}/tokens", np.nan) / self._steps
 
     @property
     def flops_per_step(self) -> float:
@@ -76,7 +76,11 @@ class RecordedRun:
 
     @property
     def seconds_per_step(self) -> float:
-        return self.figures.get("fit/training_seconds", np.nan) / self.figures.get("fit/steps", np.nan)
+        return self.figures.get("fit/training_seconds", np.nan) / self._steps
+
+    @property
+    def _steps(self) -> float:
+        return self.figures.get("fit/steps") or np.nan
 
 
 def read_run(folder: Path) -> RecordedRun:
@@ -87,13 +91,14 @@ def read_run(folder: Path) -> RecordedRun:
             curves = _curves(csv.DictReader(file))
         figures = folder / "metrics.json"
         recorded = json.loads(figures.read_text(encoding="utf-8")) if figures.is_file() else {}
-        run = RecordedRun(folder, config, curves, {name: x for name, x in recorded.items() if x is not None})
-        for needed in (run.arm, run.seed, run.learning_rate, run.size):
-            assert needed is not None
+        run = RecordedRun(folder, config, curves, {name: float(x) for name, x in recorded.items() if x is not None})
+        _check_whole(run)
     except FileNotFoundError as error:
         name = Path(error.filename).name
         raise ConfigError(f"{folder} has no {name}, wanted the folder of a run, such as runs/default/0") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError, csv.Error) as error:
+    except KeyError as error:
+        raise ConfigError(f"{folder} cannot be read as a run: its config has no {error}") from None
+    except (OSError, ValueError, TypeError, AttributeError, yaml.YAMLError, csv.Error) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ConfigError(f"{folder} cannot be read as a run: {reason[:200]}") from None
     points = max((len(curve.steps) for curve in run.curves.get("val", {}).values()), default=0)
@@ -108,6 +113,17 @@ def read_run(folder: Path) -> RecordedRun:
 def _is_curve(by_modality: Mapping[str, Curve]) -> bool:
     """Whether a split was evaluated while training, and not only at the end, as the test split of every run is."""
     return max(len(curve.steps) for curve in by_modality.values()) >= MIN_POINTS
+
+
+def _check_whole(run: RecordedRun) -> None:
+    """Raises what `read_run` tells, if something is missing that a comparison reads."""
+    config = run.config
+    for needed in (run.arm, run.seed, run.learning_rate, run.size, config["trainer"].get, config["data"].get):
+        assert needed is not None
+    for name in run.modalities if "val" in run.curves else ():
+        assert config["model"]["modalities"].get(name, {}).get
+    if run.curves and "" not in run.curves.get("val", {}):
+        raise ValueError("its metrics.csv has no val/loss")
 
 
 def _curves(rows: "csv.DictReader[str]") -> dict[str, dict[str, Curve]]:

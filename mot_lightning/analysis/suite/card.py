@@ -55,12 +55,18 @@ def read_card(path: Path) -> dict[str, Any]:
     """Raises ConfigError if a file is not a card."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        missing = [key for key in KEYS if key not in content]
-    except (OSError, TypeError, yaml.YAMLError) as error:
-        raise ConfigError(f"--check {path} cannot be read: {' '.join(str(error).split())}") from None
-    if missing:
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise ConfigError(f"--check {path} cannot be read: {reason}") from None
+    if not isinstance(content, dict):
+        raise ConfigError(f"--check {path} holds a {type(content).__name__}, wanted the card of a suite")
+    if missing := [key for key in KEYS if key not in content]:
         raise ConfigError(f"--check {path} has no {missing[0]}, wanted the card of a suite")
-    return dict(content)
+    try:
+        differences(content, content)  # what is compared after hours of runs is there
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(f"--check {path} has claims or figures without {error}, wanted the card of a suite") from None
+    return content
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -62,14 +62,25 @@ class PlannedRun:
 
         return float(read_run(self.finished).curves["val"][""].losses[-1]) if self.finished else float("inf")
 
+    @property
+    def configs(self) -> list[str]:
+        """Its config files, in order."""
+        return [*self.suite.configs, *self.suite.arms[self.arm]]
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """Its settings beside these, as text by dotted name; those that only name or silence it are not among them."""
+        steps = {STEPS: self.steps} if self.steps else {}
+        settings = {**self.suite.settings, **self.suite.sizes[self.size], **steps}
+        return {name: _text(value) for name, value in settings.items()}
+
     def arguments(self) -> list[str]:
         """The command line after `python -m mot_lightning`, from its checkpoint if it has begun."""
         places = [f"--runs={self.home.parent}", f"--experiment={self.arm}"]
         if self.checkpoint:
             return ["fit", f"--ckpt_path={self.checkpoint}", *places, *QUIET]
-        configs = [f"--config={config}" for config in (*self.suite.configs, *self.suite.arms[self.arm])]
-        settings = {**self.suite.settings, **self.suite.sizes[self.size], **({STEPS: self.steps} if self.steps else {})}
-        flags = [f"--{name}={_text(value)}" for name, value in settings.items()]
+        configs = [f"--config={config}" for config in self.configs]
+        flags = [f"--{name}={text}" for name, text in self.settings.items()]
         rate = f"--model.optimizer.learning_rate={self.learning_rate:g}"
         scored = [] if self.steps else ["--trainer.callbacks+=TestCurve"]
         return ["fit", *configs, *flags, rate, f"--seed={self.seed}", *scored, *places, *QUIET]

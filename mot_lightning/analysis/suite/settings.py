@@ -1,13 +1,25 @@
 """What a suite is: its arms, learning rates, seeds and claims, as its YAML file says."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mot_lightning.analysis.suite.claim import Claim
+from mot_lightning.analysis.suite.content import check_content
 from mot_lightning.config.files import find, read_yaml
+from mot_lightning.config.hints import did_you_mean
 from mot_lightning.errors import ConfigError
+
+SECTIONS = ("model", "data", "trainer", "samples", "report", "allow", "init_from")  # of settings of a run
+DETERMINED = {
+    "seed": "seeds",
+    "experiment": "the names of arms",
+    "runs": "--out",
+    "config": "configs",
+    "model.optimizer.learning_rate": "learning_rates",
+}
+OPTIONS = ("processes", "list", "check", "out")  # of the command: a misspelt one is taken for a setting
 
 
 @dataclass(frozen=True)
@@ -46,7 +58,6 @@ class Suite:
     def __post_init__(self) -> None:
         rates = self.learning_rates
         for name, value, requirement, fits in (
-            ("suite", self.suite, "a plain name", self.suite == Path(self.suite).name and self.suite not in ("", "..")),
             ("arms", [*self.arms], "two or more", len(self.arms) >= 2),
             ("sizes", self.sizes, "one or more", bool(self.sizes)),
             ("baseline", self.baseline, f"one of {', '.join(self.arms)}", self.baseline in self.arms),
@@ -58,6 +69,13 @@ class Suite:
         ):
             if not fits:
                 raise ConfigError(f"{name} is {value!r}, wanted {requirement}")
+        for name in (name for settings in (self.settings, *self.sizes.values()) for name in settings):
+            if name in DETERMINED:
+                raise ConfigError(f"{name} is set, but a suite determines it by {DETERMINED[name]}: leave it out")
+            if name.partition(".")[0] not in SECTIONS:
+                raise ConfigError(
+                    f"{name} is no setting of a run, wanted one of {', '.join(SECTIONS)}{did_you_mean(name, OPTIONS)}"
+                )
         for claim in self.claims:
             if (claim.below is None) is (claim.above is None):
                 raise ConfigError(f"claim {claim.claim!r} has below {claim.below} and above {claim.above}, wanted one")
@@ -77,19 +95,18 @@ def read_suite(path: Path, settings: Mapping[str, str] | None = None) -> Suite:
         ConfigError: the file is not a suite.
     """
     path = find(path, "suite")
-    content = read_yaml(path)
-    known = {one.name: one for one in fields(Suite)}
-    for name in content:
-        if name not in known:
-            raise ConfigError(f"{path} has no setting {name!r}, wanted some of {', '.join(known)}")
+    content = read_yaml(path, "suite")
+    check_content(str(path), content, Suite)
+    for number, claim in enumerate(content.get("claims", ()), 1):
+        check_content(f"{path}, claim {number}", claim, Claim)
+    claims = [Claim(**claim) for claim in content.pop("claims", ())]
+    arms = {name: _texts(files) for name, files in content.pop("arms").items()}
+    shared = {**dict(leaves(content.pop("settings", {}))), **(settings or {})}
+    sizes = {name: dict(leaves(of_size)) for name, of_size in content.pop("sizes", {"": {}}).items()}
     try:
-        claims = [Claim(**claim) for claim in content.pop("claims", ())]
-        arms = {name: _texts(files) for name, files in content.pop("arms").items()}
-        shared = {**dict(leaves(content.pop("settings", {}))), **(settings or {})}
-        sizes = {str(name): dict(leaves(of_size)) for name, of_size in content.pop("sizes", {"": {}}).items()}
         return Suite(**content, arms=arms, sizes=sizes, settings=shared, claims=claims)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ConfigError(f"{path}: {' '.join(str(error).split())}") from None
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
 
 
 def leaves(settings: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:

@@ -57,6 +57,8 @@ def test_best_learning_rate_is_that_of_the_lowest_validation_loss(add):
     runs = [add(rate=rate, scale=scale) for rate, scale in ((0.01, 1.05), (0.02, 1.0), (0.04, 1.1))]
     comparison = compare([*runs, add("mot", rate=0.02)])
     assert comparison.arms[0].learning_rate == 0.02
+    diverged = add(rate=0.005, scale=float("nan"))
+    assert compare([diverged, *runs, add("mot", rate=0.02, seed=0)]).arms[0].learning_rate == 0.02
     assert row(comparison, "mot", "image").steps.value == pytest.approx(1)
     assert row(comparison, "dense, rate 0.01", "image").steps.value > 1.1  # the yardstick
     assert not any("edge" in flag for flag in flags_of(comparison))
@@ -133,6 +135,9 @@ def test_sizes_are_compared_each_with_its_own_baseline(add):
     [
         ({"data.class_path": "E"}, "differ in data.class_path: D -> E, wanted runs of one data, or --ignore data"),
         ({"max_steps": 1000}, "differ in trainer.max_steps: 2000 -> 1000, wanted runs of one budget"),
+        ({"data.init_args": {"tokens": 4096}}, "wanted runs of one budget"),
+        ({"trainer": {"max_steps": 2000, "accumulate_grad_batches": 2}}, "wanted runs of one budget"),
+        ({"model.reduction": "segment"}, "differ in model.reduction: token -> segment, wanted runs of one schedule"),
         ({"model.optimizer.warmup_steps": 10}, "differ in model.optimizer.warmup_steps: 50 -> 10"),
     ],
 )

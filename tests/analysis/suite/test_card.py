@@ -49,3 +49,22 @@ def test_what_is_no_card_is_refused(tmp_path):
         read_card(tmp_path / "card.yaml")
     with pytest.raises(ConfigError, match="cannot be read"):
         read_card(tmp_path / "missing.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"\xff\xfe", "cannot be read"),
+        (b"- suite", "holds a list, wanted the card of a suite"),
+        (b"", "holds a NoneType, wanted the card of a suite"),
+        (
+            yaml.safe_dump({**dict.fromkeys(KEYS), "claims": [{"claim": "c"}]}).encode(),
+            "claims or figures without 'verdict'",
+        ),
+        (yaml.safe_dump({**dict.fromkeys(KEYS), "claims": 5}).encode(), "wanted the card of a suite"),
+    ],
+)
+def test_damaged_card_is_refused_before_anything_runs(tmp_path, text, message):
+    (tmp_path / "card.yaml").write_bytes(text)
+    with pytest.raises(ConfigError, match=message):
+        read_card(tmp_path / "card.yaml")

@@ -69,10 +69,38 @@ def test_shipped_suites_have_the_configs_of_their_runs(path, tmp_path):
             {"claims": [{"claim": "c", "arm": "x", "modality": "image", "below": 1}]},
             "names 'x', wanted one of dense, mot",
         ),
-        ({"claims": [{"claim": "c", "arm": "mot"}]}, "modality"),
+        ({"claims": [{"claim": "c", "arm": "mot"}]}, "claim 1 lacks modality, wanted the name of a modality"),
+        ({"suite": 5}, "suite is 5, wanted a plain name"),
+        ({"arms": ["a", "b"]}, "arms is ['a', 'b'], wanted a config file of each, or a list of them, by plain names"),
+        ({"arms": {"dense": [], "a/b": []}}, "by plain names"),
+        ({"configs": "conf/longer.yaml"}, "configs is 'conf/longer.yaml', wanted a list of config files"),
+        ({"learning_rates": ["a", "b"]}, "learning_rates is ['a', 'b'], wanted a list of numbers"),
+        ({"learning_rates": [0.1, float("inf")]}, "wanted a list of numbers"),
+        ({"seeds": 3}, "seeds is 3, wanted a list of whole numbers"),
+        ({"seeds": [0, True]}, "wanted a list of whole numbers"),
+        ({"widened": 1.5}, "widened is 1.5, wanted a whole number"),
+        ({"sizes": {"..": {}}}, "wanted settings of each, by plain names"),
+        ({"ignore": "data"}, "ignore is 'data', wanted a list of data, budget, schedule"),
+        ({"ignore": ["dat"]}, "wanted a list of data, budget, schedule"),
+        ({"claims": [{"claim": "c", "arm": "mot", "modality": "image", "blow": 1}]}, "did you mean below?"),
+        (
+            {"claims": [{"claim": "c", "arm": "mot", "modality": "image", "below": {"arms": "dense"}}]},
+            "below is {'arms': 'dense'}, wanted a number, or an arm or a modality",
+        ),
+        ({"settings": {"seed": 3}}, "seed is set, but a suite determines it by seeds"),
+        ({"settings": {"model": {"optimizer": {"learning_rate": 1}}}}, "a suite determines it by learning_rates"),
+        ({"settings": {"proceses": 3}}, "proceses is no setting of a run, wanted one of"),
+        ({"sizes": {"s": {"modle.backbone.dim": 16}}}, "modle.backbone.dim is no setting of a run"),
     ],
 )
 def test_bad_settings_are_refused(tmp_path, change, message):
     with pytest.raises(ConfigError) as error:
         read(tmp_path, **change)
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["suite", "arms", "baseline", "configs", "learning_rates", "sweep_steps"])
+def test_missing_settings_are_named(tmp_path, name):
+    (tmp_path / "s.yaml").write_text(yaml.safe_dump({key: value for key, value in MINIMAL.items() if key != name}))
+    with pytest.raises(ConfigError, match=f"s.yaml lacks {name}, wanted "):
+        read_suite(tmp_path / "s.yaml")

@@ -184,6 +184,7 @@ def test_values_of_a_column_are_those_of_the_records(tmp_path):
         ("set", "val", "data.source.split is 'val', wanted one of train, or null for all"),
         ("empty.arrow", "train", "has no rows, wanted at least 1"),
         ("t.csv", "train", "it is of type '.csv'"),
+        ("missing.parquet", "train", "there is no such file"),
         ("bad.parquet", "train", "Parquet file size is 7 bytes"),
         ("bad.arrow", "train", "data.source.path is"),
         ("code", "train", "data.source.path is"),

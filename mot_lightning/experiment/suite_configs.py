@@ -1,0 +1,71 @@
+"""The config of each arm of a suite, resolved before any run, and kept: a suite goes on with the same ones."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mot_lightning.analysis.suite.planned import PlannedRun
+from mot_lightning.analysis.suite.settings import Suite
+from mot_lightning.config.merge import diff
+from mot_lightning.errors import ConfigError
+from mot_lightning.experiment.resolve import resolve
+from mot_lightning.runs.atomic import write_text
+
+KEPT = "configs.yaml"
+
+
+def configs_of(suite: Suite) -> dict[str, dict[str, Any]]:
+    """By arm and size.
+
+    Raises:
+        ConfigError: a file or a setting does not fit, or a claim names a modality that an arm does not have.
+    """
+    configs = {}
+    for arm in suite.arms:
+        for size in suite.sizes:
+            run = PlannedRun(suite, Path(), arm, suite.learning_rates[0], suite.seeds[0], size=size)
+            settings = dict(run.settings)
+            allow = [settings.pop("allow")] if "allow" in settings else []
+            settings.pop("init_from", None)
+            try:
+                config = resolve(list(map(Path, run.configs)), [*settings.items()], allow)
+            except ConfigError as error:
+                raise ConfigError(f"{f'{arm} {size}'.strip()}: {error}") from None
+            configs[f"{arm} {size}".strip()] = {**config, "sweep_steps": suite.sweep_steps}
+    modalities = {name for config in configs.values() for name, of in config["model"]["modalities"].items() if of}
+    for claim in suite.claims:
+        for name in {claim.modality, *([claim.bound[1]] if isinstance(claim.bound, tuple) else [])}:
+            if name not in modalities:
+                raise ConfigError(
+                    f"claim {claim.claim!r} names {name!r}, wanted one of {', '.join(sorted(modalities))}"
+                )
+    return configs
+
+
+def check_begun(configs: dict[str, dict[str, Any]], out: Path) -> None:
+    """Raises ConfigError if a suite has runs of other configs in its folder: they would be taken for these."""
+    for name, config in _kept(out).items():
+        if lines := diff(config, configs.get(name, config)):
+            more = f" and {len(lines) - 1} more" if len(lines) > 1 else ""
+            raise ConfigError(
+                f"{out} has runs of {name} with another {lines[0]}{more}, wanted the same, or a new --out"
+            )
+
+
+def keep(configs: dict[str, dict[str, Any]], out: Path) -> None:
+    """Write the configs beside the runs.
+
+    Raises:
+        NotWritten: the system refused it.
+    """
+    plain = {name: yaml.safe_load(yaml.safe_dump(config)) for name, config in configs.items()}
+    write_text(out / KEPT, yaml.safe_dump({**_kept(out), **plain}, sort_keys=False, allow_unicode=True))
+
+
+def _kept(out: Path) -> dict[str, Any]:
+    path = out / KEPT
+    try:
+        return dict(yaml.safe_load(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+    except (OSError, TypeError, ValueError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path} cannot be read: {' '.join(str(error).split())}, wanted that of a suite") from None
