@@ -7,12 +7,17 @@ At `trainer.log_every_n_steps: 10`, a tenth of it is paid a step.
 
 from paired import BUDGET, begin, ratio, write
 
-from mot_lightning.callbacks import AttentionMass, GradientCosines, Separability
+from mot_lightning.callbacks import AttentionMass, GradientCosines, Separability, TowerSimilarity
 from mot_lightning.experiment.build import build
 from mot_lightning.experiment.resolve import resolve
 from mot_lightning.experiment.startup import quiet
 
-PROBES = {"attention_mass": AttentionMass(), "gradient_cosines": GradientCosines(), "separability": Separability()}
+PROBES = {
+    "attention_mass": AttentionMass(),
+    "gradient_cosines": GradientCosines(),
+    "separability": Separability(),
+    "tower_similarity": TowerSimilarity(),
+}
 
 
 def main() -> None:

@@ -34,7 +34,7 @@ def test_reliability_script_counts_no_failure(tmp_path, name):
             "backbone", ["mot_over_dense.64.1024.2", "bool_mask_over_ours.2x512", "gemm_share.64", "padded_over_packed"]
         ),
         slow("trainer", ["bare_step_ms"]),
-        slow("telemetry", ["attention_mass_over_step", "gradient_cosines_over_step", "separability_over_step"]),
+        slow("telemetry", ["attention_mass_over_step", "gradient_cosines_over_step", "tower_similarity_over_step"]),
         slow("data", ["noise_overhead"]),
         slow("data_sources", ["loader_over_step", "encoded_over_raw", "index_seconds_1m", "memory_growth"]),
         slow("gpu", ["mfu.mot", "mfu.dense", "mot_over_dense", "uncaptured_over_mot", "grouped_over_mot"]),

@@ -9,7 +9,14 @@ from mot_lightning.callbacks.report import Report
 from mot_lightning.callbacks.resume import ExactResume
 from mot_lightning.callbacks.samples import SampleLogger
 from mot_lightning.callbacks.stop_on_signal import StopOnSignal
-from mot_lightning.callbacks.telemetry import AttentionMass, GradientCosines, Separability, Throughput
+from mot_lightning.callbacks.telemetry import (
+    AttentionMass,
+    GradientCosines,
+    PartNorms,
+    Separability,
+    Throughput,
+    TowerSimilarity,
+)
 from mot_lightning.callbacks.test_curve import TestCurve
 
 __all__ = [
@@ -20,6 +27,7 @@ __all__ = [
     "ExpertUtilisation",
     "GradientCosines",
     "GradientNorms",
+    "PartNorms",
     "Reconstructions",
     "Report",
     "SampleLogger",
@@ -28,4 +36,5 @@ __all__ = [
     "StopOnSignal",
     "TestCurve",
     "Throughput",
+    "TowerSimilarity",
 ]

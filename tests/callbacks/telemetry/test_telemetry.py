@@ -7,7 +7,7 @@ from runs import TINY, run
 
 from mot_lightning.callbacks.telemetry import Throughput
 
-ALL = ("AttentionMass", "GradientCosines", "Separability", "Throughput")
+ALL = ("AttentionMass", "GradientCosines", "PartNorms", "Separability", "Throughput", "TowerSimilarity")
 
 
 def rows(folder, *arguments):
@@ -28,6 +28,11 @@ def test_training_is_bitwise_as_without_and_values_are_in_range(tmp_path):
         assert all(-1 <= float(row[key]) <= 1 for key in row if "grad_cosine" in key)
         assert 0 <= float(row["train/separability/layer1"]) <= 1
         assert float(row["train/tflops_per_second"]) > 0
+        assert all(0 < float(row[key]) < 1 for key in row if key.startswith("train/cka/layer0/"))
+        assert sum(key.startswith("train/cka/layer0/") for key in row) == 3
+        # the towers and objectives of a modality are all of its weights but the last norm
+        parts = [float(row[f"train/{part}/text/grad_norm"]) for part in ("tower", "objective")]
+        assert 0.9 * float(row["train/text/grad_norm"]) < sum(norm**2 for norm in parts) ** 0.5
     assert "train/mfu" not in watched[0]
 
 
