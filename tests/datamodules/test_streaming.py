@@ -13,7 +13,9 @@ from datamodules import Mixture, Records
 from datamodules.columns import ImageColumn, TextColumn
 from datamodules.documents import DocumentSettings
 from datamodules.encoding import check_encodable
+from datamodules.sampler import SampleIndex
 from datamodules.sources import HuggingFace
+from datamodules.streaming import StreamOrder
 from mot_lightning.codecs import Bytes, Patches
 from mot_lightning.errors import BadRecord
 from mot_lightning.modality import tokens_of
@@ -104,6 +106,11 @@ def test_a_resumed_run_reads_on_and_with_other_workers_or_batches_reads_others(f
     other.load_state_dict({**other.state_dict(), "consumed": 4 * 8})
     assert all(n >= FIRST for batch in captions(other.train_dataloader(), 3) for n in batch)
     assert "exact only with the same files, ranks, workers and batch size" in capsys.readouterr().out
+
+
+def test_documents_of_a_stream_have_randomness_of_their_own_and_no_end():
+    order = StreamOrder(3, 0, lambda: 5, 1, 2)
+    assert [*islice(order, 4)] == [SampleIndex(number, number) for number in (6, 8, 10, 12)]
 
 
 def test_codecs_learn_of_the_first_records(folder):

@@ -36,6 +36,13 @@ def test_a_document_that_is_longer_than_the_tokens_is_a_run():
     assert [len(runs(2).at(start)) for start in range(SIZE)] == [1] * SIZE
 
 
+def test_a_run_leaves_a_document_for_each_rank_of_the_last_one():
+    """Three documents fit: of five, two are left for the two ranks, of four only one would be."""
+    for size, documents in ((5, 3), (4, 2), (3, 3)):
+        runs_of_ranks = [TokenRuns(OrderedSampler(range(size), rank, 2), lambda _: 10, 15) for rank in range(2)]
+        assert [one.at(0, size).over_ranks for one in runs_of_ranks] == [documents] * 2
+
+
 @often
 def test_ranks_share_the_run_of_their_tokens_together(tried):
     """Each has a document at least, and what it has more than its tokens is less than a document."""

@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Any
 
 from mot_lightning.analysis.suite.planned import PlannedRun
 from mot_lightning.bar import Bar
@@ -30,7 +31,7 @@ def execute(
     """
     waiting = [run for run in runs if not run.finished and run.name not in failed]
     threads = max(1, (os.cpu_count() or 1) // processes)
-    environment = {"OMP_NUM_THREADS": str(threads), **os.environ}
+    env = {"OMP_NUM_THREADS": str(threads), **os.environ}
     failures: dict[str, str] = {}
     running: dict[subprocess.Popen[bytes], PlannedRun] = {}
     logs.mkdir(parents=True, exist_ok=True)
@@ -40,10 +41,11 @@ def execute(
                 while waiting and len(running) < processes:
                     run = waiting.pop(0)
                     with log_of(run, logs).open("wb") as file:  # the process has its own
-                        process = subprocess.Popen(run.command(), stdout=file, stderr=file, env=environment)
+                        # Ctrl-C reaches all of a session: at a second signal, that of `_stop`, a run saves nothing
+                        settings: Any = {"stdout": file, "stderr": file, "env": env, "start_new_session": True}
+                        process = subprocess.Popen(run.command(), **settings)
                     running[process] = run
-                    others = f" and {len(running) - 1} more" if len(running) > 1 else ""
-                    bar.set_postfix_str(f"{run.name}{others}")
+                    bar.set_postfix_str(run.name + (f" and {len(running) - 1} more" if len(running) > 1 else ""))
                 for process in [process for process in running if process.poll() is not None]:
                     run = running.pop(process)
                     bar.update()

@@ -78,7 +78,8 @@ class PlannedRun:
         """The command line after `python -m mot_lightning`, from its checkpoint if it has begun."""
         places = [f"--runs={self.home.parent}", f"--experiment={self.arm}"]
         if self.checkpoint:
-            return ["fit", f"--ckpt_path={self.checkpoint}", *places, *QUIET]
+            allow = [f"--allow={self.settings['allow']}"] if "allow" in self.settings else []  # no checkpoint has it
+            return ["fit", f"--ckpt_path={self.checkpoint}", *allow, *places, *QUIET]
         configs = [f"--config={config}" for config in self.configs]
         flags = [f"--{name}={text}" for name, text in self.settings.items()]
         rate = f"--model.optimizer.learning_rate={self.learning_rate:g}"

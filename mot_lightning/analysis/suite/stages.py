@@ -44,7 +44,7 @@ def current(suite: Suite, out: Path, failed: Collection[str] = ()) -> Stage:
         wider = {pair: widen(tried, ranked[pair][0]) if ranked[pair] else tried for pair, tried in rates.items()}
         if wider == rates:
             break
-        rates = wider if number < suite.widened else rates
+        rates = wider
     return Stage("Runs", finals(suite, out, ranked), ranked)
 
 

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 from recorded_runs import recorded_run
@@ -42,6 +44,17 @@ def test_shares_of_flops_tokens_and_time_count_what_a_step_takes(add):
     assert image.flops.value == pytest.approx(3 * image.steps.value)
     assert image.seconds.value == pytest.approx(3 * image.steps.value)
     assert image.tokens.value == pytest.approx(image.steps.value)
+    assert comparison.arms[0].runs[0.01][0].flops_per_step == 2 * 100 * 3 * 1000  # backward twice forward
+    assert "tokens" not in rows_of(comparison)[0]
+
+
+def test_table_has_tokens_where_arms_differ_in_them_and_begins_with_the_baseline(add):
+    runs = [add("mot"), add()]
+    figures = {**runs[0].figures, "fit/image/tokens": 2 * runs[0].figures["fit/image/tokens"]}
+    (runs[0].folder / "metrics.json").write_text(json.dumps(figures))
+    head, first, second, *_ = rows_of(compare([read_run(runs[0].folder), runs[1]]))
+    assert [first[1], second[1]] == ["dense", "mot"]
+    assert second[head.index("tokens")] == "2.00"
 
 
 def test_interval_widens_with_noise_between_seeds(add):
@@ -169,6 +182,45 @@ def test_modality_of_another_codec_or_objective_is_left_out(add):
 def test_arms_without_a_pair_are_refused(add, second, message):
     with pytest.raises(ConfigError, match=message):
         compare([add(), add(**second)])
+
+
+def test_learning_rate_is_chosen_by_the_last_loss(add):
+    runs = [add(rate=0.01, tail=1.0), add(rate=0.02, scale=1.01)]
+    assert compare([*runs, add("mot")]).arms[0].learning_rate == 0.02
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 3])
+def test_few_seeds_are_flagged(add, seeds):
+    comparison = compare([add(arm, seed=seed) for arm in ("dense", "mot") for seed in range(seeds)])
+    assert any("wanted 3 or more" in flag for flag in flags_of(comparison)) is (seeds < 3)
+
+
+def test_edge_is_that_of_an_earlier_sweep(add):
+    runs = [add(), add("mot")]
+    sweep = {("dense", "32x2"): [0.005, 0.01, 0.02], ("mot", "32x2"): [0.01, 0.02]}
+    flags = [flag for flag in flags_of(compare(runs, grids=sweep)) if "edge" in flag]
+    assert flags == ["mot: its best learning rate 0.01 is the edge of 0.01, 0.02"]
+
+
+def test_yardstick_has_the_other_learning_rates(add):
+    comparison = compare([*(add(rate=rate, scale=1 + rate) for rate in (0.01, 0.02, 0.04)), add("mot")])
+    yardsticks = {row.arm for row in comparison.rows if row.yardstick}
+    assert yardsticks == {"dense", "dense, rate 0.02", "dense, rate 0.04"}
+
+
+def test_s_is_a_lower_bound_if_one_seed_reaches_nothing(add):
+    runs = [*(add(seed=seed) for seed in range(2)), add("mot", slopes={"image": 9.0}), add("mot", seed=1)]
+    comparison = compare(runs)
+    assert comparison.row("mot", "image").steps.is_bound
+    assert not comparison.row("mot", "text").steps.is_bound
+    with pytest.raises(KeyError):
+        comparison.row("dense", "image")  # against itself
+
+
+def test_baseline_is_the_only_dense_arm_or_the_first(add):
+    runs = [add("mot"), add("moe", **{"towers": TOWERS, "model.backbone.experts": {"all": 4}}), add()]
+    assert compare(runs).baseline == "dense"
+    assert compare([*runs, add("wide", towers=TOWERS)]).baseline == "mot"
 
 
 def test_unknown_baseline_is_refused(add):

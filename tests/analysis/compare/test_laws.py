@@ -2,9 +2,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from recorded_runs import recorded_run
 
+from mot_lightning.analysis.compare.compare import compare
 from mot_lightning.analysis.compare.curves import Curve
-from mot_lightning.analysis.compare.laws import frontier
+from mot_lightning.analysis.compare.laws import frontier, laws
+from mot_lightning.analysis.compare.recorded import read_run
 
 STEPS = np.unique(np.geomspace(50, 50_000, 200).astype(int))
 
@@ -35,3 +38,15 @@ def test_no_evaluation_is_below_the_frontier():
         x, y = np.log(run.curve.steps * run.flops_per_step), np.log(run.curve.losses)
         inside = (x >= np.log(flops[0])) & (x <= np.log(flops[-1]))
         assert (y[inside] >= np.interp(x[inside], np.log(flops), np.log(losses)) - 1e-9).all()
+    nearest = [np.argmin([np.abs(run.curve.losses - loss).min() for run in runs]) for loss in losses]
+    assert nearest.count(nearest[0]) == nearest.count(nearest[-1]) == 1  # of the cheapest and the most expensive run
+
+
+def test_laws_are_of_arms_with_three_sizes_and_fall(tmp_path):
+    settings = {16: "dense", 32: "dense", 64: "dense", 17: "mot", 33: "mot"}
+    folders = [recorded_run(tmp_path / f"{dim}", arm, dim=dim, scale=dim**-0.3, flops=float(dim * dim))
+               for dim, arm in settings.items()]  # fmt: skip
+    folders += [recorded_run(tmp_path / f"base{dim}", "dense", dim=dim) for dim in (17, 33)]
+    fitted = laws(compare([read_run(folder) for folder in folders], "dense"))
+    assert {(law.arm, law.modality) for law in fitted} == {("dense", "image"), ("dense", "text")}
+    assert all(law.exponent.value > 0 and law.decades > 1 for law in fitted)

@@ -41,6 +41,8 @@ def test_same_figures_agree_and_others_do_not(tmp_path):
     lines = differences(content, card_of(tmp_path, slope=1.5))
     assert any(line.startswith("MoT gains: does not hold, where the card says holds") for line in lines)
     assert any(line.startswith("s(mot, image) is 1.") for line in lines)
+    moved = [{**figure, "value": 9.0} if figure["yardstick"] else figure for figure in content["figures"]]
+    assert differences(content, {**content, "figures": moved}) == []
 
 
 def test_what_is_no_card_is_refused(tmp_path):

@@ -1,3 +1,4 @@
+import os
 import signal
 import sys
 import threading
@@ -25,6 +26,13 @@ class Script(PlannedRun):
 
 class Failing(Script):
     script = "print('a line'); sys.exit('error: it is broken')"
+
+
+class Alone(Script):
+    script = (
+        "import os; (p / 'group').write_text(str(os.getpgrp())); (p / 'metrics.json').touch()\n"
+        "(p / 'threads').write_text(os.environ['OMP_NUM_THREADS'])"
+    )
 
 
 class Long(Script):
@@ -66,3 +74,11 @@ def test_signal_lets_the_runs_write_their_checkpoints(tmp_path):
         execute(runs, tmp_path / "logs", 2, "Runs")
     assert end.value.code == 128 + signal.SIGTERM
     assert all((run.home / "0/checkpoint").exists() for run in runs)
+
+
+def test_a_terminal_signals_the_suite_alone_and_threads_are_those_of_the_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "77")
+    run = Alone(SUITE, tmp_path, "dense", 0.01, 0)
+    execute([run], tmp_path / "logs", 1, "Runs")
+    assert int((run.finished / "group").read_text()) != os.getpgrp()
+    assert (run.finished / "threads").read_text() == "77"

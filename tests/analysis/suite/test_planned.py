@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 from recorded_runs import recorded_run
@@ -33,7 +34,10 @@ def test_arguments_give_the_config_of_the_run(tmp_path):
     assert config["model"]["backbone"]["towers"] == {"all": ["image", "text"]}
     assert config["model"]["backbone"]["untie"] == ["ffn"]
     assert (config["trainer"]["max_steps"], config["data"]["init_args"]["batch_size"]) == (99, 5)
-    assert config_of(planned(tmp_path, steps=10))["trainer"]["max_steps"] == 10
+    sweep = config_of(planned(tmp_path, steps=10))
+    assert sweep["trainer"]["max_steps"] == 10
+    scored = [any("TestCurve" in str(one) for one in run["trainer"].get("callbacks", ())) for run in (config, sweep)]
+    assert scored == [True, False]
 
 
 def test_newest_folder_tells_how_far_a_run_has_come(tmp_path):
@@ -45,8 +49,9 @@ def test_newest_folder_tells_how_far_a_run_has_come(tmp_path):
     assert run.checkpoint == run.home / "10/checkpoints/last.ckpt"
     assert run.arguments()[:2] == ["fit", f"--ckpt_path={run.checkpoint}"]
     assert not any("learning_rate" in word or "seed=" in word for word in run.arguments())  # the checkpoint has them
-    recorded_run(run.home / "11", "dense")
-    assert run.finished == run.home / "11"
+    for name in ("11", "12", "copy"):
+        recorded_run(run.home / name, "dense")
+    assert run.finished == run.home / "12"
     assert run.validation_loss > 0
 
 
@@ -54,3 +59,11 @@ def test_folders_differ_where_runs_do(tmp_path):
     runs = [planned(tmp_path, **change) for change in ({}, {"arm": "mot"}, {"seed": 4}, {"learning_rate": 0.02})]
     assert len({run.home for run in runs}) == 4
     assert all(Path(tmp_path) in run.home.parents for run in runs)
+
+
+def test_resumed_run_may_use_the_classes_of_the_suite(tmp_path):
+    run = PlannedRun(replace(SUITE, settings={"allow": "mine"}), tmp_path, "dense", 0.01, 0)
+    assert "--allow=mine" in run.arguments()
+    (run.home / "0/checkpoints").mkdir(parents=True)
+    (run.home / "0/checkpoints/last.ckpt").touch()
+    assert "--allow=mine" in run.arguments()
