@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mot_lightning.analysis.cost import ledger
+from mot_lightning.analysis.ledger.metrics import cost_metrics
 from mot_lightning.callbacks.totals import Totals
 from mot_lightning.errors import say
 from mot_lightning.evaluation.evaluate import evaluate_tasks
@@ -64,7 +64,7 @@ class Report(Totals):
         metrics: dict[str, Any] = {
             **losses,
             **evaluate_tasks(pl_module.pipeline, tasks, self.guidance, self.seed, bool(trainer.progress_bar_callback)),
-            **ledger(pl_module.model, batch),
+            **cost_metrics(pl_module.model, batch),
             **self.fit,
         }
         folder = Path(trainer.default_root_dir)
