@@ -24,12 +24,14 @@ class Ledger(Command):
     options = (
         Option("peak", "TFLOPS", "peak of one device: how long a step takes at it", float),
         Option("seconds_per_step", "S", "measured: how much of the peak that is (MFU)", float),
+        Option("match", "QUANTITY", "the dense width with as many parameters, active_parameters or flops"),
     )
 
     def run(self, invocation: Invocation) -> None:
         from mot_lightning.analysis.ledger.ledger import take_ledger
+        from mot_lightning.analysis.ledger.match import QUANTITIES, match
         from mot_lightning.analysis.ledger.memory import activation_bytes
-        from mot_lightning.analysis.ledger.table import remarks, sums_of, tables_of, time_lines
+        from mot_lightning.analysis.ledger.table import match_lines, remarks, sums_of, tables_of, time_lines
         from mot_lightning.commands.untrained import untrained
         from mot_lightning.evaluation.table import aligned
 
@@ -39,6 +41,8 @@ class Ledger(Command):
                 raise ConfigError(f"--{name} is {value}, wanted a number above 0")
         if options["seconds_per_step"] and not options["peak"]:
             raise ConfigError("--seconds_per_step needs --peak, the peak of one device in TFLOPS")
+        if options["match"] not in (None, *QUANTITIES):
+            raise ConfigError(f"--match is {options['match']!r}, wanted one of {', '.join(QUANTITIES)}")
         if (experiment := untrained(self.name, invocation)) is None:
             return
         trainer, batches = experiment.trainer, _batches(experiment)
@@ -50,6 +54,8 @@ class Ledger(Command):
             seconds = options["seconds_per_step"] or _seconds_of(invocation)
             say(*time_lines(ledger.step.flops, 1e12 * options["peak"] * trainer.world_size, seconds))
         say(*(f"- {remark}" for remark in remarks(ledger)))
+        if options["match"]:
+            say("", *match_lines(match(module.model, batches[0], options["match"]), options["match"]))
 
 
 def _batches(experiment: "Experiment") -> "list[InterleavedBatch]":

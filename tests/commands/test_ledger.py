@@ -2,9 +2,12 @@
 
 import json
 import re
+import shlex
 
 import pytest
 from runs import TINY, run
+
+from mot_lightning.analysis.ledger.table import short
 
 
 @pytest.mark.parametrize("given", ["settings", "a checkpoint"])
@@ -46,6 +49,18 @@ def test_a_codec_has_none(refusal):
 def test_bad_options_are_one_line(refusal):
     assert refusal("ledger", "--peak=0") == "error: --peak is 0, wanted a number above 0"
     assert "--seconds_per_step needs --peak" in refusal("ledger", "--seconds_per_step=1")
+    assert "--match is 'dims', wanted one of parameters, active_parameters, flops" in refusal("ledger", "--match=dims")
+
+
+def test_matched_settings_make_a_dense_model_of_as_many_parameters(tmp_path, capsys):
+    assert run(tmp_path, "ledger", *TINY, "--match=parameters") == 0
+    head, *lines = capsys.readouterr().out.partition("dense with the same ")[2].splitlines()
+    settings = shlex.split(" ".join(lines))
+    assert run(tmp_path, "ledger", *TINY, *settings) == 0
+    output = capsys.readouterr().out
+    (reached,) = re.findall(r"parameters in all: (\S+)", output)
+    assert head.startswith(f"parameters: {short(int(reached.replace(',', '')))} of ")
+    assert "tower" not in output
 
 
 def test_it_prints_the_config_as_fit_does(printed_config):

@@ -1,7 +1,6 @@
 """How much memory training takes on one device without sharding: weights, gradients, optimizer and activations."""
 
-import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any
 
@@ -33,8 +32,7 @@ def memory(model: MixtureOfTransformers, optimizer: OptimizerSettings) -> dict[s
 
 def optimizer_bytes(model: MixtureOfTransformers, settings: OptimizerSettings) -> int | None:
     """Bytes of an optimizer's state after a step, which is taken on tensors without memory."""
-    without_memory: Any = {id(p): nn.Parameter(p.detach().to("meta"), p.requires_grad) for p in model.parameters()}
-    twin = copy.deepcopy(model, without_memory)
+    twin = _WithoutMemory(model)
     optimizer, _ = settings.build(twin, steps=1000, fused=False)
     for parameter in twin.parameters():
         parameter.grad = torch.empty_like(parameter) if parameter.requires_grad else None
@@ -44,6 +42,17 @@ def optimizer_bytes(model: MixtureOfTransformers, settings: OptimizerSettings) -
         return None
     leaves, _ = tree_flatten(optimizer.state_dict())
     return bytes_of(x for x in leaves if isinstance(x, Tensor))
+
+
+class _WithoutMemory(nn.Module):
+    """The parameters of a model, by name, on PyTorch's meta device."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.twins = {n: nn.Parameter(p.detach().to("meta"), p.requires_grad) for n, p in model.named_parameters()}
+
+    def named_parameters(self, *_: Any, **__: Any) -> Iterator[tuple[str, nn.Parameter]]:
+        return iter(self.twins.items())
 
 
 def activation_bytes(

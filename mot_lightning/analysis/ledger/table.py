@@ -1,6 +1,7 @@
 """The ledger as tables of a terminal, and remarks on what it might mislead to."""
 
 from mot_lightning.analysis.ledger.ledger import Ledger
+from mot_lightning.analysis.ledger.match import Match
 
 UNITS = ("", "k", "M", "G", "T", "P", "E")
 
@@ -73,3 +74,15 @@ def time_lines(flops: float, peak: float, seconds: float | None) -> list[str]:
     if seconds is not None:
         lines.append(f"a step as it was: {1000 * seconds:.3g} ms, MFU {100 * flops / (seconds * peak):.2g} %")
     return lines
+
+
+def match_lines(matched: Match, quantity: str) -> list[str]:
+    """The dense transformer of a quantity, and the settings to copy."""
+    target, reached = matched.target, matched.reached
+    by = f"{100 * (reached / target - 1):+.1f} %"
+    what = f"{quantity.replace('_', ' ')}: {short(reached)} of {short(target)} ({by})"
+    return [
+        f"dense with the same {what}",
+        f"  {' '.join(matched.settings()[:2])}",
+        f"  {' '.join(matched.settings()[2:])}",
+    ]
