@@ -53,7 +53,8 @@ class Ledger(Command):
         if options["peak"]:
             seconds = options["seconds_per_step"] or _seconds_of(invocation)
             say(*time_lines(ledger.step.flops, 1e12 * options["peak"] * trainer.world_size, seconds))
-        say(*(f"- {remark}" for remark in remarks(ledger)))
+        if lines := remarks(ledger):
+            say(*(f"- {line}" for line in lines))
         if options["match"]:
             say("", *match_lines(match(module.model, batches[0], options["match"]), options["match"]))
 

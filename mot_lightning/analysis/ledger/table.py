@@ -80,7 +80,7 @@ def match_lines(matched: Match, quantity: str) -> list[str]:
     """The dense transformer of a quantity, and the settings to copy."""
     target, reached = matched.target, matched.reached
     by = f"{100 * (reached / target - 1):+.1f} %"
-    what = f"{quantity.replace('_', ' ')}: {short(reached)} of {short(target)} ({by})"
+    what = f"{quantity.replace('_', ' ').replace('flops', 'FLOPs')}: {short(reached)} of {short(target)} ({by})"
     return [
         f"dense with the same {what}",
         f"  {' '.join(matched.settings()[:2])}",
