@@ -28,6 +28,8 @@ class Ledger(Command):
     )
 
     def run(self, invocation: Invocation) -> None:
+        from lightning.pytorch.plugins.precision import MixedPrecision
+
         from mot_lightning.analysis.ledger.ledger import take_ledger
         from mot_lightning.analysis.ledger.match import QUANTITIES, match
         from mot_lightning.analysis.ledger.memory import activation_bytes
@@ -47,7 +49,10 @@ class Ledger(Command):
             return
         trainer, batches = experiment.trainer, _batches(experiment)
         module: Any = experiment.module
-        kept = activation_bytes(module.model.train(), batches[0], trainer.precision_plugin.forward_context())
+        precision: Any = trainer.precision_plugin
+        if isinstance(precision, MixedPrecision):
+            precision.device = "cpu"  # where it is measured, as nothing is trained
+        kept = activation_bytes(module.model.train(), batches[0], precision.forward_context())
         ledger = take_ledger(module, batches, trainer.accumulate_grad_batches * trainer.world_size, kept)
         say("", *(line for rows in tables_of(ledger) for line in aligned(rows)), *sums_of(ledger))
         if options["peak"]:

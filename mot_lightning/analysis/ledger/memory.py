@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -58,11 +59,12 @@ class _WithoutMemory(nn.Module):
 def activation_bytes(
     model: MixtureOfTransformers, batch: InterleavedBatch, precision: AbstractContextManager[Any] | None = None
 ) -> int:
-    """Bytes that a forward pass keeps for its backward pass, of one batch.
+    """Bytes that a forward pass on the CPU keeps for its backward pass, of one batch, whatever runs compiled later.
 
     Args:
         precision: context of the forward pass, as of mixed precision.
     """
+    settings = model.backbone.settings
     kept: dict[int, Tensor] = {}  # holding the tensors keeps their storages apart
 
     def keep(x: Tensor) -> Tensor:
@@ -74,7 +76,10 @@ def activation_bytes(
             keep(x)
 
     with ExitStack() as stack:
-        if model.backbone.settings.activation_checkpointing:  # it keeps the inputs of layers itself
+        stack.callback(setattr, model.backbone, "settings", settings)
+        model.backbone.settings = replace(settings, attention="auto")  # "flex" has no gradients on the CPU
+        stack.enter_context(torch.compiler.set_stance("force_eager"))
+        if settings.activation_checkpointing:  # it keeps the inputs of layers itself
             for layer in model.backbone.layers:
                 stack.callback(layer.register_forward_pre_hook(keep_inputs).remove)
         stack.enter_context(torch.enable_grad())

@@ -61,3 +61,10 @@ def test_mixed_precision_keeps_less():
     batch = some_batch(model)
     mixed = activation_bytes(model, batch, torch.autocast("cpu", torch.bfloat16))
     assert mixed < activation_bytes(model, batch)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script_method:DeprecationWarning")  # PyTorch's compiler, on import
+def test_backends_of_cuda_are_measured_as_the_cpu_computes():
+    plain, fast = (make_model("additive", DENSE, **s).train() for s in ({}, {"attention": "flex", "compile": True}))
+    assert activation_bytes(fast, some_batch(fast)) == activation_bytes(plain, some_batch(plain))
+    assert fast.backbone.settings.attention == "flex"
