@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mot_lightning.analysis.cost import ledger
+from mot_lightning.analysis.ledger.ledger import take_ledger
+from mot_lightning.analysis.ledger.metrics import cost_metrics
+from mot_lightning.analysis.ledger.trained import run_figures
 from mot_lightning.callbacks.totals import Totals
 from mot_lightning.errors import say
 from mot_lightning.evaluation.evaluate import evaluate_tasks
@@ -18,7 +20,7 @@ from mot_lightning.training.sharding import summon_full_params
 
 
 class Report(Totals):
-    """Writes `metrics.json`, flat as `stage/modality/quantity: number`, and the page, and prints the table.
+    """Writes `metrics.json`, flat as `stage/modality/quantity: number`, the ledger and the page, and prints the table.
 
     Args:
         guidance: classifier-free guidance scale of the guided metrics.
@@ -64,10 +66,12 @@ class Report(Totals):
         metrics: dict[str, Any] = {
             **losses,
             **evaluate_tasks(pl_module.pipeline, tasks, self.guidance, self.seed, bool(trainer.progress_bar_callback)),
-            **ledger(pl_module.model, batch),
+            **cost_metrics(pl_module.model, batch),
             **self.fit,
         }
         folder = Path(trainer.default_root_dir)
+        with best_effort("ledger.json"):
+            write_json(folder / "ledger.json", run_figures(take_ledger(pl_module, [batch]), self.fit))
         with best_effort("the tables of the report"):
             write_json(folder / TABLES, tables(metrics, pl_module.modalities, tasks))
         write_metrics(folder, metrics)

@@ -20,7 +20,7 @@ from properties import (
     total_loss,
 )
 
-from mot_lightning.analysis.cost import total_parameters
+from mot_lightning.analysis.ledger import total_parameters
 from mot_lightning.backbone.settings import SHAREABLE
 from mot_lightning.sequence import pack
 

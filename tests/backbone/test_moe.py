@@ -15,7 +15,7 @@ from properties import (
 )
 from runs import TINY, rows, run, weights
 
-from mot_lightning.analysis.cost import costs
+from mot_lightning.analysis.ledger import costs
 from mot_lightning.backbone import MoESettings
 from mot_lightning.backbone.feed_forward import SwiGLU
 from mot_lightning.backbone.moe import collect_router_stats, experts_by_tower, experts_of

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mot_lightning.analysis.cost import costs, total_parameters
+from mot_lightning.analysis.ledger import costs, total_parameters
 from mot_lightning.backbone import BackboneSettings
 from mot_lightning.generation import GenerationSettings, generate
 from mot_lightning.model import MixtureOfTransformers

@@ -1,4 +1,4 @@
-"""The ledger: how many parameters and forward FLOPs a token of each modality costs.
+"""How many FLOPs a token of each modality costs.
 
 Runs the model under PyTorch's FLOP counter, and adds the FLOPs of attention over the mean context of a batch.
 """
@@ -8,25 +8,28 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from mot_lightning.backbone.moe import MixtureOfExperts, experts_of
+from mot_lightning.analysis.ledger.parameters import active_parameters
+from mot_lightning.backbone.moe import experts_of
 from mot_lightning.model import MixtureOfTransformers
 from mot_lightning.noise import Noise
 from mot_lightning.sequence import InterleavedBatch, ModalityBatch
 
 
 class Cost(NamedTuple):
-    """What one token of a modality costs in a forward pass."""
+    """What one token of a modality costs."""
 
     parameters: int  # active parameters: of embeddings one row, of experts those that process the token
-    flops: float  # FLOPs of all matrix products, with attention over `context` tokens
+    flops: float  # FLOPs of all matrix products of a forward pass, with attention over `context` tokens
     context: float  # mean number of tokens that it attends to
+    layer_flops: float  # those of `flops` in layers, which activation checkpointing computes again
 
-
-def total_parameters(model: MixtureOfTransformers) -> int:
-    return sum(p.numel() for p in model.parameters())
+    @property
+    def training_flops(self) -> float:
+        """FLOPs of a forward and a backward pass: of each product the gradients of both factors."""
+        return 3 * self.flops
 
 
 def costs(model: MixtureOfTransformers, batch: InterleavedBatch) -> dict[str, Cost]:
@@ -39,29 +42,15 @@ def costs(model: MixtureOfTransformers, batch: InterleavedBatch) -> dict[str, Co
             context = float(visible.float().mean()) + 1
             settings = model.backbone.settings
             attention = 4 * settings.heads * settings.head_size * context * settings.depth  # q k^T and weights v
-            linear = _linear_flops(model, name, batch.by_modality[name]) / n
-            by_modality[name] = Cost(_active_parameters(model, name), linear + attention, context)
+            linear, layers = (count / n for count in _linear_flops(model, name, batch.by_modality[name]))
+            active = active_parameters(model, name)
+            by_modality[name] = Cost(active, linear + attention, context, layers + attention)
     return by_modality
 
 
-def _active_parameters(model: MixtureOfTransformers, name: str) -> int:
-    count = 0
-    for module in model.weights_of(name):
-        tables = {id(m.weight) for m in module.modules() if isinstance(m, nn.Embedding)}
-        tables -= {
-            id(m.weight) for m in module.modules() if isinstance(m, nn.Linear)
-        }  # a tied table is also the head, which uses all of it
-        mixtures = [m for m in module.modules() if isinstance(m, MixtureOfExperts)]
-        visited = {id(p): m.active / m.settings.count for m in mixtures for p in m.experts.parameters()}
-        for p in module.parameters():
-            used = p.shape[-1] if id(p) in tables else p.numel()
-            count += round(used * visited.get(id(p), 1))
-    return count
-
-
 @torch.no_grad()
-def _linear_flops(model: MixtureOfTransformers, name: str, part: ModalityBatch) -> int:
-    """FLOPs of one modality's tokens in everything but attention."""
+def _linear_flops(model: MixtureOfTransformers, name: str, part: ModalityBatch) -> tuple[float, float]:
+    """FLOPs of one modality's tokens in everything but attention, and those of them in layers."""
     from mot_lightning.backbone import Condition
 
     objective = model.objectives[name]
@@ -77,10 +66,12 @@ def _linear_flops(model: MixtureOfTransformers, name: str, part: ModalityBatch) 
         conditions = dict.fromkeys(model.grammar.names, no_condition)
         if embedded.condition is not None:
             conditions[name] = Condition(embedded.condition, part.segment)
-        hidden = model.backbone(x, counts, torch.arange(len(x), device=x.device), no_attention, conditions)
+        position = torch.arange(len(x), device=x.device)
+        with FlopCounterMode(display=False) as of_layers:
+            hidden = model.backbone(x, counts, position, no_attention, conditions)
         read_at = torch.zeros(len(part.target), dtype=torch.long, device=x.device)  # only their number matters
         objective.loss(hidden[read_at], embedded)
-    return counter.get_total_flops() + round(sum(corrections))
+    return tuple(each.get_total_flops() + sum(corrections) for each in (counter, of_layers))
 
 
 @contextmanager
@@ -103,13 +94,3 @@ def _nominal_visits(model: MixtureOfTransformers) -> Iterator[list[float]]:
     finally:
         for handle in handles:
             handle.remove()
-
-
-def ledger(model: MixtureOfTransformers, batch: InterleavedBatch) -> dict[str, float]:
-    """Parameters, FLOPs and contexts as flat metrics, `model/<modality>/<quantity>`."""
-    metrics: dict[str, float] = {"model/parameters": total_parameters(model)}
-    for name, cost in costs(model, batch).items():
-        metrics[f"model/{name}/active_parameters"] = cost.parameters
-        metrics[f"model/{name}/forward_flops_per_token"] = round(cost.flops)
-        metrics[f"model/{name}/mean_context"] = round(cost.context, 1)
-    return metrics

@@ -5,7 +5,7 @@ import pytest
 from conftest import TOKENS, make_document, make_model
 from properties import linear_flops
 
-from mot_lightning.analysis.cost import costs, total_parameters
+from mot_lightning.analysis.ledger import costs, total_parameters
 from mot_lightning.sequence import pack
 
 DIM, DEPTH, FFN = 32, 2, 64  # of `make_model`

@@ -1,0 +1,15 @@
+"""The ledger: what a model costs, in parameters, FLOPs and memory."""
+
+from mot_lightning.analysis.ledger.flops import Cost, costs
+from mot_lightning.analysis.ledger.parameters import active_parameters, parameter_groups, total_parameters
+from mot_lightning.analysis.ledger.step import StepCost, step_cost
+
+__all__ = [
+    "Cost",
+    "StepCost",
+    "active_parameters",
+    "costs",
+    "parameter_groups",
+    "step_cost",
+    "total_parameters",
+]
