@@ -7,11 +7,9 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback
 
-from mot_lightning.analysis.cost import costs
+from mot_lightning.analysis.ledger import costs
 from mot_lightning.errors import require
 from mot_lightning.training.metrics import is_logged, log_row
-
-TRAINING = 3  # FLOPs of forward and backward passes over those of the forward pass
 
 
 class Throughput(Callback):
@@ -27,7 +25,7 @@ class Throughput(Callback):
     def __init__(self, peak: float | None = None) -> None:
         require("Throughput.peak", peak, "a number above 0, or null", peak is None or peak > 0)
         self.peak = peak
-        self.flops: dict[str, float] = {}  # of a token of each modality, forward
+        self.flops: dict[str, float] = {}  # of a token of each modality, forward and backward
         self.tokens: Counter[str] = Counter()
         self.seconds = 0.0
         self.running_since: float | None = None  # None while the clock is stopped
@@ -35,7 +33,7 @@ class Throughput(Callback):
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
         if not self.flops:
             with torch.random.fork_rng(devices=[]):
-                self.flops = {name: cost.flops for name, cost in costs(pl_module.model, batch).items()}
+                self.flops = {name: cost.training_flops for name, cost in costs(pl_module.model, batch).items()}
         self.running_since = self.running_since or time.monotonic()
 
     def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
@@ -57,7 +55,7 @@ class Throughput(Callback):
         counts = torch.tensor([float(self.tokens[name]) for name in self.tokens], device=pl_module.device)
         rates = (trainer.strategy.reduce(counts, reduce_op="sum") / max(self.seconds, 1e-9)).tolist()
         row = {f"train/{name}/tokens_per_second": rate for name, rate in zip(self.tokens, rates, strict=True)}
-        flops = TRAINING * sum(rate * self.flops.get(name, 0.0) for name, rate in zip(self.tokens, rates, strict=True))
+        flops = sum(rate * self.flops.get(name, 0.0) for name, rate in zip(self.tokens, rates, strict=True))
         row["train/tflops_per_second"] = flops / 1e12
         if self.peak is not None:
             row["train/mfu"] = flops / 1e12 / self.peak / trainer.world_size
