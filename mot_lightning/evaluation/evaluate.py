@@ -23,10 +23,7 @@ def evaluate_tasks(
     Tasks without metrics are only to be looked at.
     """
     check_names(tasks)
-    tasks = [task for task in tasks if task.metrics and task.modalities() <= set(pipeline.codecs)]
-    runs = [(task, 1.0) for task in tasks]
-    if guidance != 1:
-        runs += [(task, guidance) for task in tasks if task.guided and pipeline.supports_guidance(task.target)]
+    runs = runs_of(pipeline, [task for task in tasks if task.metrics], guidance)
     values: dict[str, Any] = {}
     total = sum(len(task.prompts) for task, _ in runs)
     with Bar(total=total, desc="Evaluating", unit="sample", disable=not (total and progress_bar)) as bar:
@@ -54,19 +51,30 @@ def evaluate_tasks(
     return values
 
 
+def runs_of(pipeline: MoTPipeline, tasks: Sequence[Task], guidance: float) -> list[tuple[Task, float]]:
+    """The tasks that the model can do, each without guidance, then those that allow it with guidance."""
+    tasks = [task for task in tasks if task.modalities() <= set(pipeline.codecs)]
+    guided = [task for task in tasks if task.guided and pipeline.supports_guidance(task.target)]
+    return [(task, 1.0) for task in tasks] + [(task, guidance) for task in guided if guidance != 1]
+
+
 def _measure(metrics: Mapping[str, Metric], media: Sequence[Any], labels: Sequence[Any]) -> dict[str, float]:
     values = {}
     for name, metric in metrics.items():
         if len(media) < getattr(metric, "min_samples", 1):
             continue
         with best_effort(f"the metric {name}"):
-            metric.distributed_available_fn = _not_distributed
-            metric.reset()
+            without_ranks(metric).reset()
             metric.update(media, labels)
             values[name] = float(metric.compute())
     return values
 
 
+def without_ranks(metric: Metric) -> Metric:
+    """The metric, which from now on waits for no other rank: one samples and measures everything."""
+    metric.distributed_available_fn = _not_distributed
+    return metric
+
+
 def _not_distributed() -> bool:
-    """One rank samples and measures everything, so it must not wait for the others."""
     return False

@@ -1,0 +1,75 @@
+"""All parts of an evaluation of one model on one split, in order."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from mot_lightning.bar import Bar
+from mot_lightning.evaluation.document_losses import document_sums, loss_rows
+from mot_lightning.evaluation.evaluate import runs_of
+from mot_lightning.evaluation.examples import write_examples
+from mot_lightning.evaluation.measure import task_rows
+from mot_lightning.evaluation.rows import Row
+from mot_lightning.evaluation.run import run_task
+from mot_lightning.evaluation.tasks import check_names
+from mot_lightning.pipeline import MoTPipeline
+from mot_lightning.runs.examples import Examples
+from mot_lightning.sequence import InterleavedBatch
+from mot_lightning.training.target_bytes import TargetBytes
+
+
+class Evaluation:
+    """Losses and tasks of a module.
+
+    Args:
+        module: a `MoTModule`, connected to the data.
+        settings: split, weights, guidance, prompts, temperature and seeds, as the card has them.
+        progress_bar: whether to show how far it is.
+    """
+
+    def __init__(self, module: Any, data: Any, settings: Mapping[str, Any], progress_bar: bool = True) -> None:
+        self.module, self.data, self.settings, self.progress_bar = module, data, settings, progress_bar
+        self.split, self.seeds = settings["split"], settings["seeds"]
+        self.model = (module.ema_model if settings["weights"] == "averaged" else module.model).eval()
+        self.pipeline = MoTPipeline(module.codecs, self.model, module.limits)
+
+    def batches(self) -> Iterator[InterleavedBatch]:
+        """The split, on the model's device, with a bar."""
+        loader = self.data.test_dataloader() if self.split == "test" else self.data.val_dataloader()
+        with Bar(loader, desc="Losses", unit="batch", disable=not self.progress_bar) as bar:
+            for batch in bar:
+                yield batch.to(self.module.device)
+
+    def losses(self) -> list[Row]:
+        """The losses of each modality."""
+        target_bytes = TargetBytes(self.module.codecs, self.model.grammar)
+        sums = document_sums(self.model, self.batches(), self.seeds["noise"], target_bytes)
+        return loss_rows(self.model, self.module.codecs, sums, self.seeds["bootstrap"])
+
+    def tasks(self, folder: Path, shown: int, step: int) -> tuple[list[Row], list[Examples]]:
+        """The metrics of the data's tasks, and samples of these to look at.
+
+        Args:
+            folder: of the samples' files.
+            shown: how many samples of a task.
+            step: of the checkpoint.
+        """
+        prompts, temperature = self.settings["prompts"], self.settings["temperature"]
+        tasks = [] if prompts == 0 else self.data.tasks(self.split)
+        tasks = [task.subset(prompts) for task in tasks] if prompts else tasks
+        tasks = tasks if temperature is None else [task.with_temperature(temperature) for task in tasks]
+        check_names(tasks)
+        runs = runs_of(self.pipeline, tasks, self.settings["guidance"])
+        rows: list[Row] = []
+        examples = []
+        total = sum(len(task.prompts) for task, _ in runs)
+        with Bar(total=total, desc="Tasks", unit="sample", disable=not (total and self.progress_bar)) as bar:
+            for task, scale in runs:
+                bar.set_postfix_str(task.title)
+                media = run_task(self.pipeline, task, scale, self.seeds["samples"], bar.update)
+                rows += task_rows(task, media, scale, self.seeds["bootstrap"])
+                if shown:
+                    note = f"{self.settings['weights']} weights, guidance {scale:g}"
+                    place = folder / f"guidance_{scale:g}"
+                    examples.append(write_examples(self.pipeline.codecs, task, media, place, shown, step, note))
+        return rows, examples
