@@ -52,10 +52,10 @@ class Evaluate(Command):
                 "seeds": {"noise": experiment.config["seed"], "samples": report["seed"], "bootstrap": report["seed"]},
                 "precision": str(experiment.trainer.precision),
             }
-            rows, examples = _measured(experiment, settings, out / "samples", options["shown"], checkpoint)
+            rows, examples, curves = _measured(experiment, settings, out / "samples", options["shown"], checkpoint)
             title = f"{experiment.config['experiment']}, step {checkpoint['global_step']}: {options['split']} split"
             origin = provenance(path, checkpoint, module.model, **settings)
-            page = write_card(out, title, rows, origin, examples)
+            page = write_card(out, title, rows, origin, examples, curves)
         for table in tables(rows).values():
             say("", *aligned(table)[:-1])
         say("", *(f"- {note}" for note in notes(rows)), f"card:    {out / 'card.json'}", f"page:    {page}")
@@ -74,8 +74,8 @@ def _check(options: dict[str, Any]) -> None:
 
 def _measured(
     experiment: Any, settings: dict[str, Any], folder: Path, shown: int, checkpoint: dict[str, Any]
-) -> tuple[list[Any], list[Any]]:
-    """The rows of a card, and the examples of its page."""
+) -> tuple[list[Any], list[Any], list[str]]:
+    """The rows of a card, and the examples and curves of its page."""
     import torch
 
     from mot_lightning.evaluation.whole import Evaluation
@@ -84,6 +84,7 @@ def _measured(
     module = precision.convert_module(experiment.module)
     evaluation = Evaluation(module, experiment.data, settings, experiment.trainer.progress_bar_callback is not None)
     with torch.no_grad(), precision.forward_context():
-        rows = evaluation.losses()
+        rows = [*evaluation.losses(), *evaluation.conditional()]
+        time_rows, curves = evaluation.times()
         task_rows, examples = evaluation.tasks(folder, shown, checkpoint["global_step"])
-    return [*rows, *task_rows], examples
+    return [*rows, *time_rows, *task_rows], examples, curves

@@ -34,6 +34,11 @@ def seed_of(seed: int, batch: InterleavedBatch, number: int) -> int:
     return seed if batch.seeded else mix(seed, number, 0, 2)
 
 
+def noise_seeds(seed: int, count: int) -> list[int]:
+    """Seeds of several passes over seeded documents; the first is that of a validation."""
+    return [seed, *(mix(seed, k, 3) for k in range(1, count))]
+
+
 def document_sums(
     model: MixtureOfTransformers,
     batches: Iterable[InterleavedBatch],
@@ -62,7 +67,7 @@ def loss_rows(
         if not len(present):
             continue
         discrete, total = model.objectives[name].discrete, present.sum(0)
-        statistics: dict[str, Statistic] = {"loss, nats/token" if discrete else "loss": ratio}
+        statistics: dict[str, Statistic] = {"nats/token" if discrete else "loss": ratio}
         if discrete and total[CONTENT_TARGETS]:
             quantities = codecs[name].metrics(*total[CONTENT_LOSS:].tolist())
             statistics |= {quantity: partial(_of_codec, codecs[name], quantity) for quantity in quantities}

@@ -37,7 +37,7 @@ def test_losses_are_those_of_test_with_intervals_around_them(tmp_path, trained, 
     tested, rows = json.loads((tmp_path / "default/0/metrics.json").read_text()), rows_of(card)
     for name, quantity, key in (
         ("text", "bits per byte", "bits_per_byte"),
-        ("text", "loss, nats/token", "loss"),
+        ("text", "nats/token", "loss"),
         ("speech", "perplexity", "perplexity"),
         ("image", "loss", "loss"),
     ):
@@ -53,6 +53,21 @@ def test_tasks_have_their_metrics_guided_and_of_real_media(card):
     assert rows["tasks", "text -> image", "judge_accuracy, guided"]["samples"] == 12
     assert rows["tasks", "text -> image", "judge_accuracy, real"]["value"] == 1
     assert "not comparable" in rows["tasks", "text -> image", "fid[digits]"]["note"]
+
+
+def test_losses_given_another_modality_and_by_time(card):
+    rows = rows_of(card)
+    for pair, unit in (("text | image", "nats/token"), ("image | text", "loss")):
+        given, alone, gain = (
+            rows["conditional", pair, quantity] for quantity in (unit, f"{unit} alone", "alone - given")
+        )
+        assert gain["value"] == pytest.approx(alone["value"] - given["value"], abs=1e-6)
+        assert given["samples"] > 50
+        assert gain["high"] - gain["low"] < alone["high"] - alone["low"]  # pairs have much in common
+    times = [row["value"] for key, row in rows.items() if key[0] == "times"]
+    assert len(times) == 11
+    assert min(times) < times[-1] < max(times)
+    assert "<svg" in (card / "index.html").read_text()
 
 
 def test_two_calls_give_the_same_files(evaluate, card):
@@ -83,7 +98,7 @@ def test_page_has_samples_and_the_card_says_what_made_it(card):
 
 def test_live_weights_other_splits_and_batch_sizes(evaluate, card):
     others = rows_of(evaluate("--prompts=0", "--weights=live", "--split=val"))
-    assert {section for section, _, _ in others} == {"losses"}
+    assert {section for section, _, _ in others} == {"losses", "conditional", "times"}
     expected = rows_of(card)["losses", "image", "loss"]
     assert others["losses", "image", "loss"]["value"] != pytest.approx(expected["value"], rel=1e-4)
     same = rows_of(evaluate("--prompts=0", "--data.batch_size=7"))["losses", "image", "loss"]
