@@ -11,6 +11,7 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat, dim_zero_sum
 
 from mot_lightning.evaluation.evaluate import without_ranks
+from mot_lightning.evaluation.metrics import BLEU, ChrF, CIDErD, ExactMatch, RougeL
 from mot_lightning.evaluation.rows import Row, unavailable
 from mot_lightning.evaluation.tasks import Task
 
@@ -23,13 +24,24 @@ NORMAL = 1.96  # standard errors on either side of a 95 % interval
 def task_rows(task: Task, media: Sequence[Any], guidance: float, seed: int) -> list[Row]:
     """The metrics of a task on its generated media and, without guidance, on its real ones."""
     variant = "guided" if guidance != 1 else ""
-    rows = [
-        measure(metric, media, task.labels, (task.title, name, variant), seed) for name, metric in task.metrics.items()
-    ]
+    rows = []
+    for name, metric in {**default_metrics(task), **task.metrics}.items():
+        try:
+            targets = task.targets_of(metric)
+        except ValueError as error:
+            rows.append(unavailable("tasks", task.title, name, str(error)))
+            continue
+        rows.append(measure(metric, media, targets, (task.title, name, variant), seed))
     if task.real is not None and guidance == 1:
-        absolute = {name: metric for name, metric in task.metrics.items() if not hasattr(metric, "reference")}
-        rows += [measure(one, *task.real, (task.title, name, REAL), seed) for name, one in absolute.items()]
+        rows += [measure(one, *task.real, (task.title, name, REAL), seed) for name, one in task.absolute.items()]
     return rows
+
+
+def default_metrics(task: Task) -> dict[str, Metric]:
+    """The metrics that any task with real texts in place of the generated ones has."""
+    if not task.references or not all(isinstance(reference, str) for reference in task.references):
+        return {}
+    return {"BLEU": BLEU(), "chrF": ChrF(), "ROUGE-L": RougeL(), "CIDEr-D": CIDErD(), "exact match": ExactMatch()}
 
 
 def measure(metric: Metric, media: Sequence[Any], targets: Sequence[Any], name: tuple[str, str, str], seed: int) -> Row:
@@ -74,7 +86,10 @@ def _bootstrapped(metric: Metric, media: Sequence[Any], targets: Sequence[Any], 
     fixed = [name for name in metric._defaults if name.startswith(getattr(metric, "fixed_states", "\0"))]
     drawn = [name for name in metric._defaults if name not in fixed]
     size = sum(state.numel() for name in drawn if isinstance(state := getattr(metric, name), torch.Tensor))
-    merged = all(metric._reductions[name] in (dim_zero_sum, dim_zero_cat) for name in drawn)
+    merged = all(
+        isinstance(getattr(metric, name), list) or metric._reductions[name] in (dim_zero_sum, dim_zero_cat)
+        for name in drawn
+    )
     if len(groups) < 2 or not merged or size * len(groups) > MAX_STATE:
         return math.nan
     states = []

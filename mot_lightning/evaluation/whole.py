@@ -13,7 +13,6 @@ from mot_lightning.evaluation.examples import write_examples
 from mot_lightning.evaluation.measure import task_rows
 from mot_lightning.evaluation.rows import Row
 from mot_lightning.evaluation.run import run_task
-from mot_lightning.evaluation.tasks import check_names
 from mot_lightning.evaluation.times import denoised, time_curve, time_rows, time_sums
 from mot_lightning.pipeline import MoTPipeline
 from mot_lightning.runs.curves import draw
@@ -103,7 +102,6 @@ class Evaluation:
         tasks = [] if prompts == 0 else self.data.tasks(self.split)
         tasks = [task.subset(prompts) for task in tasks] if prompts else tasks
         tasks = tasks if temperature is None else [task.with_temperature(temperature) for task in tasks]
-        check_names(tasks)
         runs = runs_of(self.pipeline, tasks, self.settings["guidance"])
         rows: list[Row] = []
         examples = []

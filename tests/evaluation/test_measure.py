@@ -7,7 +7,7 @@ import torch
 from torchmetrics import Metric
 
 from mot_lightning.evaluation.measure import measure, task_rows
-from mot_lightning.evaluation.metrics import FrechetDistance, JudgedAccuracy
+from mot_lightning.evaluation.metrics import BLEU, FrechetDistance, JudgedAccuracy
 from mot_lightning.evaluation.tasks import Task
 
 
@@ -94,3 +94,19 @@ def test_real_media_have_rows_without_guidance_only():
         ("right, real", 0.67),
     ]
     assert [row.quantity for row in task_rows(task, [1, 1], 2.0, 0)] == ["right, guided"]
+
+
+def test_texts_are_compared_with_the_real_ones_by_default():
+    prompts, references = [[("image", 1)]] * 3, ["a seven", "a nine", "a five"]
+    task = Task("image -> text", prompts, "text", [7, 9, 5], {}, references=references)
+    rows = {row.quantity: row for row in task_rows(task, ["a seven", "a two", "a five"], 1.0, 0)}
+    assert rows["exact match"].value == pytest.approx(2 / 3)
+    assert rows["ROUGE-L"].value == pytest.approx(2.5 / 3)
+    assert rows.keys() == {"BLEU", "chrF", "ROUGE-L", "CIDEr-D", "exact match"}
+    assert all(row.low <= row.value <= row.high for row in rows.values())
+
+
+def test_a_task_without_references_says_that_a_metric_needs_some():
+    task = Task("image -> text", [[("image", 1)]], "text", [7], {"BLEU": BLEU()})
+    (row,) = task_rows(task, ["a seven"], 1.0, 0)
+    assert row.note == "unavailable: task 'image -> text' has no references, wanted some for BLEU"
