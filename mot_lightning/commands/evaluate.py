@@ -78,6 +78,7 @@ def _measured(
     """The rows of a card, and the examples and curves of its page."""
     import torch
 
+    from mot_lightning.evaluation.reconstructed import codec_rows
     from mot_lightning.evaluation.whole import Evaluation
 
     precision = experiment.trainer.precision_plugin
@@ -87,4 +88,5 @@ def _measured(
         rows = [*evaluation.losses(), *evaluation.conditional()]
         time_rows, curves = evaluation.times()
         task_rows, examples = evaluation.tasks(folder, shown, checkpoint["global_step"])
-    return [*rows, *time_rows, *task_rows], examples, curves
+    reconstructed = codec_rows(module.codecs, experiment.data, settings["split"], settings["seeds"]["bootstrap"])
+    return [*rows, *time_rows, *reconstructed, *task_rows], examples, curves

@@ -22,6 +22,7 @@ HEADINGS = {
     "losses": "Losses",
     "conditional": "Losses given another modality",
     "times": "Losses by time, from data (0) to noise (1)",
+    "codecs": "Media after their codec",
     "tasks": "Tasks",
 }
 

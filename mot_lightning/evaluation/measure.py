@@ -44,29 +44,38 @@ def default_metrics(task: Task) -> dict[str, Metric]:
     return {"BLEU": BLEU(), "chrF": ChrF(), "ROUGE-L": RougeL(), "CIDEr-D": CIDErD(), "exact match": ExactMatch()}
 
 
-def measure(metric: Metric, media: Sequence[Any], targets: Sequence[Any], name: tuple[str, str, str], seed: int) -> Row:
+def measure(
+    metric: Metric,
+    media: Sequence[Any],
+    targets: Sequence[Any],
+    name: tuple[str, str, str],
+    seed: int,
+    section: str = "tasks",
+) -> Row:
     """The row of one metric; if it cannot be computed, the row says why.
 
     Args:
-        name: of the task, of the metric, and what sets this row apart from another of both.
+        name: of the task or modality, of the metric, and what sets this row apart from another of both.
     """
     of, quantity, variant = name
     quantity = f"{quantity}, {variant}" if variant else quantity
     n, fewest = len(media), getattr(metric, "min_samples", 1)
     if n < fewest:
-        return unavailable("tasks", of, quantity, f"{n} samples, wanted at least {fewest}", n)
+        return unavailable(section, of, quantity, f"{n} samples, wanted at least {fewest}", n)
     try:
         with torch.random.fork_rng(devices=[]):  # some metrics draw subsets
             torch.manual_seed(seed)
             without_ranks(metric).reset()
             metric.update(media, targets)
             value = float(metric.compute())
-            low, high = _interval(metric, value, media, targets, seed)
+            finite = math.isfinite(value)
+            low, high = _interval(metric, value, media, targets, seed) if finite else (math.nan, math.nan)
     except Exception as error:  # of libraries and of users
-        return unavailable("tasks", of, quantity, f"{type(error).__name__}: {' '.join(str(error).split())}", n)
+        kind = "" if isinstance(error, ValueError | ImportError) else f"{type(error).__name__}: "
+        return unavailable(section, of, quantity, f"{kind}{' '.join(str(error).split())}", n)
     comparable = getattr(metric, "comparable_samples", 0)
     note = f"of fewer than {comparable:,} samples, not comparable with published values" if n < comparable else ""
-    return Row("tasks", of, quantity, value, n, low, high, note)
+    return Row(section, of, quantity, value, n, low, high, note)
 
 
 def _interval(

@@ -55,4 +55,8 @@ def notes(rows: Sequence[Row]) -> list[str]:
 
 
 def _number(value: float) -> str:
-    return "" if math.isnan(value) else f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+    if math.isnan(value):
+        return ""
+    if 0 < abs(value) < 0.1:
+        return f"{value:.4f}"
+    return f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}"

@@ -98,7 +98,7 @@ def test_page_has_samples_and_the_card_says_what_made_it(card):
 
 def test_live_weights_other_splits_and_batch_sizes(evaluate, card):
     others = rows_of(evaluate("--prompts=0", "--weights=live", "--split=val"))
-    assert {section for section, _, _ in others} == {"losses", "conditional", "times"}
+    assert {section for section, _, _ in others} == {"losses", "conditional", "times", "codecs"}
     expected = rows_of(card)["losses", "image", "loss"]
     assert others["losses", "image", "loss"]["value"] != pytest.approx(expected["value"], rel=1e-4)
     same = rows_of(evaluate("--prompts=0", "--data.batch_size=7"))["losses", "image", "loss"]
