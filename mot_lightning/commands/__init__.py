@@ -14,6 +14,7 @@ NAMES = (
     "encode",
     "compare",
     "suite",
+    "evaluate",
 )
 COMMANDS: dict[str, Command] = {
     name: getattr(import_module(f"mot_lightning.commands.{name}"), name.capitalize())() for name in NAMES

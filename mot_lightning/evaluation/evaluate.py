@@ -3,7 +3,7 @@
 Knows tasks and the names of metrics; the datamodule provides prompts and metrics.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torchmetrics import Metric
@@ -23,10 +23,7 @@ def evaluate_tasks(
     Tasks without metrics are only to be looked at.
     """
     check_names(tasks)
-    tasks = [task for task in tasks if task.metrics and task.modalities() <= set(pipeline.codecs)]
-    runs = [(task, 1.0) for task in tasks]
-    if guidance != 1:
-        runs += [(task, guidance) for task in tasks if task.guided and pipeline.supports_guidance(task.target)]
+    runs = runs_of(pipeline, [task for task in tasks if task.metrics], guidance)
     values: dict[str, Any] = {}
     total = sum(len(task.prompts) for task, _ in runs)
     with Bar(total=total, desc="Evaluating", unit="sample", disable=not (total and progress_bar)) as bar:
@@ -34,16 +31,13 @@ def evaluate_tasks(
             bar.set_postfix_str(task.title)
             media = run_task(pipeline, task, scale, seed, bar.update)
             prefix, suffix = f"test/{task.target}", "_guided" if scale != 1 else ""
-            for name, value in _measure(task.metrics, media, task.labels).items():
+            for name, value in _measure(task.metrics, media, task.targets_of).items():
                 values[f"{prefix}/{name}{suffix}"] = value
             if scale == 1:
                 values |= {f"{prefix}/{name}_samples": len(media) for name in task.metrics}
                 if task.real is not None:
-                    # without metrics whose reference is the real media
-                    absolute = {
-                        name: metric for name, metric in task.metrics.items() if not hasattr(metric, "reference")
-                    }
-                    real = _measure(absolute, *task.real)
+                    real_media, labels = task.real
+                    real = _measure(task.absolute, real_media, lambda metric: labels)  # noqa: B023 (called at once)
                     values |= {f"{prefix}/{name}_real": value for name, value in real.items()}
     for name, objective in pipeline.model.objectives.items():
         if hasattr(objective, "steps"):
@@ -54,19 +48,32 @@ def evaluate_tasks(
     return values
 
 
-def _measure(metrics: Mapping[str, Metric], media: Sequence[Any], labels: Sequence[Any]) -> dict[str, float]:
+def runs_of(pipeline: MoTPipeline, tasks: Sequence[Task], guidance: float) -> list[tuple[Task, float]]:
+    """The tasks that the model can do, each without guidance, then those that allow it with guidance."""
+    tasks = [task for task in tasks if task.modalities() <= set(pipeline.codecs)]
+    guided = [task for task in tasks if task.guided and pipeline.supports_guidance(task.target)]
+    return [(task, 1.0) for task in tasks] + [(task, guidance) for task in guided if guidance != 1]
+
+
+def _measure(
+    metrics: Mapping[str, Metric], media: Sequence[Any], targets_of: Callable[[Metric], Sequence[Any]]
+) -> dict[str, float]:
     values = {}
     for name, metric in metrics.items():
         if len(media) < getattr(metric, "min_samples", 1):
             continue
         with best_effort(f"the metric {name}"):
-            metric.distributed_available_fn = _not_distributed
-            metric.reset()
-            metric.update(media, labels)
+            without_ranks(metric).reset()
+            metric.update(media, targets_of(metric))
             values[name] = float(metric.compute())
     return values
 
 
+def without_ranks(metric: Metric) -> Metric:
+    """The metric, which from now on waits for no other rank: one samples and measures everything."""
+    metric.distributed_available_fn = _not_distributed
+    return metric
+
+
 def _not_distributed() -> bool:
-    """One rank samples and measures everything, so it must not wait for the others."""
     return False

@@ -52,6 +52,27 @@ class Task:
         """The modalities that a model needs for the task."""
         return {self.target, *(name for prompt in self.prompts for name, _ in prompt)}
 
+    def targets_of(self, metric: Metric) -> Sequence[Any]:
+        """What a metric compares the media with: the references if it says `uses_references`, else the labels.
+
+        Raises:
+            ValueError: the task has no references.
+        """
+        if not getattr(metric, "uses_references", False):
+            return self.labels
+        if self.references is None:
+            raise ValueError(f"task {self.title!r} has no references, wanted some for {type(metric).__name__}")
+        return self.references
+
+    @property
+    def absolute(self) -> dict[str, Metric]:
+        """The metrics that real media have, too: those that compare with nothing real."""
+        return {
+            name: metric
+            for name, metric in self.metrics.items()
+            if not hasattr(metric, "reference") and not getattr(metric, "uses_references", False)
+        }
+
     def subset(self, n: int) -> "Task":
         """The same task on n of its prompts, spread evenly over the labels."""
         seen: Counter[Any] = Counter()

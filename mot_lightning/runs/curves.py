@@ -49,8 +49,8 @@ def read_curves(path: Path) -> list[Curve]:
     return sorted(curves, key=lambda curve: (curve.quantity != "loss", curve.modality, curve.quantity))
 
 
-def draw(curve: Curve) -> str:
-    """A curve as an SVG element without links to anything outside."""
+def draw(curve: Curve, over: str = "step") -> str:
+    """A curve over steps, or over anything else, as an SVG element without links to anything outside."""
     with _style(f"{curve.modality} {curve.quantity}"):
         figure = Figure(figsize=(5, 3), layout="constrained")
         axes = figure.subplots()
@@ -61,7 +61,7 @@ def draw(curve: Curve) -> str:
                 _thinned(steps), _thinned(values), marker=marker, markersize=4, linewidth=1.2 if train else 1.8,
                 color=ONE if train else TWO, label=stage,
             )  # fmt: skip
-        axes.set_xlabel("step")
+        axes.set_xlabel(over)
         axes.set_ylabel(curve.quantity.replace("_", " "))
         axes.set_title(f"{curve.modality or 'all'}: {curve.quantity.replace('_', ' ')}", fontsize=11)
         axes.grid(linewidth=0.5)

@@ -26,7 +26,7 @@ def write_page(folder: Path) -> Path:
         _summary(metrics),
         section("Results", _results(folder, metrics)),
         section("Curves", _curves(folder / "metrics.csv")),
-        section("Samples", "\n".join(_task(task) for task in last_examples(folder / "samples"))),
+        section("Samples", "\n".join(task_examples(task) for task in last_examples(folder / "samples"))),
         section("Costs", _costs(metrics)),
         section("Config", _config(folder / "config.yaml")),
     ]
@@ -67,7 +67,8 @@ def _curves(path: Path) -> str:
     return (grid(map(draw, first), WIDE) if first else "") + more
 
 
-def _task(task: Examples) -> str:
+def task_examples(task: Examples) -> str:
+    """The examples of a task under its title."""
     cells = [_example(example, *task.roles) for example in task.examples]
     pictures = any(kind(example.generated) == "image" for example in task.examples)
     note = f'<p class="note">{html.escape(task.note)}</p>\n' if task.note else ""

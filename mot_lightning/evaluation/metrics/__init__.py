@@ -1,6 +1,26 @@
 """Metrics of generated media: one `torchmetrics.Metric` a file, updated with (media, targets)."""
 
 from mot_lightning.evaluation.metrics.accuracy import JudgedAccuracy
+from mot_lightning.evaluation.metrics.audio_error import SISDR, STOI, MelCepstralDistance
+from mot_lightning.evaluation.metrics.bleu import BLEU
+from mot_lightning.evaluation.metrics.chrf import ChrF
+from mot_lightning.evaluation.metrics.cider import CIDErD
+from mot_lightning.evaluation.metrics.exact_match import ExactMatch
 from mot_lightning.evaluation.metrics.frechet import FrechetDistance
+from mot_lightning.evaluation.metrics.image_error import PSNR, SSIM
+from mot_lightning.evaluation.metrics.rouge import RougeL
 
-__all__ = ["FrechetDistance", "JudgedAccuracy"]
+__all__ = [
+    "BLEU",
+    "PSNR",
+    "SISDR",
+    "SSIM",
+    "STOI",
+    "CIDErD",
+    "ChrF",
+    "ExactMatch",
+    "FrechetDistance",
+    "JudgedAccuracy",
+    "MelCepstralDistance",
+    "RougeL",
+]

@@ -17,6 +17,7 @@ class JudgedAccuracy(Metric):
     """
 
     higher_is_better = True
+    plot_lower_bound, plot_upper_bound = 0.0, 1.0
     correct: Tensor
     total: Tensor
 

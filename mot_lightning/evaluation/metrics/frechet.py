@@ -17,6 +17,8 @@ class FrechetDistance(FrechetInceptionDistance):
     """
 
     min_samples = 2  # a covariance needs two
+    comparable_samples = 10_000  # below, its bias depends on their number
+    fixed_states = "real_"  # are not of the generated media
 
     def __init__(self, extractor: nn.Module, reference: Sequence[Tensor]) -> None:
         super().__init__(feature=extractor, reset_real_features=False)

@@ -1,0 +1,92 @@
+"""`evaluate`: all that is measured of a checkpoint, with intervals, as a card."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+from mot_lightning.commands.base import Command, Invocation, Option
+from mot_lightning.errors import ConfigError, say
+
+SPLITS, WEIGHTS = ("test", "val"), ("averaged", "live")
+
+
+class Evaluate(Command):
+    name = "evaluate"
+    summary = "an evaluation card of a checkpoint: losses and tasks, with intervals and all that made them"
+    options = (
+        Option("split", "SPLIT", "test or val (test)", str, "test"),
+        Option("weights", "WHICH", "averaged or live (averaged)", str, "averaged"),
+        Option("prompts", "N", "maximum prompts of a task; 0 skips the tasks (report.prompts)", int),
+        Option("guidance", "G", "classifier-free guidance scale of the guided rows (report.guidance)", float),
+        Option("shown", "N", "samples of each task on the page (10)", int, 10),
+        Option("out", "FOLDER", "folder of the card (evaluation/SPLIT in the checkpoint's run folder)", Path),
+    )
+
+    def run(self, invocation: Invocation) -> None:
+        from mot_lightning.commands.trained import trained
+        from mot_lightning.evaluation.card import write_card
+        from mot_lightning.evaluation.provenance import provenance
+        from mot_lightning.evaluation.rows import notes, tables
+        from mot_lightning.evaluation.table import aligned
+        from mot_lightning.runs.find import run_folder_of
+        from mot_lightning.signals import interruptible
+
+        options, path = dict(invocation.options), invocation.ckpt_path
+        _check(options)
+        assert path is not None
+        out = options["out"] or (run_folder_of(path) or Path.cwd()) / "evaluation" / options["split"]
+        with interruptible():
+            opened = trained(self.name, invocation)
+            if opened is None:
+                return
+            experiment, checkpoint = opened
+            module: Any = experiment.module
+            report = experiment.config["report"]
+            settings = {
+                "command": invocation.line,
+                "split": options["split"],
+                "weights": options["weights"],
+                "guidance": report["guidance"] if options["guidance"] is None else options["guidance"],
+                "prompts": report["prompts"] if options["prompts"] is None else options["prompts"],
+                "temperature": report["temperature"],
+                "seeds": {"noise": experiment.config["seed"], "samples": report["seed"], "bootstrap": report["seed"]},
+                "precision": str(experiment.trainer.precision),
+            }
+            rows, examples, curves = _measured(experiment, settings, out / "samples", options["shown"], checkpoint)
+            title = f"{experiment.config['experiment']}, step {checkpoint['global_step']}: {options['split']} split"
+            origin = provenance(path, checkpoint, module.model, **settings)
+            page = write_card(out, title, rows, origin, examples, curves)
+        for table in tables(rows).values():
+            say("", *aligned(table)[:-1])
+        say("", *(f"- {note}" for note in notes(rows)), f"card:    {out / 'card.json'}", f"page:    {page}")
+
+
+def _check(options: dict[str, Any]) -> None:
+    for name, choices in (("split", SPLITS), ("weights", WEIGHTS)):
+        if options[name] not in choices:
+            raise ConfigError(f"--{name} is {options[name]!r}, wanted {' or '.join(choices)}")
+    for name in ("prompts", "shown"):
+        if options[name] is not None and options[name] < 0:
+            raise ConfigError(f"--{name} is {options[name]}, wanted 0 or more")
+    if options["guidance"] is not None and not 0 <= options["guidance"] < math.inf:
+        raise ConfigError(f"--guidance is {options['guidance']}, wanted a number of 0 or more")
+
+
+def _measured(
+    experiment: Any, settings: dict[str, Any], folder: Path, shown: int, checkpoint: dict[str, Any]
+) -> tuple[list[Any], list[Any], list[str]]:
+    """The rows of a card, and the examples and curves of its page."""
+    import torch
+
+    from mot_lightning.evaluation.reconstructed import codec_rows
+    from mot_lightning.evaluation.whole import Evaluation
+
+    precision = experiment.trainer.precision_plugin
+    module = precision.convert_module(experiment.module)
+    evaluation = Evaluation(module, experiment.data, settings, experiment.trainer.progress_bar_callback is not None)
+    with torch.no_grad(), precision.forward_context():
+        rows = [*evaluation.losses(), *evaluation.conditional()]
+        time_rows, curves = evaluation.times()
+        task_rows, examples = evaluation.tasks(folder, shown, checkpoint["global_step"])
+    reconstructed = codec_rows(module.codecs, experiment.data, settings["split"], settings["seeds"]["bootstrap"])
+    return [*rows, *time_rows, *reconstructed, *task_rows], examples, curves
