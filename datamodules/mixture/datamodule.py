@@ -20,6 +20,7 @@ from datamodules.mixture.schedule import MixedSampler, Schedule
 from datamodules.sampler import ResumableSampler
 from mot_lightning.codecs import Codec
 from mot_lightning.config.classes import find_class
+from mot_lightning.config.hints import did_you_mean
 from mot_lightning.config.recorded import plain
 from mot_lightning.errors import ConfigError, require
 from mot_lightning.evaluation.tasks import Task
@@ -76,11 +77,15 @@ class Mixture(InterleavedDataModule):
         """Of all sources.
 
         Raises:
-            ConfigError: two sources need different arguments of a codec, or one sets what is the mixture's.
+            ConfigError: two sources need different arguments of a codec, or one sets what is the mixture's, or has no
+                class.
         """
         shared: dict[str, dict[str, Any]] = {}
         origin: dict[tuple[str, str], str] = {}
         for name, spec in (sources or {}).items():
+            if not isinstance(spec, Mapping) or "class_path" not in spec:
+                known = did_you_mean(name, sources or {})
+                raise ConfigError(f"data.sources.{name} has no class_path, wanted a data set{known}")
             kind: Any = find_class(spec["class_path"], [spec["class_path"].partition(".")[0]])  # checked before
             arguments = spec.get("init_args") or {}
             _refuse_shared(name, kind, arguments)

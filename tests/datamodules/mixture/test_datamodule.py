@@ -158,6 +158,7 @@ CONFIG = f"--config={ROOT / 'conf/digits_mixture.yaml'}"
         ("--data.sources.sounds.batch_size=4", "data.sources.sounds.batch_size is set, wanted data.batch_size"),
         ("--data.sources.sounds.image_root=here", "of image with shape [1, 28, 28], wanted [1, 8, 8], as of"),
         ("--data.sources.sounds.image_rot=x", "no setting 'data.sources.sounds.image_rot' of Digits, did you mean"),
+        ("--data.sources.sound.val=1", "data.sources.sound has no class_path, wanted a data set, did you mean sounds?"),
         ("--data.sources.sounds=Digit", "there is no class 'Digit', did you mean Digits?"),
         ("--data.curriculum=[{start: 3, weights: {sounds: 1}}]", "data.curriculum starts at [3], wanted rising"),
     ],
