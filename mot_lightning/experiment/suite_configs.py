@@ -13,6 +13,7 @@ from mot_lightning.experiment.resolve import resolve
 from mot_lightning.runs.atomic import write_text
 
 KEPT = "configs.yaml"
+FREE = ("accelerator", "enable_progress_bar", "num_workers")  # may change on the way
 
 
 def configs_of(suite: Suite) -> dict[str, dict[str, Any]]:
@@ -46,11 +47,17 @@ def configs_of(suite: Suite) -> dict[str, dict[str, Any]]:
 def check_begun(configs: dict[str, dict[str, Any]], out: Path) -> None:
     """Raises ConfigError if a suite has runs of other configs in its folder: they would be taken for these."""
     for name, config in _kept(out).items():
-        if lines := diff(config, configs.get(name, config)):
+        lines = [line for line in diff(config, configs.get(name, config)) if _of_results(line)]
+        if lines:
             more = f" and {len(lines) - 1} more" if len(lines) > 1 else ""
             raise ConfigError(
                 f"{out} has runs of {name} with another {lines[0]}{more}, wanted the same, or a new --out"
             )
+
+
+def _of_results(line: str) -> bool:
+    """Whether a line of `diff` is of a setting that results depend on."""
+    return line.partition(":")[0].rpartition(".")[2] not in FREE
 
 
 def keep(configs: dict[str, dict[str, Any]], out: Path) -> None:

@@ -41,6 +41,11 @@ def test_suite_goes_on_with_the_configs_that_it_began_with_and_more_arms(tmp_pat
         check_begun(configs_of(suite(sweep_steps=2)), tmp_path)
 
 
+def test_what_no_result_depends_on_may_change_on_the_way(tmp_path):
+    keep(configs_of(suite()), tmp_path)
+    check_begun(configs_of(suite(settings={"trainer.accelerator": "cpu", "data.num_workers": 1})), tmp_path)
+
+
 def test_damaged_record_is_refused(tmp_path):
     (tmp_path / KEPT).write_text("- {")
     with pytest.raises(ConfigError, match="cannot be read"):

@@ -59,6 +59,12 @@ def test_an_epoch_has_each_row_once_on_all_ranks_and_workers(folder, split, spre
     assert epochs[0] != sorted(epochs[0])
 
 
+def test_shares_go_on_from_one_chunk_to_the_next_where_they_do_not_divide_it(folder):
+    source, spread = opened(folder, first=6), Spread(3, 3, 1, 2)  # 90 rows for 3 ranks, read 16 at a time
+    epoch = texts(source, spread, range(90))
+    assert len({*epoch}) == 90
+
+
 @pytest.mark.parametrize("split", ["train", None])
 def test_a_row_is_a_function_of_its_number_and_of_who_shares(folder, split):
     source, again = opened(folder, split=split), opened(folder, split=split)
