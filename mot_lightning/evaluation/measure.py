@@ -11,12 +11,23 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat, dim_zero_sum
 
 from mot_lightning.evaluation.evaluate import without_ranks
-from mot_lightning.evaluation.metrics import BLEU, ChrF, CIDErD, ExactMatch, RougeL
+from mot_lightning.evaluation.metrics import (
+    BLEU,
+    ChrF,
+    CIDErD,
+    ExactMatch,
+    FrechetDistance,
+    KernelDistance,
+    Precision,
+    Recall,
+    RougeL,
+)
 from mot_lightning.evaluation.rows import Row, unavailable
 from mot_lightning.evaluation.tasks import Task
 
 GROUPS, RESAMPLES = 100, 200
 MAX_STATE = 2**22  # numbers; a metric with more, such as 2048 x 2048 of a covariance, has no interval
+MAX_LISTED = 2000  # media of a metric that keeps lists alone, whose time may grow with their square
 REAL = "real"  # the same metric of real media
 NORMAL = 1.96  # standard errors on either side of a 95 % interval
 
@@ -38,7 +49,20 @@ def task_rows(task: Task, media: Sequence[Any], guidance: float, seed: int) -> l
 
 
 def default_metrics(task: Task) -> dict[str, Metric]:
-    """The metrics that any task with real texts in place of the generated ones has."""
+    """Metrics beside the task's: of texts with real ones in their place, and of images with a Frechet distance.
+
+    Those of images use its extractor and are named after it: "kid[digits]" beside "fid[digits]".
+    """
+    of_images: dict[str, Metric] = {}
+    for name, metric in task.metrics.items():
+        if isinstance(metric, FrechetDistance):
+            classes: dict[str, Any] = {"kid": KernelDistance, "precision": Precision, "recall": Recall}
+            suffix = name.removeprefix("fid")
+            of_images |= {f"{kind}{suffix}": one(metric.inception, metric.reference) for kind, one in classes.items()}
+    return of_images | _of_texts(task)
+
+
+def _of_texts(task: Task) -> dict[str, Metric]:
     if not task.references or not all(isinstance(reference, str) for reference in task.references):
         return {}
     return {"BLEU": BLEU(), "chrF": ChrF(), "ROUGE-L": RougeL(), "CIDEr-D": CIDErD(), "exact match": ExactMatch()}
@@ -84,6 +108,8 @@ def _interval(
     """A normal interval, inside the metric's bounds: percentiles would carry the bias of a distance."""
     error: Any = getattr(metric, "standard_error", None)
     width = NORMAL * (error(value, len(media)) if error else _bootstrapped(metric, media, targets, seed))
+    if math.isnan(width):
+        return math.nan, math.nan
     lowest, highest = (getattr(metric, f"plot_{end}_bound", None) for end in ("lower", "upper"))
     low = value - width if lowest is None else max(lowest, value - width)
     return low, value + width if highest is None else min(highest, value + width)
@@ -99,6 +125,7 @@ def _bootstrapped(metric: Metric, media: Sequence[Any], targets: Sequence[Any], 
         isinstance(getattr(metric, name), list) or metric._reductions[name] in (dim_zero_sum, dim_zero_cat)
         for name in drawn
     )
+    merged = merged and getattr(metric, "resampled", True) and (size > 0 or len(media) <= MAX_LISTED)
     if len(groups) < 2 or not merged or size * len(groups) > MAX_STATE:
         return math.nan
     states = []

@@ -56,25 +56,18 @@ def test_accuracy_of_1_has_an_interval_below_it():
 def test_distance_has_an_interval_and_says_that_it_is_of_few_samples():
     generator = torch.Generator().manual_seed(0)
     images = list(torch.rand(40, 1, 4, 4, generator=generator))
-    extractor = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
-    extractor.num_features = 3
-    extractor.register_buffer("none", torch.zeros(1))
-    metric = FrechetDistance(_Float(extractor), list(torch.rand(40, 1, 4, 4, generator=generator)))
+    metric = FrechetDistance(_Means(), list(torch.rand(40, 1, 4, 4, generator=generator)))
     row = measure(metric, images, [0] * 40, NAME, seed=0)
     assert row.low < row.value < row.high
     assert "fewer than 10,000" in row.note
     assert measure(metric, images, [0] * 40, NAME, seed=0) == row
 
 
-class _Float(torch.nn.Module):
-    num_features = 3
-
-    def __init__(self, network):
-        super().__init__()
-        self.network = network
+class _Means(torch.nn.Module):
+    num_features = 4
 
     def forward(self, images):
-        return self.network(images.float())
+        return torch.nn.functional.adaptive_avg_pool2d(images.float().mean(1, keepdim=True), 2).flatten(1) / 255
 
 
 def test_what_cannot_be_measured_says_why():
@@ -104,6 +97,19 @@ def test_texts_are_compared_with_the_real_ones_by_default():
     assert rows["ROUGE-L"].value == pytest.approx(2.5 / 3)
     assert rows.keys() == {"BLEU", "chrF", "ROUGE-L", "CIDEr-D", "exact match"}
     assert all(row.low <= row.value <= row.high for row in rows.values())
+
+
+def test_images_with_a_frechet_distance_have_more_metrics_of_its_extractor():
+    generator = torch.Generator().manual_seed(0)
+    images = [list(torch.rand(20, 1, 4, 4, generator=generator)) for _ in range(2)]
+    metrics = {"fid[means]": FrechetDistance(_Means(), images[0])}
+    task = Task("text -> image", [[("text", "a")]] * 20, "image", [0] * 20, metrics, real=(images[0], [0] * 20))
+    rows = {row.quantity: row for row in task_rows(task, images[1], 1.0, 0)}
+    assert rows.keys() == {"fid[means]", "kid[means]", "precision[means]", "recall[means]"}
+    assert rows["kid[means]"].low < rows["kid[means]"].value < rows["kid[means]"].high
+    assert 0 < rows["precision[means]"].low < rows["precision[means]"].value
+    assert math.isnan(rows["recall[means]"].low)
+    assert rows["recall[means]"].value > 0.5
 
 
 def test_a_task_without_references_says_that_a_metric_needs_some():

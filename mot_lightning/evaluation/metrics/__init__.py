@@ -5,9 +5,11 @@ from mot_lightning.evaluation.metrics.audio_error import SISDR, STOI, MelCepstra
 from mot_lightning.evaluation.metrics.bleu import BLEU
 from mot_lightning.evaluation.metrics.chrf import ChrF
 from mot_lightning.evaluation.metrics.cider import CIDErD
+from mot_lightning.evaluation.metrics.coverage import Precision, Recall
 from mot_lightning.evaluation.metrics.exact_match import ExactMatch
 from mot_lightning.evaluation.metrics.frechet import FrechetDistance
 from mot_lightning.evaluation.metrics.image_error import PSNR, SSIM
+from mot_lightning.evaluation.metrics.kernel_distance import KernelDistance
 from mot_lightning.evaluation.metrics.rouge import RougeL
 
 __all__ = [
@@ -21,6 +23,9 @@ __all__ = [
     "ExactMatch",
     "FrechetDistance",
     "JudgedAccuracy",
+    "KernelDistance",
     "MelCepstralDistance",
+    "Precision",
+    "Recall",
     "RougeL",
 ]

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
+
+from mot_lightning.evaluation.metrics.features import stacked
 
 
 class FrechetDistance(FrechetInceptionDistance):
@@ -26,10 +27,5 @@ class FrechetDistance(FrechetInceptionDistance):
 
     def update(self, media: Sequence[Tensor], targets: Sequence[Any]) -> None:  # type: ignore[override]
         if not self.real_features_num_samples:
-            super().update(_stacked(self.reference), real=True)
-        super().update(_stacked(media), real=False)
-
-
-def _stacked(images: Sequence[Tensor]) -> Tensor:
-    """Images (c, h, w) in [0, 1] -> uint8 (n, 3, h, w)."""
-    return (torch.stack(list(images)) * 255).round().byte().expand(-1, 3, -1, -1)
+            super().update(stacked(self.reference), real=True)
+        super().update(stacked(media), real=False)
