@@ -86,3 +86,29 @@ def test_a_missing_photograph_is_named(monkeypatch):
     monkeypatch.setattr(photographs, "FILES", [("sklearn", "datasets/images/none.jpg")])
     with pytest.raises(ValueError, match=r"none.jpg is missing, wanted the photograph that sklearn ships"):
         windows()
+
+
+def test_photographs_of_a_folder(tmp_path):
+    (tmp_path / "deep").mkdir()
+    PIL.Image.fromarray(noise(2)).save(tmp_path / "deep" / "b.png")
+    turned = PIL.Image.fromarray(noise(3))
+    exif = turned.getexif()
+    exif[0x0112] = 6  # to be turned by a quarter
+    turned.save(tmp_path / "a.png", exif=exif)
+    PIL.Image.fromarray(noise(4)).save(tmp_path / ".hidden.png")
+    (tmp_path / "notes.txt").write_text("no image")
+    records = windows(size=(20, 30), region=60, scales=(1.0,), stride=9, folder=tmp_path)
+    assert {record["photograph"] for record in records} == {"a.png", "deep/b.png"}
+    assert records[0]["region"] == "a.png 0,0"
+    assert records[0]["image"].tobytes() == np.rot90(noise(3), -1)[:20, :30].tobytes()
+
+
+@pytest.mark.parametrize("name", ["missing", "empty", "broken"])
+def test_bad_folder_is_refused(tmp_path, name):
+    if name != "missing":
+        (tmp_path / name).mkdir()
+    if name == "broken":
+        (tmp_path / name / "a.jpg").write_bytes(b"\xff\xd8\xff")
+    message = {"missing": "wanted a folder", "empty": "no files of type", "broken": "a.jpg is no photograph: cannot"}
+    with pytest.raises(ValueError, match=message[name]):
+        windows(folder=tmp_path / name)
