@@ -28,7 +28,15 @@ if TYPE_CHECKING:
     from mot_lightning.generation import GenerationSettings
     from mot_lightning.modality import Modality
     from mot_lightning.module import MoTModule
-    from mot_lightning.objectives import Diffusion, FlowMatching, MaskedToken, NextToken, Objective, Regression
+    from mot_lightning.objectives import (
+        Diffusion,
+        FlowMatching,
+        MaskedToken,
+        NextLatent,
+        NextToken,
+        Objective,
+        Regression,
+    )
     from mot_lightning.pipeline import MoTPipeline
     from mot_lightning.training.optimizer import OptimizerSettings
 
@@ -42,7 +50,7 @@ _HOMES = {  # of the public names
     "generation": ("GenerationSettings",),
     "modality": ("Modality",),
     "module": ("MoTModule",),
-    "objectives": ("Diffusion", "FlowMatching", "MaskedToken", "NextToken", "Objective", "Regression"),
+    "objectives": ("Diffusion", "FlowMatching", "MaskedToken", "NextLatent", "NextToken", "Objective", "Regression"),
     "pipeline": ("MoTPipeline",),
     "training.optimizer": ("OptimizerSettings",),
 }  # fmt: skip
@@ -69,6 +77,7 @@ __all__ = [
     "MoTPipeline",
     "Modality",
     "NeuralCodec",
+    "NextLatent",
     "NextToken",
     "Objective",
     "OptimizerSettings",
