@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from mot_lightning.backbone import BackboneSettings, MoESettings
     from mot_lightning.codecs import (
         BPE,
+        RAE,
         VAE,
         VQ,
         Bytes,
@@ -44,7 +45,7 @@ __version__ = version("mot_lightning")
 
 _HOMES = {  # of the public names
     "backbone": ("BackboneSettings", "MoESettings"),
-    "codecs": ("BPE", "VAE", "VQ", "Bytes", "Codec", "HFTokenizer", "HubertUnits", "LogMelUnits", "MelLatents",
+    "codecs": ("BPE", "RAE", "VAE", "VQ", "Bytes", "Codec", "HFTokenizer", "HubertUnits", "LogMelUnits", "MelLatents",
                "NeuralCodec", "PatchUnits", "Patches", "Standardized"),
     "errors": ("ConfigError",),
     "generation": ("GenerationSettings",),
@@ -58,6 +59,7 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "BPE",
+    "RAE",
     "VAE",
     "VQ",
     "BackboneSettings",
