@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from mot_lightning.backbone import BackboneSettings, MoESettings
     from mot_lightning.codecs import (
         BPE,
+        RAE,
         VAE,
         VQ,
         Bytes,
@@ -28,7 +29,15 @@ if TYPE_CHECKING:
     from mot_lightning.generation import GenerationSettings
     from mot_lightning.modality import Modality
     from mot_lightning.module import MoTModule
-    from mot_lightning.objectives import Diffusion, FlowMatching, MaskedToken, NextToken, Objective, Regression
+    from mot_lightning.objectives import (
+        Diffusion,
+        FlowMatching,
+        MaskedToken,
+        NextLatent,
+        NextToken,
+        Objective,
+        Regression,
+    )
     from mot_lightning.pipeline import MoTPipeline
     from mot_lightning.training.optimizer import OptimizerSettings
 
@@ -36,13 +45,13 @@ __version__ = version("mot_lightning")
 
 _HOMES = {  # of the public names
     "backbone": ("BackboneSettings", "MoESettings"),
-    "codecs": ("BPE", "VAE", "VQ", "Bytes", "Codec", "HFTokenizer", "HubertUnits", "LogMelUnits", "MelLatents",
+    "codecs": ("BPE", "RAE", "VAE", "VQ", "Bytes", "Codec", "HFTokenizer", "HubertUnits", "LogMelUnits", "MelLatents",
                "NeuralCodec", "PatchUnits", "Patches", "Standardized"),
     "errors": ("ConfigError",),
     "generation": ("GenerationSettings",),
     "modality": ("Modality",),
     "module": ("MoTModule",),
-    "objectives": ("Diffusion", "FlowMatching", "MaskedToken", "NextToken", "Objective", "Regression"),
+    "objectives": ("Diffusion", "FlowMatching", "MaskedToken", "NextLatent", "NextToken", "Objective", "Regression"),
     "pipeline": ("MoTPipeline",),
     "training.optimizer": ("OptimizerSettings",),
 }  # fmt: skip
@@ -50,6 +59,7 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "BPE",
+    "RAE",
     "VAE",
     "VQ",
     "BackboneSettings",
@@ -69,6 +79,7 @@ __all__ = [
     "MoTPipeline",
     "Modality",
     "NeuralCodec",
+    "NextLatent",
     "NextToken",
     "Objective",
     "OptimizerSettings",

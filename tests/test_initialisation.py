@@ -7,7 +7,7 @@ from torch import nn
 from mot_lightning.backbone import BackboneSettings, MoESettings
 from mot_lightning.codecs import VQ, Bytes, Patches
 from mot_lightning.modality import Modality, assemble
-from mot_lightning.objectives import Diffusion, FlowMatching, MaskedToken, NextToken, Regression
+from mot_lightning.objectives import Diffusion, FlowMatching, MaskedToken, NextLatent, NextToken, Regression
 
 DIM, DEPTH, FFN = 256, 4, 512
 
@@ -52,10 +52,10 @@ def test_head_and_embedding_scales_depend_on_tying():
     assert scale(tied.head.weight) == pytest.approx(DIM**-0.5, rel=0.02)  # embeddings are multiplied by sqrt(dim)
 
 
-@pytest.mark.parametrize("image", [FlowMatching(), Diffusion(), Diffusion(patch_io="unet"), Regression()])
+@pytest.mark.parametrize("image", [FlowMatching(), Diffusion(), Diffusion(patch_io="unet"), NextLatent(), Regression()])
 def test_latent_outputs_are_zero_initialised(image):
     objective = model_of(image=image).objectives["image"]
-    output = objective.projection.output if hasattr(objective, "projection") else objective.output
+    output = getattr(objective, "projection", getattr(objective, "head", objective)).output
     assert not output.weight.any()
     assert not output.bias.any()
 

@@ -38,7 +38,7 @@ def train_and_generate() -> None:
     from mot_lightning.generation import generate
     from mot_lightning.generation.settings import GenerationSettings
     from mot_lightning.model import MixtureOfTransformers
-    from mot_lightning.objectives import Diffusion, FlowMatching, MaskedToken, NextToken, Regression
+    from mot_lightning.objectives import Diffusion, FlowMatching, MaskedToken, NextLatent, NextToken, Regression
     from mot_lightning.sequence import Segment, Tokens, pack
 
     text, units = Tokens(vocab_size=20), Tokens(vocab_size=9, length=4)
@@ -50,6 +50,7 @@ def train_and_generate() -> None:
         (latents, flow, {}),
         (latents, unet, {"rope_2d": True, "attention": "blockwise"}),
         (latents, diffusion, {"kv_heads": 2, "untie": ["ffn"]}),
+        (latents, NextLatent(steps=2, head_dim=24), {"rope_2d": True}),
         (latents, Regression(), {"norm": "res_post", "qk_norm": False}),
         (units, MaskedToken(steps=2), {"experts": {"other": MoESettings(choice="token")}}),
         (units, NextToken(tie=True, max_logits=60), {"experts": {"other": MoESettings()}, "attention": "blockwise"}),

@@ -13,7 +13,8 @@ NUMBERS = ("-1", "0", ".nan", ".inf", "-.inf", "1" + 30 * "0", "1e400", "1.5")
 OTHERS = ("", "null", "x", "[1]", "[]", "{a: 1}", "true", "nothing.Nowhere", "\x1b[31m", "..", "$x", "é\u202e")
 CODECS = {"text": ("Bytes", "BPE", "HFTokenizer"), "image": ("Patches", "VQ", "VAE"),
           "speech": ("LogMelUnits", "MelLatents", "HubertUnits", "NeuralCodec")}  # fmt: skip
-OBJECTIVES = {"text": ("NextToken",), "image": ("FlowMatching", "Diffusion", "Regression"), "speech": ("NextToken",)}
+OBJECTIVES = {"text": ("NextToken",), "speech": ("NextToken",),
+              "image": ("FlowMatching", "Diffusion", "NextLatent", "Regression")}  # fmt: skip
 # what a class needs beside it: ids and latents are learned by different objectives
 BESIDE = {"MelLatents": ("--model.modalities.speech.objective=FlowMatching",)}
 # what trains for hours, or for as long as it takes to fill the memory, is not run; -1 and 0 have a meaning

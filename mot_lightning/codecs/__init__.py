@@ -7,6 +7,7 @@ from mot_lightning.codecs.mel_units import LogMelUnits
 from mot_lightning.codecs.neural_audio import NeuralCodec
 from mot_lightning.codecs.patch_units import PatchUnits
 from mot_lightning.codecs.patches import Patches
+from mot_lightning.codecs.rae import RAE
 from mot_lightning.codecs.standardized import Standardized
 from mot_lightning.codecs.text import Bytes
 from mot_lightning.codecs.tokenizer import BPE, HFTokenizer
@@ -15,6 +16,7 @@ from mot_lightning.codecs.vq import VQ
 
 __all__ = [
     "BPE",
+    "RAE",
     "VAE",
     "VQ",
     "Bytes",

@@ -22,7 +22,7 @@ class Fit(Command):
                "                           which may change", Path),
     )  # fmt: skip
     examples = (
-        ("--model.modalities.image.objective=Diffusion", "of latents; also FlowMatching, Regression"),
+        ("--model.modalities.image.objective=Diffusion", "of latents; also FlowMatching, NextLatent, Regression"),
         (
             "--model.modalities.speech.objective=NextToken",
             "of ids; also MaskedToken, for a fixed length",
