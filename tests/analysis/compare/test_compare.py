@@ -48,6 +48,16 @@ def test_shares_of_flops_tokens_and_time_count_what_a_step_takes(add):
     assert "tokens" not in rows_of(comparison)[0]
 
 
+def test_flops_are_those_of_the_ledger_that_a_run_left(add):
+    runs = [add(), add("mot")]
+    (runs[1].folder / "ledger.json").write_text(json.dumps({"flops": {"training_per_step": 1.5e6}}))
+    image = row(compare([runs[0], read_run(runs[1].folder)]), "mot", "image")
+    assert image.flops.value == pytest.approx(1.5e6 / (2 * 100 * 3 * 1000))
+    (runs[1].folder / "ledger.json").write_text("{")
+    with pytest.raises(ConfigError, match="cannot be read as a run"):
+        read_run(runs[1].folder)
+
+
 def test_table_has_tokens_where_arms_differ_in_them_and_begins_with_the_baseline(add):
     runs = [add("mot"), add()]
     figures = {**runs[0].figures, "fit/image/tokens": 2 * runs[0].figures["fit/image/tokens"]}
