@@ -27,7 +27,7 @@ class Evaluate(Command):
         from mot_lightning.evaluation.card import write_card
         from mot_lightning.evaluation.provenance import provenance
         from mot_lightning.evaluation.rows import notes, tables
-        from mot_lightning.evaluation.table import aligned
+        from mot_lightning.media.table import aligned
         from mot_lightning.runs.find import run_folder_of
         from mot_lightning.signals import interruptible
 

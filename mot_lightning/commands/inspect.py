@@ -32,8 +32,8 @@ class Inspect(Command):
         from mot_lightning.analysis.inspection_page import write_inspection
         from mot_lightning.bar import Bar
         from mot_lightning.commands.untrained import untrained
-        from mot_lightning.evaluation.table import aligned
         from mot_lightning.experiment import checks
+        from mot_lightning.media.table import aligned
         from mot_lightning.signals import interruptible
 
         count, out = invocation.options["documents"], invocation.options["out"].expanduser()
