@@ -9,6 +9,7 @@ import torch
 from lightning.pytorch import Callback
 
 from mot_lightning.analysis.ledger.activations import watch_forward
+from mot_lightning.callbacks.clock import Clock
 from mot_lightning.sequence import InterleavedBatch
 
 
@@ -24,9 +25,8 @@ class Totals(Callback):
     def __init__(self) -> None:
         self.fit: dict[str, float] = {}
         self.started = 0.0
-        self.running_since: float | None = None  # None while the clock of training is stopped
         self.before: dict[str, float] = {}  # `fit` when the run began
-        self.trained, self.step = 0.0, 0  # seconds since then without stops, and steps
+        self.clock, self.step = Clock(), 0  # of training since then, and steps
         self.tokens, self.tokens_of_step = Counter[str](), Counter[str]()  # of this rank since then, and of one step
 
     def state_dict(self) -> dict[str, Any]:
@@ -36,13 +36,13 @@ class Totals(Callback):
         self.fit = state_dict["fit"]
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        self.before, self.step, self.trained = self.fit, trainer.global_step, 0.0
+        self.before, self.step, self.clock = self.fit, trainer.global_step, Clock()
         self.tokens, self.tokens_of_step = Counter(), Counter()
-        self.running_since = time.monotonic()
-        self.started = self.running_since - self.fit.get("fit/seconds", 0.0)
+        self.clock.start()
+        self.started = time.monotonic() - self.fit.get("fit/seconds", 0.0)
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        self.running_since = self.running_since or time.monotonic()
+        self.clock.start()
         self._end_step(trainer)
         if "fit/activation_bytes" not in self.fit and _as_in_the_ledger(trainer, pl_module, batch):
             watch_forward(pl_module.model, batch, self._keep_activations)
@@ -59,15 +59,7 @@ class Totals(Callback):
             self.step = trainer.global_step
 
     def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
-        self._stop(pl_module)
-
-    def _stop(self, pl_module: Any) -> None:
-        """Stop the clock until the next batch."""
-        if self.running_since is not None:
-            if pl_module.device.type == "cuda":
-                torch.cuda.synchronize(pl_module.device)
-            self.trained += time.monotonic() - self.running_since
-            self.running_since = None
+        self.clock.stop(pl_module.device)
 
     def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         self._measure(trainer, pl_module)
@@ -79,13 +71,13 @@ class Totals(Callback):
     def _measure(self, trainer: Any, pl_module: Any) -> None:
         if not self.started:
             return
-        self._stop(pl_module)
+        self.clock.stop(pl_module.device)
         self._end_step(trainer)
         kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         self.fit = {
             **{name: size for name, size in self.fit.items() if name == "fit/activation_bytes"},
             "fit/seconds": round(time.monotonic() - self.started, 2),
-            "fit/training_seconds": round(self.before.get("fit/training_seconds", 0.0) + self.trained, 2),
+            "fit/training_seconds": round(self.before.get("fit/training_seconds", 0.0) + self.clock.seconds, 2),
             "fit/peak_rss_mb": round(max(kilobytes / 1024, self.fit.get("fit/peak_rss_mb", 0.0)), 1),
             "fit/steps": trainer.global_step,
         }
