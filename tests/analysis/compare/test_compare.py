@@ -98,6 +98,16 @@ def test_what_misleads_is_flagged(add):
     assert "decays (cosine)" in " ".join(flags_of(compare([add(**schedule), add("mot", **schedule)])))
 
 
+def test_interval_of_two_seeds_is_said_to_be_wide(add):
+    runs = [add(arm, seed=seed, noise=0.001) for seed in range(2) for arm in ("dense", "mot")]
+    comparison = compare(runs)
+    assert any(
+        "2 seeds, wanted 3 or more: the interval of two is 12.7 standard errors" in f for f in flags_of(comparison)
+    )
+    (a, b), (value, _, high, _) = row(comparison, "mot", "text").slopes.values(), row(comparison, "mot", "text").steps
+    assert np.log(high / value) == pytest.approx(12.7 * abs(np.log(a / b)) / 2, rel=0.01)
+
+
 def test_flat_curve_is_flagged(add):
     def flagged(spread):
         runs = [add(arm, seed=seed, scale=1 + spread * seed) for arm in ("dense", "mot") for seed in range(3)]
