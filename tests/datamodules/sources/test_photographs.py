@@ -1,5 +1,7 @@
 """Windows of the photographs that other packages ship."""
 
+from importlib.util import find_spec
+
 import numpy as np
 import PIL.Image
 import pytest
@@ -23,7 +25,7 @@ def painted(tmp_path, monkeypatch):
         PIL.Image.fromarray(pixels).save(tmp_path / "painted.png")
         return windows(size=(20, 30), region=60, **settings)
 
-    monkeypatch.setattr(photographs, "FILES", [("tmp", "painted.png")])
+    monkeypatch.setattr(photographs, "FILES", {"sklearn": ("painted.png",), "matplotlib": ()})
     monkeypatch.setattr(photographs, "_path", lambda _, file: tmp_path / file)
     return of
 
@@ -83,6 +85,24 @@ def test_settings_without_windows_are_refused(settings, message):
 
 
 def test_a_missing_photograph_is_named(monkeypatch):
-    monkeypatch.setattr(photographs, "FILES", [("sklearn", "datasets/images/none.jpg")])
+    monkeypatch.setattr(photographs, "FILES", {"sklearn": ("datasets/images/none.jpg",), "matplotlib": ()})
     with pytest.raises(ValueError, match=r"none.jpg is missing, wanted the photograph that sklearn ships"):
         windows()
+
+
+def test_photographs_are_those_of_the_packages():
+    assert {record["photograph"] for record in windows(packages=("matplotlib",), stride=20)} == {"grace_hopper"}
+    with pytest.raises(ValueError, match=r"data.source.packages is \['torch'\], wanted one or more of sklearn, "):
+        Photographs(packages=("torch",))
+
+
+def test_package_that_is_missing_is_named(monkeypatch):
+    monkeypatch.setattr(photographs, "find_spec", lambda _: None)
+    with pytest.raises(ValueError, match=r"data.source.packages has skimage, wanted an installed package"):
+        windows(packages=("skimage",))
+
+
+@pytest.mark.skipif(find_spec("skimage") is None, reason="scikit-image is not installed")
+def test_scikit_image_adds_four_photographs():
+    photographs_of = {record["photograph"] for record in windows(packages=("skimage",), stride=20)}
+    assert photographs_of == {"astronaut", "chelsea", "coffee", "rocket"}
