@@ -7,7 +7,7 @@ At `trainer.log_every_n_steps: 10`, a tenth of it is paid a step.
 
 from paired import BUDGET, begin, ratio, write
 
-from mot_lightning.callbacks import AttentionMass, GradientCosines, Separability, TowerSimilarity
+from mot_lightning.callbacks import AttentionMass, GradientCosines, LossByTime, Separability, TowerSimilarity
 from mot_lightning.experiment.build import build
 from mot_lightning.experiment.resolve import resolve
 from mot_lightning.experiment.startup import quiet
@@ -15,6 +15,7 @@ from mot_lightning.experiment.startup import quiet
 PROBES = {
     "attention_mass": AttentionMass(),
     "gradient_cosines": GradientCosines(),
+    "loss_by_time": LossByTime(),
     "separability": Separability(),
     "tower_similarity": TowerSimilarity(),
 }

@@ -30,6 +30,8 @@ from mot_lightning.sequence import Grammar
 
 __all__ = ["InterleavedDataModule", "Medium", "Split"]
 
+MOST_TOKENS = 10_000_000  # of a batch: more would be counted for hours before memory runs out
+
 
 class InterleavedDataModule(Checked, LightningDataModule):
     """Documents of interleaved media, as packed batches.
@@ -71,8 +73,8 @@ class InterleavedDataModule(Checked, LightningDataModule):
         require("data.batch_size", batch_size, "at least 1", batch_size >= 1)
         require("data.row_length", row_length, "at least 8", row_length >= 8)
         require("data.num_workers", num_workers, "0 or more", num_workers >= 0)
-        fits = tokens is None or tokens >= row_length
-        require("data.tokens", tokens, f"at least data.row_length, {row_length}", fits)
+        fits = tokens is None or row_length <= tokens <= MOST_TOKENS
+        require("data.tokens", tokens, f"at least data.row_length, {row_length}, and at most {MOST_TOKENS:,}", fits)
         self.batch_size, self.row_length, self.document_settings = batch_size, row_length, document_settings
         self.seed, self.num_workers, self.too_long, self.tokens = seed, num_workers, too_long, tokens
         self.progress = Progress()

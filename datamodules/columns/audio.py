@@ -48,7 +48,7 @@ class AudioColumn(Column):
         fits = max_seconds is None or 0 < max_seconds < math.inf
         require(f"the max_seconds of column {column!r}", max_seconds, "more than 0, or null", fits)
         several = stretches == 1 or (stretches > 1 and max_seconds is not None)
-        require(f"the stretches of column {column!r}", stretches, "1, or more of max_seconds", several)
+        require(f"the stretches of column {column!r}", stretches, "1, or more where max_seconds is set", several)
         self.sample_rate, self.max_seconds, self.stretches = sample_rate, max_seconds, stretches
 
     @classmethod

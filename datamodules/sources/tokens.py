@@ -129,6 +129,7 @@ def check_recipe(folder: Path, encoding: Mapping[str, Any], recipe: Mapping[str,
     for name, value in _flat(recipe).items():
         encoded = _flat(encoding["recipe"]).get(name)
         if value != encoded:
+            value, encoded = ("null" if one is None else one for one in (value, encoded))
             raise ValueError(f"data.{name} is {value}, wanted {encoded}, with which {folder} was encoded")
 
 

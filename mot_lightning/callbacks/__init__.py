@@ -12,7 +12,7 @@ from mot_lightning.callbacks.stop_on_signal import StopOnSignal
 from mot_lightning.callbacks.telemetry import (
     AttentionMass,
     GradientCosines,
-    PartNorms,
+    LossByTime,
     Separability,
     Throughput,
     TowerSimilarity,
@@ -27,7 +27,7 @@ __all__ = [
     "ExpertUtilisation",
     "GradientCosines",
     "GradientNorms",
-    "PartNorms",
+    "LossByTime",
     "Reconstructions",
     "Report",
     "SampleLogger",

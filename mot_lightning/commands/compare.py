@@ -27,7 +27,7 @@ class Compare(Command):
         from mot_lightning.analysis.compare.compare import compare
         from mot_lightning.analysis.compare.recorded import read_run
         from mot_lightning.analysis.compare.write import write
-        from mot_lightning.evaluation.table import aligned
+        from mot_lightning.media.table import aligned
 
         options = invocation.options
         window, start, ignored = options["window"], options["start"], options["ignore"]

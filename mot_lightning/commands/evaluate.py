@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mot_lightning.commands.base import Command, Invocation, Option
+from mot_lightning.config.paths import check_folder
 from mot_lightning.errors import ConfigError, say
 
 SPLITS, WEIGHTS = ("test", "val"), ("averaged", "live")
@@ -27,7 +28,7 @@ class Evaluate(Command):
         from mot_lightning.evaluation.card import write_card
         from mot_lightning.evaluation.provenance import provenance
         from mot_lightning.evaluation.rows import notes, tables
-        from mot_lightning.evaluation.table import aligned
+        from mot_lightning.media.table import aligned
         from mot_lightning.runs.find import run_folder_of
         from mot_lightning.signals import interruptible
 
@@ -35,6 +36,7 @@ class Evaluate(Command):
         _check(options)
         assert path is not None
         out = options["out"] or (run_folder_of(path) or Path.cwd()) / "evaluation" / options["split"]
+        check_folder(out, "--out")
         with interruptible():
             opened = trained(self.name, invocation)
             if opened is None:

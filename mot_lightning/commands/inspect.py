@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from mot_lightning.commands.base import Command, Invocation, Option
 from mot_lightning.commands.fit import Fit
+from mot_lightning.config.paths import check_folder
 from mot_lightning.errors import ConfigError, say
 
 if TYPE_CHECKING:
@@ -32,8 +33,8 @@ class Inspect(Command):
         from mot_lightning.analysis.inspection_page import write_inspection
         from mot_lightning.bar import Bar
         from mot_lightning.commands.untrained import untrained
-        from mot_lightning.evaluation.table import aligned
         from mot_lightning.experiment import checks
+        from mot_lightning.media.table import aligned
         from mot_lightning.signals import interruptible
 
         count, out = invocation.options["documents"], invocation.options["out"].expanduser()
@@ -41,6 +42,7 @@ class Inspect(Command):
             raise ConfigError(f"--documents is {count}, wanted at least 1")
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise ConfigError(f"--out {out} exists, wanted a new or empty folder")
+        check_folder(out, "--out")
         with interruptible():
             if (experiment := untrained(self.name, invocation)) is None:
                 return

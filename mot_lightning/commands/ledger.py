@@ -30,12 +30,12 @@ class Ledger(Command):
     def run(self, invocation: Invocation) -> None:
         from lightning.pytorch.plugins.precision import MixedPrecision
 
+        from mot_lightning.analysis.ledger.activations import activation_bytes
         from mot_lightning.analysis.ledger.ledger import take_ledger
         from mot_lightning.analysis.ledger.match import QUANTITIES, match
-        from mot_lightning.analysis.ledger.memory import activation_bytes
         from mot_lightning.analysis.ledger.table import match_lines, remarks, sums_of, tables_of, time_lines
         from mot_lightning.commands.untrained import untrained
-        from mot_lightning.evaluation.table import aligned
+        from mot_lightning.media.table import aligned
 
         options = invocation.options
         for name in ("peak", "seconds_per_step"):

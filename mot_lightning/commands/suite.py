@@ -74,7 +74,7 @@ def _report(suite: "Settings", out: Path, failures: dict[str, str], command: str
     from mot_lightning.analysis.suite.card import card
     from mot_lightning.analysis.suite.stages import current
     from mot_lightning.analysis.suite.verdict import judge, table_of
-    from mot_lightning.evaluation.table import aligned
+    from mot_lightning.media.table import aligned
     from mot_lightning.runs.atomic import write_text
 
     stage = current(suite, out, failures)

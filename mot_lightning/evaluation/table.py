@@ -4,19 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mot_lightning.evaluation.tasks import Task
+from mot_lightning.media.table import aligned
 
 QUANTITIES = ("bits_per_byte", "perplexity")  # shown beside a modality's loss
-
-
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = [
-        "  ".join(
-            cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    ]
-    return [lines[0], "-" * len(lines[0]), *lines[1:], ""]
 
 
 def tables(metrics: Mapping[str, float], modalities: Sequence[str], tasks: Sequence[Task]) -> list[list[list[str]]]:

@@ -13,6 +13,8 @@ from mot_lightning.errors import ConfigError, say
 WRITTEN_TO = {"dirpath", "save_dir", "root_dir", "log_dir", "dir"}  # arguments of Lightning's classes, by their names
 PATH = re.compile(r"\b_?Path\b|_PATH\b")  # in an annotation
 
+NUMBER = re.compile(r"\b(int|float|bool)\b")
+
 
 def takes_path(annotation: Any) -> bool:
     """Whether an argument is a path, or has paths in it."""
@@ -39,8 +41,17 @@ def locate_arguments(arguments: dict[str, Any], kind: type, name: str) -> None:
     """Make the paths among a class's arguments absolute, in place."""
     for key, parameter in inspect.signature(kind).parameters.items():
         if key in arguments and takes_path(parameter.annotation):
+            if not NUMBER.search(str(parameter.annotation)):
+                _refuse_numbers(arguments[key], f"{name}.{key}")
             may_be_name = bool(re.search(r"\bstr\b", str(parameter.annotation)))
             arguments[key] = located(arguments[key], f"{name}.{key}", may_be_name)
+
+
+def _refuse_numbers(value: Any, name: str) -> None:
+    items = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else [value]
+    for item in items:
+        if isinstance(item, int | float):
+            raise ConfigError(f"{name} is {value!r}, wanted a path, such as ./{item}")
 
 
 def locate_trainer(trainer: dict[str, Any], allow: Sequence[str]) -> None:

@@ -72,12 +72,12 @@ def callbacks_of(
     Args:
         configured: by the user.
         bar: whether to show a progress bar.
-        of_steps: those that measure the training steps of this kind of module.
+        of_steps: those that measure the training steps of this kind of module; one of the user takes its place.
     """
     return [
         *(configured or ()),
         *([callbacks.StepProgress()] if bar else []),
-        *(kind() for kind in of_steps),
+        *(kind() for kind in of_steps if not any(type(one) is kind for one in configured or ())),
         callbacks.ExactResume(),
         callbacks.StopOnSignal(),
         callbacks.Checkpoints(),

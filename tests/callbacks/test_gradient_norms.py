@@ -26,6 +26,26 @@ def test_gradient_norm_covers_all_weights_used_by_a_modality(towers):
         assert norms["speech"] == 0
 
 
+def test_norms_of_parts_are_those_of_each_tower_and_objective():
+    model = make_model(towers={"text": ["text", "speech"], "image": ["image"]})
+    document = [Segment("text", torch.arange(4)), Segment("image", torch.randn(4, TOKENS["image"].latent_dim))]
+    sum(one.loss.sum() for one in model(pack([document], model.grammar, 16), 0).values()).backward()
+    norms = gradient_norms(model, parts=True)
+
+    def norm(modules):
+        return (
+            sum(float(p.grad.square().sum()) for one in modules for p in one.parameters() if p.grad is not None) ** 0.5
+        )
+
+    towers = [tower for layer in model.backbone.layers for tower in layer.towers]
+    assert {*map("+".join, (tower.modalities for tower in towers))} == {
+        name.removeprefix("tower/") for name in norms if name.startswith("tower/")
+    }
+    image = [tower for tower in towers if tower.modalities == ("image",)]
+    assert norms["tower/image"].item() == pytest.approx(norm(image), rel=1e-4)
+    assert norms["objective/text"].item() == pytest.approx(norm([model.objectives["text"]]), rel=1e-4)
+
+
 def test_gradient_norms_are_logged_every_n_steps(tmp_path):
     arguments = ["--trainer.log_every_n_steps=4", "--model.reduction=segment", "--report.prompts=0"]
     assert run(tmp_path, "fit", *TINY, *arguments) == 0

@@ -3,6 +3,7 @@ import csv
 import pytest
 import yaml
 from recorded_runs import recorded_run
+from runs import run_in_subprocess
 
 from mot_lightning.cli.main import main
 
@@ -32,6 +33,17 @@ def test_files_have_what_the_terminal_shows(runs, capsys, tmp_path):
     assert float(rows["mot", "image"]["steps"]) == pytest.approx(0.5, abs=0.01)
     for name in ("comparison.md", "index.html"):
         assert "smoothed by a moving mean over 3" in (tmp_path / "out" / name).read_text()
+
+
+def test_comparison_imports_no_torch(runs, tmp_path):
+    program = """
+import sys
+from mot_lightning.cli.main import main
+main(["compare", *sys.argv[1:]])
+assert "torch" not in sys.modules
+"""
+    folders = [str(runs / "dense/0"), str(runs / "mot/0")]
+    assert "page:" in run_in_subprocess("-c", program, *folders, "--out", str(tmp_path / "out"), cwd=tmp_path)
 
 
 def test_scaling_is_fitted_over_three_sizes(tmp_path, capsys):

@@ -222,7 +222,7 @@ def test_another_codec_or_recipe_is_refused_by_name(config, tokens, refusal):
     assert "tokens has 'text' by BPE(vocab_size=264" in message
     assert "but the model's codec is Bytes()" in message
     message = refusal("fit", *settings, "--data.media.speech.max_seconds=0.1")
-    assert "data.media.speech.max_seconds is 0.1, wanted None, with which" in message
+    assert "data.media.speech.max_seconds is 0.1, wanted null, with which" in message
     assert "data.val is 0.3, wanted 0.2, with which" in refusal("fit", *settings, "--data.val=0.3")
     message = refusal("fit", *settings, "--data.media.text.column=part")
     assert "data.media.text.column is part, wanted caption, with which" in message

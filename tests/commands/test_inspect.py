@@ -57,6 +57,7 @@ def test_documents_that_are_skipped_or_split_are_said(tmp_path, capsys):
         ([*TINY, "--documents=0"], "--documents is 0, wanted at least 1"),
         (["--config=conf/codec/vq.yaml"], "model.codec is given"),
         ([*TINY, f"--out={ROOT / 'conf'}"], f"--out {ROOT / 'conf'} exists, wanted a new or empty folder"),
+        ([*TINY, f"--out={ROOT / 'conf/default.yaml/x'}"], "wanted a folder to write to"),
     ],
 )
 def test_bad_options_are_refused(capsys, arguments, message):

@@ -1,10 +1,12 @@
 import shlex
+import shutil
 
 import pytest
 import yaml
 from recorded_runs import recorded_run
 from runs import TINY, run_in_subprocess
 
+from mot_lightning.analysis.suite import execute
 from mot_lightning.analysis.suite.settings import read_suite
 from mot_lightning.analysis.suite.stages import current
 from mot_lightning.cli.main import main
@@ -80,6 +82,34 @@ def test_list_has_the_commands_that_are_left(suite, tmp_path, capsys):
     assert all(line.startswith("python -m mot_lightning fit --config=conf/backbone/") for line in lines)
     assert all("--data.batch_size=4" in line for line in lines)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_run_that_was_deleted_is_all_that_is_left(finished, tmp_path, capsys):
+    arguments = ["suite", str(finished), "--out", str(tmp_path / "out")]
+    main(arguments)
+    deleted = next(
+        run for run in current(read_suite(finished), tmp_path / "out").runs if (run.arm, run.seed) == ("mot", 1)
+    )
+    shutil.rmtree(deleted.home)
+    capsys.readouterr()
+    main([*arguments, "--list"])
+    (line,) = capsys.readouterr().out.splitlines()
+    assert f"--runs={deleted.home.parent}" in line
+    assert "--seed=1" in line
+
+
+def test_an_arm_that_fails_is_in_the_report_and_the_others_are_judged(finished, suite, tmp_path, monkeypatch, capsys):
+    def fail(runs, *_):
+        return {run.name: "exit code 2: no reason" for run in runs if not run.finished}
+
+    monkeypatch.setattr(execute, "execute", fail)
+    path = suite(arms={**SUITE["arms"], "broken": "conf/backbone/moe_4x.yaml"})
+    main(["suite", str(path), "--out", str(tmp_path / "out")])
+    assert "broken, rate 0.01, seed 100  exit code 2: no reason" in " ".join(capsys.readouterr().out.split("\n"))
+    card = yaml.safe_load((tmp_path / "out/card.yaml").read_text())
+    assert {*card["failures"]} == {f"broken, rate {rate}, seed 100" for rate in (0.01, 0.02)}
+    assert [claim["verdict"] for claim in card["claims"]] == ["holds"]
+    assert "Failed runs" in (tmp_path / "out/comparison.md").read_text()
 
 
 @pytest.mark.parametrize(

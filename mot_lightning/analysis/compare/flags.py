@@ -5,6 +5,10 @@ import numpy as np
 from mot_lightning.analysis.compare.arms import Arm
 from mot_lightning.analysis.compare.comparison import Comparison
 
+FEW_SEEDS = {
+    1: "1 seed, wanted 3 or more: there is no interval",
+    2: "2 seeds, wanted 3 or more: the interval of two is 12.7 standard errors wide to either side, and says little",
+}
 RISE = 0.01  # of a loss over its minimum, from which on an arm counts as overfitted
 
 
@@ -21,7 +25,7 @@ def flags_of_arm(comparison: Comparison, arm: Arm, modality: str) -> list[str]:
     if len(arm.runs) > 1 and comparison.split == "val":
         flags.append("its learning rate was chosen on the split that scores")
     if len(arm.best) < 3:
-        flags.append(f"{len(arm.best)} seed{'s' * (len(arm.best) > 1)}, wanted 3 or more")
+        flags.append(FEW_SEEDS[len(arm.best)])
     return flags
 
 

@@ -5,7 +5,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,11 @@ import numpy as np
 import yaml
 
 from mot_lightning.analysis.compare.curves import Curve
+from mot_lightning.analysis.training_factor import TRAINING_FACTOR
 from mot_lightning.errors import ConfigError
 
 MIN_POINTS = 4  # evaluations of a curve
 COLUMN = re.compile(r"(val|test)/(?:([^/]+)/)?loss")
-BACKWARD = 2  # FLOPs of a backward pass over those of its forward pass
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,14 @@ class RecordedRun:
         config: as in its config.yaml.
         curves: by split (val, test) and modality; "" is the weighted total.
         figures: its metrics.json; empty if the run has not ended.
+        ledger: its ledger.json; empty if there is none, as of an older version.
     """
 
     folder: Path
     config: Mapping[str, Any]
     curves: Mapping[str, Mapping[str, Curve]]
     figures: Mapping[str, float]
+    ledger: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def arm(self) -> str:
@@ -64,15 +66,11 @@ class RecordedRun:
 
     @property
     def flops_per_step(self) -> float:
-        """FLOPs of the forward and backward passes of a step, of all modalities."""
-        return float(
-            sum(
-                self.tokens_per_step(name)
-                * (1 + BACKWARD)
-                * self.figures.get(f"model/{name}/forward_flops_per_token", np.nan)
-                for name in self.modalities
-            )
-        )
+        """FLOPs of the forward and backward passes of a step, of all modalities; NaN if they are not recorded."""
+        if self.ledger and "fit/steps" in self.figures:
+            return float(self.ledger["flops"]["training_per_step"])
+        per_token = {n: self.figures.get(f"model/{n}/forward_flops_per_token", np.nan) for n in self.modalities}
+        return TRAINING_FACTOR * float(sum(self.tokens_per_step(name) * each for name, each in per_token.items()))
 
     @property
     def seconds_per_step(self) -> float:
@@ -89,9 +87,9 @@ def read_run(folder: Path) -> RecordedRun:
         config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
         with (folder / "metrics.csv").open(newline="", encoding="utf-8") as file:
             curves = _curves(csv.DictReader(file))
-        figures = folder / "metrics.json"
-        recorded = json.loads(figures.read_text(encoding="utf-8")) if figures.is_file() else {}
-        run = RecordedRun(folder, config, curves, {name: float(x) for name, x in recorded.items() if x is not None})
+        recorded, ledger = (_read_json(folder / name) for name in ("metrics.json", "ledger.json"))
+        figures = {name: float(x) for name, x in recorded.items() if x is not None}
+        run = RecordedRun(folder, config, curves, figures, ledger)
         _check_whole(run)
     except FileNotFoundError as error:
         name = Path(error.filename).name
@@ -110,6 +108,11 @@ def read_run(folder: Path) -> RecordedRun:
     return replace(run, curves={split: of for split, of in run.curves.items() if _is_curve(of)})
 
 
+def _read_json(path: Path) -> dict[str, Any]:
+    """Empty if there is no file."""
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+
 def _is_curve(by_modality: Mapping[str, Curve]) -> bool:
     """Whether a split was evaluated while training, and not only at the end, as the test split of every run is."""
     return max(len(curve.steps) for curve in by_modality.values()) >= MIN_POINTS
@@ -120,6 +123,8 @@ def _check_whole(run: RecordedRun) -> None:
     config = run.config
     for needed in (run.arm, run.seed, run.learning_rate, run.size, config["trainer"].get, config["data"].get):
         assert needed is not None
+    if run.ledger and "training_per_step" not in run.ledger.get("flops", {}):
+        raise ValueError("its ledger.json has no FLOPs of a step")
     for name in run.modalities if "val" in run.curves else ():
         assert config["model"]["modalities"].get(name, {}).get
     if run.curves and "" not in run.curves.get("val", {}):

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from mot_lightning.analysis.ledger.parameters import active_parameters
+from mot_lightning.analysis.training_factor import TRAINING_FACTOR
 from mot_lightning.backbone.moe import experts_of
 from mot_lightning.model import MixtureOfTransformers
 from mot_lightning.noise import Noise
@@ -28,8 +29,8 @@ class Cost(NamedTuple):
 
     @property
     def training_flops(self) -> float:
-        """FLOPs of a forward and a backward pass: of each product the gradients of both factors."""
-        return 3 * self.flops
+        """FLOPs of a forward and a backward pass."""
+        return TRAINING_FACTOR * self.flops
 
 
 def costs(model: MixtureOfTransformers, batch: InterleavedBatch) -> dict[str, Cost]:

@@ -15,6 +15,8 @@ def run_figures(ledger: Ledger, fit: Mapping[str, float]) -> dict[str, Any]:
         fit: what training took, by the names in metrics.json; empty if there was none, and a step is then a batch of
             evaluation.
     """
+    if size := fit.get("fit/activation_bytes"):
+        ledger = replace(ledger, memory={**ledger.memory, "activations": int(size)})
     steps = fit.get("fit/steps", 0)
     if not steps:
         return ledger.figures()

@@ -82,7 +82,10 @@ class Suite:
             arms = [claim.arm, *([claim.bound[0]] if isinstance(claim.bound, tuple) else [])]
             for arm in arms:
                 if arm not in self.arms:
-                    raise ConfigError(f"claim {claim.claim!r} names {arm!r}, wanted one of {', '.join(self.arms)}")
+                    hint = did_you_mean(arm, self.arms)
+                    raise ConfigError(
+                        f"claim {claim.claim!r} names {arm!r}, wanted one of {', '.join(self.arms)}{hint}"
+                    )
 
 
 def read_suite(path: Path, settings: Mapping[str, str] | None = None) -> Suite:

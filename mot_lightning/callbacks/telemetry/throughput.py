@@ -1,6 +1,5 @@
 """Tokens and FLOPs a second while training, by modality, and what share of a device's peak they are."""
 
-import time
 from collections import Counter
 from typing import Any
 
@@ -8,6 +7,7 @@ import torch
 from lightning.pytorch import Callback
 
 from mot_lightning.analysis.ledger import costs
+from mot_lightning.callbacks.clock import Clock
 from mot_lightning.errors import require
 from mot_lightning.training.metrics import is_logged, log_row
 
@@ -27,37 +27,29 @@ class Throughput(Callback):
         self.peak = peak
         self.flops: dict[str, float] = {}  # of a token of each modality, forward and backward
         self.tokens: Counter[str] = Counter()
-        self.seconds = 0.0
-        self.running_since: float | None = None  # None while the clock is stopped
+        self.clock = Clock()
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
         if not self.flops:
             with torch.random.fork_rng(devices=[]):
                 self.flops = {name: cost.training_flops for name, cost in costs(pl_module.model, batch).items()}
-        self.running_since = self.running_since or time.monotonic()
+        self.clock.start()
 
     def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
-        self._stop(pl_module)
-
-    def _stop(self, pl_module: Any) -> None:
-        if self.running_since is not None:
-            if pl_module.device.type == "cuda":
-                torch.cuda.synchronize(pl_module.device)
-            self.seconds += time.monotonic() - self.running_since
-            self.running_since = None
+        self.clock.stop(pl_module.device)
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         self.tokens.update({name: len(part.tokens) for name, part in batch.by_modality.items()})
         step = trainer.global_step
         if trainer.fit_loop._should_accumulate() or not is_logged(trainer, step):
             return
-        self._stop(pl_module)
+        self.clock.stop(pl_module.device)
         counts = torch.tensor([float(self.tokens[name]) for name in self.tokens], device=pl_module.device)
-        rates = (trainer.strategy.reduce(counts, reduce_op="sum") / max(self.seconds, 1e-9)).tolist()
+        rates = (trainer.strategy.reduce(counts, reduce_op="sum") / max(self.clock.seconds, 1e-9)).tolist()
         row = {f"train/{name}/tokens_per_second": rate for name, rate in zip(self.tokens, rates, strict=True)}
         flops = sum(rate * self.flops.get(name, 0.0) for name, rate in zip(self.tokens, rates, strict=True))
         row["train/tflops_per_second"] = flops / 1e12
         if self.peak is not None:
             row["train/mfu"] = flops / 1e12 / self.peak / trainer.world_size
         log_row(pl_module, row, step)
-        self.tokens, self.seconds = Counter(), 0.0
+        self.tokens, self.clock = Counter(), Clock()

@@ -48,6 +48,16 @@ def test_shares_of_flops_tokens_and_time_count_what_a_step_takes(add):
     assert "tokens" not in rows_of(comparison)[0]
 
 
+def test_flops_are_those_of_the_ledger_that_a_run_left(add):
+    runs = [add(), add("mot")]
+    (runs[1].folder / "ledger.json").write_text(json.dumps({"flops": {"training_per_step": 1.5e6}}))
+    image = row(compare([runs[0], read_run(runs[1].folder)]), "mot", "image")
+    assert image.flops.value == pytest.approx(1.5e6 / (2 * 100 * 3 * 1000))
+    (runs[1].folder / "ledger.json").write_text("{")
+    with pytest.raises(ConfigError, match="cannot be read as a run"):
+        read_run(runs[1].folder)
+
+
 def test_table_has_tokens_where_arms_differ_in_them_and_begins_with_the_baseline(add):
     runs = [add("mot"), add()]
     figures = {**runs[0].figures, "fit/image/tokens": 2 * runs[0].figures["fit/image/tokens"]}
@@ -86,6 +96,16 @@ def test_what_misleads_is_flagged(add):
     assert "chosen on the split that scores" in flags
     assert "1 seed, wanted 3 or more" in flags
     assert "decays (cosine)" in " ".join(flags_of(compare([add(**schedule), add("mot", **schedule)])))
+
+
+def test_interval_of_two_seeds_is_said_to_be_wide(add):
+    runs = [add(arm, seed=seed, noise=0.001) for seed in range(2) for arm in ("dense", "mot")]
+    comparison = compare(runs)
+    assert any(
+        "2 seeds, wanted 3 or more: the interval of two is 12.7 standard errors" in f for f in flags_of(comparison)
+    )
+    (a, b), (value, _, high, _) = row(comparison, "mot", "text").slopes.values(), row(comparison, "mot", "text").steps
+    assert np.log(high / value) == pytest.approx(12.7 * abs(np.log(a / b)) / 2, rel=0.01)
 
 
 def test_flat_curve_is_flagged(add):

@@ -6,7 +6,7 @@ from conftest import make_document, make_model
 from mot_lightning.analysis.ledger import parameter_groups, step_cost
 from mot_lightning.analysis.ledger.ledger import Ledger
 from mot_lightning.analysis.ledger.table import remarks, short, sums_of, tables_of, time_lines
-from mot_lightning.evaluation.table import aligned
+from mot_lightning.media.table import aligned
 from mot_lightning.sequence import Tokens, pack
 
 DENSE = {"all": ["text", "image", "speech"]}

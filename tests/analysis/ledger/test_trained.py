@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from runs import TINY, run
 
 
 def strict(path):
@@ -31,3 +32,11 @@ def test_run_leaves_what_its_steps_cost(trained):
     seconds = metrics["fit/training_seconds"] / steps
     assert figures["time"]["training_flops_per_second"] == pytest.approx(counted / steps / seconds, rel=1e-4)
     assert figures["bytes"]["optimizer"] > figures["bytes"]["gradients"] > 0
+
+
+def test_activations_are_those_that_the_command_measures(tmp_path, trained, capsys):
+    run(tmp_path, "ledger", *TINY)
+    row = next(line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("activations"))
+    size = strict(trained / "ledger.json")["bytes"]["activations"]
+    assert row[-1] == f"{size / 1e6:,.1f}"
+    assert size > 1e5

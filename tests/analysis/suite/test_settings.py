@@ -66,8 +66,8 @@ def test_shipped_suites_have_the_configs_of_their_runs(path, tmp_path):
         ({"suite": "a/b"}, "suite is 'a/b', wanted a plain name"),
         ({"claims": [{"claim": "c", "arm": "mot", "modality": "image"}]}, "wanted one"),
         (
-            {"claims": [{"claim": "c", "arm": "x", "modality": "image", "below": 1}]},
-            "names 'x', wanted one of dense, mot",
+            {"claims": [{"claim": "c", "arm": "dens", "modality": "image", "below": 1}]},
+            "names 'dens', wanted one of dense, mot, did you mean dense?",
         ),
         ({"claims": [{"claim": "c", "arm": "mot"}]}, "claim 1 lacks modality, wanted the name of a modality"),
         ({"suite": 5}, "suite is 5, wanted a plain name"),

@@ -7,7 +7,7 @@ from runs import TINY, run
 
 from mot_lightning.callbacks.telemetry import Throughput
 
-ALL = ("AttentionMass", "GradientCosines", "PartNorms", "Separability", "Throughput", "TowerSimilarity")
+ALL = ("AttentionMass", "GradientCosines", "LossByTime", "Separability", "Throughput", "TowerSimilarity")
 
 
 def rows(folder, *arguments):
@@ -18,7 +18,8 @@ def rows(folder, *arguments):
 
 def test_training_is_bitwise_as_without_and_values_are_in_range(tmp_path):
     plain = rows(tmp_path / "plain")
-    watched = rows(tmp_path / "watched", *(f"--trainer.callbacks+={name}" for name in ALL))
+    parts = '{"class_path": "GradientNorms", "init_args": {"parts": true}}'
+    watched = rows(tmp_path / "watched", *(f"--trainer.callbacks+={name}" for name in (*ALL, parts)))
     assert [{name: row[name] for name in plain[0]} for row in watched] == plain
     for row in watched:
         for name in ("image", "speech", "text"):
@@ -30,6 +31,7 @@ def test_training_is_bitwise_as_without_and_values_are_in_range(tmp_path):
         assert float(row["train/tflops_per_second"]) > 0
         assert all(0 < float(row[key]) < 1 for key in row if key.startswith("train/cka/layer0/"))
         assert sum(key.startswith("train/cka/layer0/") for key in row) == 3
+        assert any(float(row[key]) > 0 for key in row if key.startswith("train/image/loss_at_t") and row[key])
         # the towers and objectives of a modality are all of its weights but the last norm
         parts = [float(row[f"train/{part}/text/grad_norm"]) for part in ("tower", "objective")]
         assert 0.9 * float(row["train/text/grad_norm"]) < sum(norm**2 for norm in parts) ** 0.5
