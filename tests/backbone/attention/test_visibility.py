@@ -11,6 +11,7 @@ from properties import (
     assert_cached_equals_packed,
     assert_documents_do_not_mix,
     assert_packed_equals_unpacked,
+    cached_hidden_states,
     changed,
     hidden_states,
 )
@@ -141,6 +142,16 @@ def test_cached_equals_packed(backbone, one_by_one):
     model = make_model(**backbone)
     for rows in (1, 3):
         assert_cached_equals_packed(model, [document(seed) for seed in range(rows)], one_by_one)
+
+
+@torch.no_grad()
+def test_sequences_that_move_between_contexts_keep_their_modalities():
+    model = make_model(sees={"text": ["text"]})
+    _, context = cached_hidden_states(model, [document(0, ["text", "text"]), document(1, ["text", "text"])])
+    _, other = cached_hidden_states(model, [document(2, ["image"]), document(3, ["image"])])
+    context[[0]] = other[[1]]
+    x = model.objectives["text"].embed_clean(torch.tensor([[3], [3]]))[0]
+    torch.testing.assert_close(context.append(x, "text", True)[0], other.append(x, "text", True)[1], **CLOSE)
 
 
 def test_insulation_changes_no_loss_and_no_gradient_of_other_towers():
