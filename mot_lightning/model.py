@@ -93,7 +93,7 @@ class MixtureOfTransformers(nn.Module):
             x,
             layout.counts,
             layout.position.flatten()[layout.slot],
-            build_attention(self.backbone.settings.attention, layout, x.dtype),
+            build_attention(self.backbone.settings.attention, layout, x.dtype, self.backbone.visibility),
             {
                 name: Condition(e.condition, parts[name].segment, self.grammar.tokens[name].length)
                 for name, e in embedded.items()

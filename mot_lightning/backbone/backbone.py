@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from mot_lightning.backbone.attention import AttentionFn
 from mot_lightning.backbone.attention.flex import FlexAttention
+from mot_lightning.backbone.attention.visibility import Visibility
 from mot_lightning.backbone.block import BatchPositions, Block
 from mot_lightning.backbone.graphs import TrainingGraphs, can_capture
 from mot_lightning.backbone.memory import check_memory
@@ -45,6 +46,9 @@ class Backbone(nn.Module):
         super().__init__()
         self.settings, self.grids = settings, dict(grids or {}) if settings.rope_2d else {}
         self.towers = group_towers(settings.towers, modalities)
+        self.visibility = Visibility(
+            self.modalities, settings.sees, settings.insulate, settings.joined_layers, settings.depth
+        )
         experts = experts_by_tower(settings.experts, settings.towers, modalities)
         check_memory(settings, lambda: Block(self.towers, conditioned, settings, 0, experts))
         self.layers = nn.ModuleList(  # type: ignore[assignment]

@@ -38,6 +38,11 @@ class BackboneSettings:
             One tower with all modalities is a dense transformer.
         untie: weights that are separate for each tower; all towers share the others.
         untied_layers: [start, end), the layers whose weights are untied; empty means all.
+        sees: modalities that the tokens of a modality attend to, itself among them; one that is not named sees all.
+            Control tokens are of the control modality.
+        joined_layers: [first, after the last); in all other layers a token attends to its own modality alone (LaViDa-O,
+            arXiv 2509.19244); empty means all.
+        insulate: modalities whose keys and values get no gradient from the tokens of others (arXiv 2505.23705).
         experts: mixtures of experts in place of feed-forward networks, by tower.
         attention: how the attention over a packed batch is computed: "sdpa" (with a mask, anywhere), "blockwise"
             (without one, on the CPU), "flex" (on CUDA; on the CPU without gradients), or "auto", the fastest of them.
@@ -62,6 +67,9 @@ class BackboneSettings:
     towers: dict[str, list[str]] = field(default_factory=dict)
     untie: list[Shareable] = field(default_factory=lambda: list(SHAREABLE))
     untied_layers: list[int] = field(default_factory=list)
+    sees: dict[str, list[str]] = field(default_factory=dict)
+    joined_layers: list[int] = field(default_factory=list)
+    insulate: list[str] = field(default_factory=list)
     experts: dict[str, MoESettings] = field(default_factory=dict)
     attention: AttentionBackend = "auto"
     compile: bool = False
@@ -91,15 +99,17 @@ class BackboneSettings:
         check("norm", "'pre' or 'res_post'", self.norm in ("pre", "res_post"))
         backends = get_args(AttentionBackend)
         check("attention", ", ".join(backends), self.attention in backends)
-        if self.cuda_graphs and (self.experts or self.activation_checkpointing):
-            other = "experts" if self.experts else "activation_checkpointing"
+        uncaptured = ("experts", "activation_checkpointing", "sees", "joined_layers", "insulate")
+        if self.cuda_graphs and (others := [name for name in uncaptured if getattr(self, name)]):
+            other = others[0]
             raise ValueError(f"backbone.cuda_graphs is true, wanted false with {other}")
         for part in self.untie:
             if part not in SHAREABLE:
                 raise ValueError(f"backbone.untie has {part!r}, wanted some of {', '.join(SHAREABLE)}")
-        layers = list(self.untied_layers)
-        in_order = not layers or (len(layers) == 2 and 0 <= layers[0] < layers[1] <= self.depth)
-        require("backbone.untied_layers", layers, f"[first, after the last] from 0 to depth {self.depth}", in_order)
+        for name in ("untied_layers", "joined_layers"):
+            layers = list(getattr(self, name))
+            in_order = not layers or (len(layers) == 2 and 0 <= layers[0] < layers[1] <= self.depth)
+            check(name, f"[first, after the last] from 0 to depth {self.depth}", in_order)
         if self.experts and any("ffn" in self.tied(layer) for layer in range(self.depth)):
             raise ValueError(f"backbone.experts has {next(iter(self.experts))!r}, wanted none: towers share ffn")
 

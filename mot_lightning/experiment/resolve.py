@@ -133,14 +133,22 @@ def _check_values(value: Any, path: str = "") -> None:
 
 
 def _without_towers_of_absent(config: Config, absent: set[str]) -> Config:
-    """Remove modalities that a later layer dropped from `towers`, so that one baseline config serves all recipes."""
+    """Remove modalities that a later layer dropped from the backbone, so that one config serves all recipes."""
     backbone = config.get("model", {}).get("backbone", {})
     check_mapping("model.backbone", backbone)
-    towers = backbone.get("towers")
-    if not absent or not isinstance(towers, dict) or not all(isinstance(members, list) for members in towers.values()):
+    changes: Config = {}
+    for setting in ("towers", "sees"):
+        lists = backbone.get(setting)
+        if isinstance(lists, dict) and all(isinstance(names, list) for names in lists.values()):
+            changes[setting] = {key: [name for name in names if name not in absent] for key, names in lists.items()}
+    if isinstance(backbone.get("insulate"), list):
+        changes["insulate"] = [name for name in backbone["insulate"] if name not in absent]
+    if not absent or not changes:
         return config
-    remaining = {tower: [name for name in members if name not in absent] for tower, members in towers.items()}
-    return merge(config, {"model": {"backbone": {"towers": remaining}}})
+    config = merge(config, {"model": {"backbone": changes}})
+    for name in absent & {*changes.get("sees", {})}:  # its keys are modalities, too
+        del config["model"]["backbone"]["sees"][name]
+    return config
 
 
 def _spell_out(config: Config, allow: Sequence[str]) -> Config:

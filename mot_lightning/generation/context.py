@@ -38,20 +38,21 @@ class Context:
         self.backbone, self.graphs = backbone, StepGraphs()
         self.cache = weight.new_zeros(shape)  # (depth, k and v, r, kv_heads, capacity, e); undefined beyond the lengths
         self.lengths = torch.zeros(rows, dtype=torch.long)  # (r,), on the host: shapes depend on them
+        self.modality = torch.zeros(rows, capacity, dtype=torch.long)  # of each slot, on the host, too
         self.last = weight.new_zeros(rows, settings.dim)  # (r, d)
 
     def __getitem__(self, rows: Selection) -> "Context":
         """A copy of the selected sequences."""
         part = object.__new__(Context)
         part.backbone, part.graphs, part.cache = self.backbone, StepGraphs(), self.cache[:, :, rows]
-        part.lengths, part.last = self.lengths[rows], self.last[rows]
+        part.lengths, part.modality, part.last = self.lengths[rows], self.modality[rows], self.last[rows]
         return part
 
     def __setitem__(self, rows: Selection, part: "Context") -> None:
         """Replace the selected sequences."""
         self._match(part)
         self.cache[:, :, rows] = part.cache
-        self.lengths[rows], self.last[rows] = part.lengths, part.last
+        self.lengths[rows], self.modality[rows], self.last[rows] = part.lengths, part.modality, part.last
 
     def __add__(self, other: "Context") -> "Context":
         """A copy of the sequences of both."""
@@ -60,6 +61,7 @@ class Context:
         both.backbone, both.graphs = self.backbone, StepGraphs()
         both.cache = torch.cat([self.cache, other.cache], dim=2)
         both.lengths, both.last = torch.cat([self.lengths, other.lengths]), torch.cat([self.last, other.last])
+        both.modality = torch.cat([self.modality, other.modality])
         return both
 
     def adapt(self, modality: str, conditions: Float[Tensor, "k d"]) -> Iterator[Condition]:
@@ -88,7 +90,7 @@ class Context:
         self._reserve(int(self.lengths.max()) + n)
         decodes, denoises = causal and n == 1, not causal and counts is None
         if not (decodes or denoises) or not self._captures(x):
-            return self._hidden(x, modality, self._place(n, causal, counts), condition)
+            return self._hidden(x, modality, self._place(n, modality, causal, counts), condition)
         template = condition if isinstance(condition, Condition) else None
         tensor = condition.adapted if isinstance(condition, Condition) else condition
         tensors = [] if tensor is None else [tensor]
@@ -106,7 +108,7 @@ class Context:
                 return self._hidden(x, modality, self._place_on_device(lengths, capacity), given(tensors))
 
             return self.graphs(kind, capacity, decode, x, self.lengths.to(x.device), *tensors)
-        placed = self._place(n, causal)  # each step in the same slots
+        placed = self._place(n, modality, causal)  # each step in the same slots
 
         def denoise(x: Tensor, *tensors: Tensor) -> Tensor:
             return self._hidden(x, modality, placed, given(tensors))
@@ -117,8 +119,8 @@ class Context:
         """Whether steps are captured: not under autocast, as its casts of the weights do not outlive it."""
         return self.backbone.settings.cuda_graphs and x.is_cuda and not torch.is_autocast_enabled("cuda")
 
-    def _place(self, n: int, causal: bool, counts: Tensor | None = None) -> "_Place":
-        """Where n new tokens of each sequence go."""
+    def _place(self, n: int, modality: str, causal: bool, counts: Tensor | None = None) -> "_Place":
+        """Where n new tokens of a modality go in each sequence."""
         r, lengths = len(self.lengths), self.lengths.tolist()
         slot = self.lengths[:, None] + torch.arange(n)  # (r, n)
         last_visible = slot  # the last slot that each token attends to
@@ -126,15 +128,20 @@ class Context:
             valid = torch.full_like(self.lengths, n) if counts is None else counts.cpu()
             last_visible = (self.lengths + valid.clamp(min=1) - 1)[:, None].expand(r, n)
         groups = []
+        visibility, number = self.backbone.visibility, self.backbone.modalities.index(modality)
+        self.modality.scatter_(1, slot, number)
         for rows in calls(lengths, n):
             span = min(lengths[rows]), max(lengths[rows]) + n
-            groups.append(CachedRows(self.cache[:, :, rows], rows, span, slot[rows], last_visible[rows]))
+            relations = visibility.relations if visibility.restricts else []
+            allowed = [relation[number][self.modality[rows, : span[1]]] for relation in relations]
+            place = self.cache[:, :, rows], rows, span, slot[rows], last_visible[rows]
+            groups.append(CachedRows(*place, visibility.of_layer, allowed))
         return _Place(slot.flatten().to(self.cache.device), groups)
 
     def _place_on_device(self, lengths: Tensor, capacity: int) -> "_Place":
         """Where one new token of each sequence goes, all within `capacity`, without reading lengths from the device."""
         slot, cache = lengths[:, None], self.cache[..., :capacity, :]
-        return _Place(lengths, [CachedRows(cache, slice(None), None, slot, slot)])
+        return _Place(lengths, [CachedRows(cache, slice(None), None, slot, slot, self.backbone.visibility.of_layer)])
 
     def _hidden(self, x: Tensor, modality: str, place: "_Place", condition: Tensor | Condition | None) -> Tensor:
         r, n, _ = x.shape
@@ -195,6 +202,7 @@ class Context:
 
     def _grow(self, capacity: int) -> None:
         self.cache = F.pad(self.cache, (0, 0, 0, capacity - self.cache.shape[4]))
+        self.modality = F.pad(self.modality, (0, capacity - self.modality.shape[1]))
         self.graphs = StepGraphs()  # the graphs write to the cache that they were captured with
 
 

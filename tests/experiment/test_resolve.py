@@ -132,6 +132,15 @@ def test_a_baseline_goes_with_a_recipe_of_fewer_modalities(capsys, tmp_path, lef
     assert towers == {"all": ["image", "text"]}
 
 
+def test_settings_of_who_sees_whom_go_with_fewer_modalities(capsys, tmp_path):
+    sees = ["--model.backbone.sees.text=[text,speech]", "--model.backbone.sees.speech=[speech]"]
+    insulate = "--model.backbone.insulate=[text,speech]"
+    assert run(tmp_path, "fit", *sees, insulate, "--model.modalities.speech=null", "--print_config") == 0
+    backbone = yaml.safe_load(capsys.readouterr().out)["model"]["backbone"]
+    assert backbone["sees"] == {"text": ["text"]}
+    assert backbone["insulate"] == ["text"]
+
+
 def test_a_checkpoint_takes_data_settings_and_no_model_settings(tmp_path, capsys, trained, refusal):
     checkpoint = f"--ckpt_path={trained / 'checkpoints/last.ckpt'}"
     assert "model.backbone.dim is set, but the checkpoint determines model" in refusal(

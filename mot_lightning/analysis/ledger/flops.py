@@ -8,15 +8,19 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from mot_lightning.analysis.ledger.parameters import active_parameters
 from mot_lightning.analysis.training_factor import TRAINING_FACTOR
+from mot_lightning.backbone.attention.flex import VisibleRanges
+from mot_lightning.backbone.attention.permute import inverse
+from mot_lightning.backbone.attention.visibility import modality_of
 from mot_lightning.backbone.moe import experts_of
 from mot_lightning.model import MixtureOfTransformers
 from mot_lightning.noise import Noise
-from mot_lightning.sequence import InterleavedBatch, ModalityBatch
+from mot_lightning.sequence import InterleavedBatch, Layout, ModalityBatch
 
 
 class Cost(NamedTuple):
@@ -36,17 +40,27 @@ class Cost(NamedTuple):
 def costs(model: MixtureOfTransformers, batch: InterleavedBatch) -> dict[str, Cost]:
     """The cost of each modality with tokens in a batch, at the segment lengths and contexts of the batch."""
     layout = batch.layout
-    last_visible = layout.last_visible.flatten()[layout.slot].split(list(layout.counts))
     by_modality = {}
-    for name, n, visible in zip(model.grammar.groups, layout.counts, last_visible, strict=True):
+    for name, n, context in zip(model.grammar.groups, layout.counts, mean_contexts(model, layout), strict=True):
         if n:
-            context = float(visible.float().mean()) + 1
             settings = model.backbone.settings
             attention = 4 * settings.heads * settings.head_size * context * settings.depth  # q k^T and weights v
             linear, layers = (count / n for count in _linear_flops(model, name, batch.by_modality[name]))
             active = active_parameters(model, name)
             by_modality[name] = Cost(active, linear + attention, context, layers + attention)
     return by_modality
+
+
+def mean_contexts(model: MixtureOfTransformers, layout: Layout) -> list[float]:
+    """The number of tokens that one of each modality attends to, in the mean over tokens and layers."""
+    visibility, modality = model.backbone.visibility, modality_of(layout)
+    ranges, m = VisibleRanges.of(layout), len(layout.counts)
+    packed = modality.index_select(0, inverse(layout.packed_index))
+    before = F.pad(F.one_hot(packed, m).cumsum(0), (0, 0, 1, 0))  # (N + 1, m) tokens of each modality before
+    keys = (before[ranges.last + 1] - before[ranges.first])[layout.packed_index]  # (N, m)
+    of_layers = torch.stack([visibility.relations[i] for i in visibility.of_layer]).double().mean(0)  # (m, m)
+    seen = (keys * of_layers.to(keys.device)[modality]).sum(1)  # (N,)
+    return [float(part.mean()) for part in seen.split(list(layout.counts))]
 
 
 @torch.no_grad()

@@ -16,6 +16,7 @@ from torch.amp import custom_bwd, custom_fwd
 from torch.autograd.function import once_differentiable
 
 from mot_lightning.backbone.attention.permute import Keys, Queries, inverse, one_dtype, reorder
+from mot_lightning.backbone.attention.visibility import Relation
 from mot_lightning.sequence import Layout
 
 QUERIES = 256  # maximum per block: scores above the diagonal are computed too, and a block has to fit in CPU cache
@@ -45,9 +46,10 @@ def blocks_of(runs: Int[np.ndarray, "runs 4"]) -> list[Block]:
 class BlockwiseAttention:
     """`AttentionFn` over the blocks of a layout; half precision is computed in float32."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, relation: Relation | None = None) -> None:
         self.to_grouped, self.to_packed = layout.packed_index, inverse(layout.packed_index)
         self.blocks = blocks_of(layout.blocks)
+        self.relation = relation and relation.packed(self.to_packed)
 
     def __call__(self, layer: int, q: Queries, k: Keys, v: Keys) -> Queries:
         q, k, v = one_dtype(q, k, v)
@@ -56,7 +58,9 @@ class BlockwiseAttention:
         q, k, v = (reorder(x.to(compute_dtype), self.to_packed, self.to_grouped) for x in (q, k, v))
         if queries_per_key > 1:
             k, v = (x.repeat_interleave(queries_per_key, dim=1) for x in (k, v))
-        return reorder(_Blockwise.apply(q, k, v, self.blocks), self.to_grouped, self.to_packed).to(dtype)  # (N, h, e)
+        return reorder(_Blockwise.apply(q, k, v, self.blocks, self.relation), self.to_grouped, self.to_packed).to(
+            dtype
+        )  # (N, h, e)
 
 
 class _Blockwise(torch.autograd.Function):
@@ -64,23 +68,23 @@ class _Blockwise(torch.autograd.Function):
 
     @staticmethod
     @custom_fwd(device_type="cpu", cast_inputs=torch.float32)  # type: ignore[untyped-decorator]
-    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, blocks: list[Block]) -> Tensor:
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, blocks: list[Block], relation: Relation | None) -> Tensor:
         out, saved = torch.empty_like(q), []
         causal_mask = q.new_full((QUERIES, QUERIES), -torch.inf).triu_(1)  # (QUERIES, QUERIES)
         q_heads, k_heads, v_heads, out_heads = (x.transpose(0, 1) for x in (q, k, v, out))
         for block in blocks:
-            weights = _weights(q_heads, k_heads, block, causal_mask)  # (h, n, m)
+            weights = _weights(q_heads, k_heads, block, causal_mask, relation)  # (h, n, m)
             torch.bmm(weights, v_heads.narrow(1, *block.keys), out=out_heads.narrow(1, *block.queries))
             if block.keys[1] <= KEPT and any(ctx.needs_input_grad):
                 saved.append(weights)
         ctx.save_for_backward(q, k, v, causal_mask, *saved)
-        ctx.blocks = blocks
+        ctx.blocks, ctx.relation = blocks, relation
         return out
 
     @staticmethod
     @once_differentiable
     @custom_bwd(device_type="cpu")  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         q, k, v, causal_mask, *saved = ctx.saved_tensors
         d_q, d_k, d_v = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
         saved_weights = iter(saved)
@@ -88,7 +92,10 @@ class _Blockwise(torch.autograd.Function):
         d_q_heads, d_k_heads, d_v_heads = (x.transpose(0, 1) for x in (d_q, d_k, d_v))
         scale = q.shape[-1] ** -0.5
         for block in ctx.blocks:
-            weights = next(saved_weights) if block.keys[1] <= KEPT else _weights(q_heads, k_heads, block, causal_mask)
+            saved_here = block.keys[1] <= KEPT
+            weights = (
+                next(saved_weights) if saved_here else _weights(q_heads, k_heads, block, causal_mask, ctx.relation)
+            )
             queries, d_out = (x.narrow(1, *block.queries) for x in (q_heads, grad_heads))  # (h, n, e)
             keys, values = (x.narrow(1, *block.keys) for x in (k_heads, v_heads))  # (h, m, e)
             d_weights = d_out @ values.mT  # (h, n, m)
@@ -96,14 +103,17 @@ class _Blockwise(torch.autograd.Function):
             d_q_heads.narrow(1, *block.queries).baddbmm_(d_scores, keys, beta=0, alpha=scale)
             d_k_heads.narrow(1, *block.keys).baddbmm_(d_scores.mT, queries, alpha=scale)
             d_v_heads.narrow(1, *block.keys).baddbmm_(weights.mT, d_out)
-        return d_q, d_k, d_v, None
+        return d_q, d_k, d_v, None, None
 
 
-def _weights(q: Tensor, k: Tensor, block: Block, causal_mask: Tensor) -> Tensor:
+def _weights(q: Tensor, k: Tensor, block: Block, causal_mask: Tensor, relation: Relation | None) -> Tensor:
     """q, k (h, N, e) -> softmax of the scaled scores of a block (h, n, m)."""
     queries, keys = q.narrow(1, *block.queries), k.narrow(1, *block.keys)
     scores = torch.baddbmm(q.new_empty(()), queries, keys.mT, beta=0, alpha=q.shape[-1] ** -0.5)
     if block.causal:
         n = block.queries[1]
         scores.narrow(2, block.keys[1] - n, n).add_(causal_mask[:n, :n])
+    if relation is not None:
+        of_queries, of_keys = (relation.modality.narrow(0, *tokens) for tokens in (block.queries, block.keys))
+        scores.masked_fill_(~relation.allowed[of_queries][:, of_keys], -torch.inf)
     return scores.softmax(-1)

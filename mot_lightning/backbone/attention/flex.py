@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, flex_attention
 
 from mot_lightning.backbone.attention.permute import Keys, Queries, inverse, one_dtype, reorder
+from mot_lightning.backbone.attention.visibility import Relation
 from mot_lightning.sequence import Layout
 
 TILE = 128  # side of a tile of the sparse mask, in tokens
@@ -45,8 +46,9 @@ class VisibleRanges(NamedTuple):
 class FlexAttention:
     """`AttentionFn` of the visible ranges as one block mask, built without synchronising the device."""
 
-    def __init__(self, ranges: VisibleRanges) -> None:
+    def __init__(self, ranges: VisibleRanges, relation: Relation | None = None) -> None:
         self.ranges = ranges
+        self.relation = relation and relation.packed(self.to_packed)
 
     @cached_property  # captured steps build their own
     def to_packed(self) -> Int[Tensor, " N"]:
@@ -54,7 +56,7 @@ class FlexAttention:
 
     @cached_property
     def mask(self) -> BlockMask:
-        return block_mask(self.ranges.first, self.ranges.last)
+        return block_mask(self.ranges.first, self.ranges.last, self.relation)
 
     def __call__(self, layer: int, q: Queries, k: Keys, v: Keys) -> Queries:
         to_grouped, to_packed = self.ranges.packed_index, self.to_packed
@@ -69,12 +71,12 @@ class FlexAttention:
         return reorder(attended[0].transpose(0, 1), to_grouped, to_packed)[..., :e]  # (N, h, e)
 
 
-def block_mask(first: Int[Tensor, " N"], last: Int[Tensor, " N"]) -> BlockMask:
+def block_mask(first: Int[Tensor, " N"], last: Int[Tensor, " N"], relation: Relation | None = None) -> BlockMask:
     """The mask of tokens that each attend to the keys from `first` to `last`.
 
     `first` and `last` never decrease from token to token, and every token attends to itself. So the keys visible to
     any token of a tile form one range, and so do the keys visible to all of them. Both ranges follow from the tile's
-    first and last tokens, without an (N, N) mask.
+    first and last tokens, without an (N, N) mask. With a relation, all visible tiles are masked token by token.
     """
     n = len(first)
     start = torch.arange(0, n, TILE, device=first.device)  # (tiles,)
@@ -82,8 +84,18 @@ def block_mask(first: Int[Tensor, " N"], last: Int[Tensor, " N"]) -> BlockMask:
     any_visible = (first[start, None] <= end) & (last[end, None] >= start)  # (tiles, tiles)
     all_visible = (first[end, None] <= start) & (last[start, None] >= start + TILE - 1)  # (tiles, tiles)
 
-    def visible(b: Tensor, h: Tensor, query: Tensor, key: Tensor) -> Tensor:
+    def in_range(b: Tensor, h: Tensor, query: Tensor, key: Tensor) -> Tensor:
         return (first[query] <= key) & (key <= last[query])
+
+    visible = in_range
+    if relation is not None:
+        allowed, modality = relation
+        all_visible = torch.zeros_like(all_visible)
+
+        def related(b: Tensor, h: Tensor, query: Tensor, key: Tensor) -> Tensor:
+            return in_range(b, h, query, key) & allowed[modality[query], modality[key]]
+
+        visible = related
 
     return BlockMask.from_kv_blocks(
         *_ordered(any_visible & ~all_visible),

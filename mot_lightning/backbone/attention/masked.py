@@ -6,18 +6,26 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from mot_lightning.backbone.attention.permute import Keys, Queries
+from mot_lightning.backbone.attention.visibility import Relation
 from mot_lightning.sequence import Layout
 
 
-def attention_mask(layout: Layout) -> Bool[Tensor, "b 1 s s"]:
+def attention_mask(layout: Layout, relation: Relation | None = None) -> Bool[Tensor, "b 1 s s"]:
     """True if the query (third axis) may attend to the key (fourth).
 
     A token attends to its document up to itself, or up to the end of its segment if that is bidirectional (Transfusion,
-    section 3.1). Padding attends to padding, so that no softmax is empty.
+    section 3.1). Padding attends to padding, so that no softmax is empty. A relation hides modalities from others.
     """
     same_document = layout.document[:, :, None] == layout.document[:, None, :]  # (b, s, s)
     visible = layout.position[:, None, :] <= layout.last_visible[:, :, None]  # (b, s, s)
-    return (same_document & visible)[:, None]
+    visible = same_document & visible
+    if relation is not None:
+        b, s = layout.document.shape
+        allowed = F.pad(relation.allowed, (0, 1, 0, 1), value=True)  # (m + 1, m + 1), of padding too
+        padding = layout.slot.new_full((b * s,), len(relation.allowed))
+        modality = padding.index_copy(0, layout.slot, relation.modality).view(b, s)
+        visible &= allowed[modality[:, :, None], modality[:, None, :]]
+    return visible[:, None]
 
 
 class PackedAttention:
@@ -26,10 +34,10 @@ class PackedAttention:
     Runs on any device; invisible scores are computed, too, then masked.
     """
 
-    def __init__(self, layout: Layout, dtype: torch.dtype) -> None:
+    def __init__(self, layout: Layout, dtype: torch.dtype, relation: Relation | None = None) -> None:
         self.slot = layout.slot
         self.grid = layout.document.shape
-        visible = attention_mask(layout)
+        visible = attention_mask(layout, relation)
         # additive: a boolean mask would be converted in every layer
         self.mask = torch.zeros(visible.shape, dtype=dtype, device=visible.device).masked_fill_(~visible, -torch.inf)
 

@@ -3,6 +3,7 @@
 Knows indices, not visibility.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 # tokens are grouped by tower; values have the shape of keys
 Queries = Float[Tensor, "N h e"]
 Keys = Float[Tensor, "N kv_heads e"]
+AttentionFn = Callable[[int, Queries, Keys, Keys], Queries]  # (layer, q, k, v) -> attention output of each token
 
 
 def one_dtype(*xs: Float[Tensor, "..."]) -> list[Float[Tensor, "..."]]:

@@ -3,7 +3,7 @@
 Knows layouts, not modalities. An `AttentionFn` joins the towers; generation has another one, with a KV cache.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -11,12 +11,11 @@ import torch
 
 from mot_lightning.backbone.attention.blockwise import BlockwiseAttention
 from mot_lightning.backbone.attention.flex import FlexAttention, VisibleRanges
+from mot_lightning.backbone.attention.insulated import InsulatedAttention
 from mot_lightning.backbone.attention.masked import PackedAttention
-from mot_lightning.backbone.attention.permute import Keys, Queries
+from mot_lightning.backbone.attention.permute import AttentionFn, Keys, Queries
+from mot_lightning.backbone.attention.visibility import Relation, Visibility, modality_of
 from mot_lightning.sequence import Layout
-
-# (layer, q, k, v) -> attention output of each token
-AttentionFn = Callable[[int, Queries, Keys, Keys], Queries]
 
 AttentionBackend = Literal["auto", "sdpa", "blockwise", "flex"]
 
@@ -25,8 +24,13 @@ AttentionBackend = Literal["auto", "sdpa", "blockwise", "flex"]
 LONG_DOCUMENT = 128
 
 
-def build_attention(backend: AttentionBackend, layout: Layout, dtype: torch.dtype) -> AttentionFn:
+def build_attention(
+    backend: AttentionBackend, layout: Layout, dtype: torch.dtype, visibility: Visibility | None = None
+) -> AttentionFn:
     """The attention over one batch; "auto" takes the fastest on the device of the batch.
+
+    Args:
+        visibility: which modalities attend to which; None is all to all.
 
     Raises:
         ValueError: "flex" with gradients on the CPU, or "blockwise" on another device.
@@ -43,6 +47,28 @@ def build_attention(backend: AttentionBackend, layout: Layout, dtype: torch.dtyp
         raise ValueError("backbone.attention is flex, wanted auto, sdpa or blockwise to train on the CPU")
     if backend == "blockwise" and device != "cpu":
         raise ValueError(f"backbone.attention is blockwise on {device}, wanted auto, sdpa or flex")
-    if backend == "blockwise":
-        return BlockwiseAttention(layout)
-    return FlexAttention(VisibleRanges.of(layout)) if backend == "flex" else PackedAttention(layout, dtype)
+
+    def of(relation: Relation | None) -> AttentionFn:
+        if backend == "blockwise":
+            return BlockwiseAttention(layout, relation)
+        if backend == "flex":
+            return FlexAttention(VisibleRanges.of(layout), relation)
+        return PackedAttention(layout, dtype, relation)
+
+    if visibility is None or not visibility.restricts:
+        attend = of(None)
+    else:
+        attend = AttentionByLayer([of(relation) for relation in visibility.of(layout)], visibility.of_layer)
+    if visibility is None or not visibility.insulated:
+        return attend
+    return InsulatedAttention(attend, modality_of(layout), visibility.insulated)
+
+
+class AttentionByLayer:
+    """`AttentionFn` that differs from layer to layer: one of a few, chosen by its index."""
+
+    def __init__(self, attends: Sequence[AttentionFn], of_layer: Sequence[int]) -> None:
+        self.attends, self.of_layer = attends, of_layer
+
+    def __call__(self, layer: int, q: Queries, k: Keys, v: Keys) -> Queries:
+        return self.attends[self.of_layer[layer]](layer, q, k, v)

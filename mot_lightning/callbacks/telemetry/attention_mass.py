@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mot_lightning.backbone.attention import attention_mask
+from mot_lightning.backbone.attention.visibility import modality_of
 from mot_lightning.callbacks.telemetry.probe import Probe
 from mot_lightning.model import MixtureOfTransformers
 from mot_lightning.sequence import InterleavedBatch, Layout
@@ -41,9 +42,7 @@ def attention_masses(model: MixtureOfTransformers, batch: InterleavedBatch, seed
     layout = batch.layout
     slots = layout.document.shape[1]
     row = (layout.slot < slots).nonzero().flatten()  # (n,) of the first row, grouped
-    group = torch.repeat_interleave(
-        torch.arange(len(layout.counts), device=row.device), torch.tensor(layout.counts, device=row.device)
-    )[row]
+    group = modality_of(layout)[row]
     member = torch.nn.functional.one_hot(group, len(layout.counts)).float()  # (n, m)
     masses: list[Tensor] = []
     with _seen(model, layout, row, masses):
@@ -57,7 +56,10 @@ def _seen(model: MixtureOfTransformers, layout: Layout, row: Tensor, shares: lis
     place = layout.slot[row]
     visible = attention_mask(layout._replace(**{name: getattr(layout, name)[:1] for name in
                                                 ("document", "position", "last_visible")}))[0, 0]  # fmt: skip
-    hidden = ~visible[place][:, place]  # (n, n)
+    visible = visible[place][:, place]  # (n, n)
+    visibility, modality = model.backbone.visibility, modality_of(layout)[row]
+    allowed = [relation.to(modality.device)[modality][:, modality] for relation in visibility.relations]
+    hidden = [~(visible & allowed[i]) for i in visibility.of_layer]  # (n, n) of each layer
 
     def watch(module: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
         x, counts, position, attend, conditions = arguments
@@ -65,7 +67,7 @@ def _seen(model: MixtureOfTransformers, layout: Layout, row: Tensor, shares: lis
         def attend_and_look(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             keys = k[row].repeat_interleave(q.shape[1] // k.shape[1], dim=1)  # (n, h, e)
             scores = torch.einsum("ihe,jhe->hij", q[row].float(), keys.float()) / q.shape[-1] ** 0.5
-            shares.append(scores.masked_fill(hidden, -torch.inf).softmax(-1).mean(0))
+            shares.append(scores.masked_fill(hidden[layer], -torch.inf).softmax(-1).mean(0))
             attended: Tensor = attend(layer, q, k, v)
             return attended
 

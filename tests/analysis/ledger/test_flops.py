@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 from conftest import TOKENS, make_document, make_model
 from properties import linear_flops
 
 from mot_lightning.analysis.ledger import costs, total_parameters
+from mot_lightning.backbone.attention import attention_mask
+from mot_lightning.backbone.attention.visibility import modality_of
 from mot_lightning.sequence import pack
 
 DIM, DEPTH, FFN = 32, 2, 64  # of `make_model`
@@ -104,3 +107,17 @@ def test_absent_modality_has_no_cost():
     model = make_model()
     assert set(costs(model, some_batch(model, ["text"]))) == {"text"}
     assert TOKENS.keys() == set(model.grammar.groups)
+
+
+def test_context_counts_what_a_modality_sees_in_each_layer():
+    model = make_model(sees={"text": ["text"]}, joined_layers=[0, 1])
+    documents = [make_document(np.random.default_rng(seed), ["text", "image", "speech", "image"]) for seed in range(3)]
+    batch = pack(documents, model.grammar, 64)
+    modality, relations = modality_of(batch.layout), model.backbone.visibility.of(batch.layout)
+    expected = torch.zeros(len(modality))
+    for i in model.backbone.visibility.of_layer:
+        mask = attention_mask(batch.layout, relations[i])[:, 0].sum(-1).flatten()[batch.layout.slot]
+        expected += mask / len(model.backbone.layers)
+    for name, cost in costs(model, batch).items():
+        of_modality = expected[modality == model.grammar.groups.index(name)]
+        assert cost.context == pytest.approx(float(of_modality.mean()))

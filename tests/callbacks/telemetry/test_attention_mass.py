@@ -59,3 +59,13 @@ def test_attention_is_that_of_the_model(kv_heads):
     for share, (values, attended) in zip(shares, seen, strict=True):
         assert torch.allclose(share @ values, attended, atol=1e-5)
     assert attention_mask(batch.layout).shape[-1] >= len(row)
+
+
+def test_no_attention_to_what_a_modality_does_not_see():
+    model = make_model(sees={"image": ["image"]}, joined_layers=[0, 1])
+    groups = list(model.grammar.groups)
+    text, image, speech = (groups.index(name) for name in ("text", "image", "speech"))
+    first, second = attention_masses(model, batch_of(model, ["text", "speech", "image", "text"]))
+    assert min(first[text, image], first[speech, text]) > 0
+    assert torch.allclose(second, torch.eye(3))
+    assert torch.allclose(first[image], torch.eye(3)[image])
