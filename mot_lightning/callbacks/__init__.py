@@ -9,6 +9,7 @@ from mot_lightning.callbacks.report import Report
 from mot_lightning.callbacks.resume import ExactResume
 from mot_lightning.callbacks.samples import SampleLogger
 from mot_lightning.callbacks.stop_on_signal import StopOnSignal
+from mot_lightning.callbacks.task_metrics import TaskMetrics
 from mot_lightning.callbacks.telemetry import (
     AttentionMass,
     GradientCosines,
@@ -34,6 +35,7 @@ __all__ = [
     "Separability",
     "StepProgress",
     "StopOnSignal",
+    "TaskMetrics",
     "TestCurve",
     "Throughput",
     "TowerSimilarity",

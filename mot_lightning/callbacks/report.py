@@ -9,7 +9,9 @@ from mot_lightning.analysis.ledger.ledger import take_ledger
 from mot_lightning.analysis.ledger.metrics import cost_metrics
 from mot_lightning.analysis.ledger.trained import run_figures
 from mot_lightning.callbacks.totals import Totals
+from mot_lightning.config.specs import Specs
 from mot_lightning.errors import say
+from mot_lightning.evaluation.chosen import available, told_apart, with_chosen
 from mot_lightning.evaluation.evaluate import evaluate_tasks
 from mot_lightning.evaluation.table import table, tables
 from mot_lightning.evaluation.tasks import Task
@@ -28,10 +30,17 @@ class Report(Totals):
         prompts: maximum prompts of a task; null takes all, 0 skips the tasks.
         temperature: of tasks that sample ids; null takes the temperature of each task. A lower one gains accuracy and
             loses diversity, which the Frechet distance shows.
+        metrics: metrics of each target modality beside those of the data's tasks: by modality and name, the class_path
+            and init_args of a `torchmetrics.Metric`.
     """
 
     def __init__(
-        self, guidance: float = 2.0, seed: int = 0, prompts: int | None = None, temperature: float | None = None
+        self,
+        guidance: float = 2.0,
+        seed: int = 0,
+        prompts: int | None = None,
+        temperature: float | None = None,
+        metrics: Specs | None = None,
     ) -> None:
         if not 0 <= guidance < math.inf:
             raise ValueError(f"report.guidance is {guidance}, wanted a number of 0 or more")
@@ -41,6 +50,7 @@ class Report(Totals):
             raise ValueError(f"report.temperature is {temperature}, wanted a number of 0 or more, or null")
         super().__init__()
         self.guidance, self.seed, self.prompts, self.temperature = guidance, seed, prompts, temperature
+        self.metrics: dict[str, Any] = metrics or {}
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         super().on_train_end(trainer, pl_module)
@@ -60,6 +70,8 @@ class Report(Totals):
             tasks = [task.subset(prompts) for task in tasks]
         if self.temperature is not None:
             tasks = [task.with_temperature(self.temperature) for task in tasks]
+        tasks = told_apart(with_chosen(tasks, self.metrics, pl_module.pipeline.codecs), self.metrics)
+        tasks, missing = available(tasks)
         losses = {name: value.item() for name, value in trainer.callback_metrics.items() if name.startswith("test/")}
         batch = next(iter(trainer.datamodule.test_dataloader()))
         batch = pl_module.transfer_batch_to_device(batch, pl_module.device, 0)
@@ -81,6 +93,7 @@ class Report(Totals):
         files = {"page": folder / "index.html", "figures": folder / "metrics.json", "losses": folder / "metrics.csv"}
         if reason := why_no_metrics(tasks, pl_module.modalities, self.prompts):
             say(f"no task is measured: {reason}")
+        say(*(f"test/{name} is unavailable: {reason}" for name, reason in missing.items()), end="\n" if missing else "")
         say(*closing_lines(trainer, **files, samples=folder / "samples"))
 
 

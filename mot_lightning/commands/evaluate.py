@@ -18,6 +18,7 @@ class Evaluate(Command):
         Option("split", "SPLIT", "test or val (test)", str, "test"),
         Option("weights", "WHICH", "averaged or live (averaged)", str, "averaged"),
         Option("prompts", "N", "maximum prompts of a task; 0 skips the tasks (report.prompts)", int),
+        Option("metrics", "NAME,...", "measure only these metrics of the tasks (all)", str),
         Option("guidance", "G", "classifier-free guidance scale of the guided rows (report.guidance)", float),
         Option("shown", "N", "samples of each task on the page (10)", int, 10),
         Option("out", "FOLDER", "folder of the card (evaluation/SPLIT in the checkpoint's run folder)", Path),
@@ -50,13 +51,15 @@ class Evaluate(Command):
                 "weights": options["weights"],
                 "guidance": report["guidance"] if options["guidance"] is None else options["guidance"],
                 "prompts": report["prompts"] if options["prompts"] is None else options["prompts"],
+                "metrics": options["metrics"] and options["metrics"].split(","),
                 "temperature": report["temperature"],
                 "seeds": {"noise": experiment.config["seed"], "samples": report["seed"], "bootstrap": report["seed"]},
                 "precision": str(experiment.trainer.precision),
             }
-            rows, examples, curves = _measured(experiment, settings, out / "samples", options["shown"], checkpoint)
+            evaluation = _evaluation(experiment, settings)
+            rows, examples, curves = _measured(experiment, evaluation, out / "samples", options["shown"], checkpoint)
             title = f"{experiment.config['experiment']}, step {checkpoint['global_step']}: {options['split']} split"
-            origin = provenance(path, checkpoint, module.model, **settings)
+            origin = provenance(path, checkpoint, module.model, **settings, extractors=evaluation.extractors())
             page = write_card(out, title, rows, origin, examples, curves)
         for table in tables(rows).values():
             say("", *aligned(table)[:-1])
@@ -74,21 +77,28 @@ def _check(options: dict[str, Any]) -> None:
         raise ConfigError(f"--guidance is {options['guidance']}, wanted a number of 0 or more")
 
 
+def _evaluation(experiment: Any, settings: dict[str, Any]) -> Any:
+    from mot_lightning.evaluation.whole import Evaluation
+
+    trainer = experiment.trainer
+    module = trainer.precision_plugin.convert_module(experiment.module)
+    chosen = experiment.config["report"]["metrics"] or {}
+    return Evaluation(module, experiment.data, settings, chosen, trainer.progress_bar_callback is not None)
+
+
 def _measured(
-    experiment: Any, settings: dict[str, Any], folder: Path, shown: int, checkpoint: dict[str, Any]
+    experiment: Any, evaluation: Any, folder: Path, shown: int, checkpoint: dict[str, Any]
 ) -> tuple[list[Any], list[Any], list[str]]:
     """The rows of a card, and the examples and curves of its page."""
     import torch
 
     from mot_lightning.evaluation.reconstructed import codec_rows
-    from mot_lightning.evaluation.whole import Evaluation
 
-    precision = experiment.trainer.precision_plugin
-    module = precision.convert_module(experiment.module)
-    evaluation = Evaluation(module, experiment.data, settings, experiment.trainer.progress_bar_callback is not None)
-    with torch.no_grad(), precision.forward_context():
+    evaluation.task_runs  # noqa: B018  wrong names show before work starts
+    with torch.no_grad(), experiment.trainer.precision_plugin.forward_context():
         rows = [*evaluation.losses(), *evaluation.conditional()]
         time_rows, curves = evaluation.times()
         task_rows, examples = evaluation.tasks(folder, shown, checkpoint["global_step"])
-    reconstructed = codec_rows(module.codecs, experiment.data, settings["split"], settings["seeds"]["bootstrap"])
+    codecs, seed = evaluation.module.codecs, evaluation.seeds["bootstrap"]
+    reconstructed = codec_rows(codecs, experiment.data, evaluation.split, seed)
     return [*rows, *time_rows, *reconstructed, *task_rows], examples, curves

@@ -25,7 +25,9 @@ SHORT_NAMES = (
 OURS = ("mot_lightning", "datamodules")
 # whose classes may be named by import path as well
 DATA_SETS = ("torchvision.datasets", "torchaudio.datasets")
-LIBRARIES = ("lightning", "diffusers", "torchvision.transforms", "torchaudio.transforms", *DATA_SETS)
+# those of torchmetrics.multimodal would run code of the hub
+METRICS = ("torchmetrics.image", "torchmetrics.text", "torchmetrics.audio")
+LIBRARIES = ("lightning", "diffusers", "torchvision.transforms", "torchaudio.transforms", *DATA_SETS, *METRICS)
 
 
 def same_class(a: Any, b: Any) -> bool:

@@ -20,6 +20,7 @@ METHOD = (
 )
 HEADINGS = {
     "losses": "Losses",
+    "sources": "Losses by source",
     "conditional": "Losses given another modality",
     "times": "Losses by time, from data (0) to noise (1)",
     "codecs": "Media after their codec",

@@ -31,13 +31,13 @@ def evaluate_tasks(
             bar.set_postfix_str(task.title)
             media = run_task(pipeline, task, scale, seed, bar.update)
             prefix, suffix = f"test/{task.target}", "_guided" if scale != 1 else ""
-            for name, value in _measure(task.metrics, media, task.targets_of).items():
+            for name, value in measured(task.metrics, media, task.targets_of).items():
                 values[f"{prefix}/{name}{suffix}"] = value
             if scale == 1:
                 values |= {f"{prefix}/{name}_samples": len(media) for name in task.metrics}
                 if task.real is not None:
                     real_media, labels = task.real
-                    real = _measure(task.absolute, real_media, lambda metric: labels)  # noqa: B023 (called at once)
+                    real = measured(task.absolute, real_media, lambda metric: labels)  # noqa: B023 (called at once)
                     values |= {f"{prefix}/{name}_real": value for name, value in real.items()}
     for name, objective in pipeline.model.objectives.items():
         if hasattr(objective, "steps"):
@@ -55,9 +55,10 @@ def runs_of(pipeline: MoTPipeline, tasks: Sequence[Task], guidance: float) -> li
     return [(task, 1.0) for task in tasks] + [(task, guidance) for task in guided if guidance != 1]
 
 
-def _measure(
+def measured(
     metrics: Mapping[str, Metric], media: Sequence[Any], targets_of: Callable[[Metric], Sequence[Any]]
 ) -> dict[str, float]:
+    """The values of metrics by name, without those that fail, which are said, or need more media."""
     values = {}
     for name, metric in metrics.items():
         if len(media) < getattr(metric, "min_samples", 1):

@@ -3,6 +3,7 @@
 import copy
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ import torch
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat, dim_zero_sum
 
+from mot_lightning.config.hints import did_you_mean
+from mot_lightning.errors import ConfigError
 from mot_lightning.evaluation.evaluate import without_ranks
 from mot_lightning.evaluation.metrics import (
     BLEU,
@@ -36,7 +39,7 @@ def task_rows(task: Task, media: Sequence[Any], guidance: float, seed: int) -> l
     """The metrics of a task on its generated media and, without guidance, on its real ones."""
     variant = "guided" if guidance != 1 else ""
     rows = []
-    for name, metric in {**default_metrics(task), **task.metrics}.items():
+    for name, metric in task.metrics.items():
         try:
             targets = task.targets_of(metric)
         except ValueError as error:
@@ -46,6 +49,26 @@ def task_rows(task: Task, media: Sequence[Any], guidance: float, seed: int) -> l
     if task.real is not None and guidance == 1:
         rows += [measure(one, *task.real, (task.title, name, REAL), seed) for name, one in task.absolute.items()]
     return rows
+
+
+def with_defaults(task: Task) -> Task:
+    """The task with the metrics that it has without asking for them."""
+    return replace(task, metrics={**default_metrics(task), **task.metrics})
+
+
+def restricted(tasks: Sequence[Task], names: Sequence[str]) -> list[Task]:
+    """The tasks that have some of these metrics, without others.
+
+    Raises:
+        ConfigError: no task has a metric of a name.
+    """
+    known = list(dict.fromkeys(name for task in tasks for name in task.metrics))
+    for name in names:
+        if name not in known:
+            close = did_you_mean(name, known) or f", wanted some of {', '.join(known) or 'none: no task is measured'}"
+            raise ConfigError(f"--metrics has {name!r}{close}")
+    some = [replace(task, metrics={name: one for name, one in task.metrics.items() if name in names}) for task in tasks]
+    return [task for task in some if task.metrics]
 
 
 def default_metrics(task: Task) -> dict[str, Metric]:
@@ -112,7 +135,7 @@ def _interval(
         return math.nan, math.nan
     lowest, highest = (getattr(metric, f"plot_{end}_bound", None) for end in ("lower", "upper"))
     low = value - width if lowest is None else max(lowest, value - width)
-    return low, value + width if highest is None else min(highest, value + width)
+    return low, value + width if highest is None else max(value, min(highest, value + width))
 
 
 def _bootstrapped(metric: Metric, media: Sequence[Any], targets: Sequence[Any], seed: int) -> float:

@@ -52,25 +52,33 @@ class Task:
         """The modalities that a model needs for the task."""
         return {self.target, *(name for prompt in self.prompts for name, _ in prompt)}
 
+    @property
+    def texts(self) -> list[str] | None:
+        """The text of each prompt; None if one has none."""
+        texts = [_text(prompt) for prompt in self.prompts]
+        return texts if all(texts) else None
+
     def targets_of(self, metric: Metric) -> Sequence[Any]:
-        """What a metric compares the media with: the references if it says `uses_references`, else the labels.
+        """What a metric compares the media with: the task's labels, or what its attribute `compares_with` names.
 
         Raises:
-            ValueError: the task has no references.
+            ValueError: the task has no such references or texts.
         """
-        if not getattr(metric, "uses_references", False):
-            return self.labels
-        if self.references is None:
-            raise ValueError(f"task {self.title!r} has no references, wanted some for {type(metric).__name__}")
-        return self.references
+        kind = getattr(metric, "compares_with", "labels")
+        by_kind = {"labels": self.labels, "references": self.references, "texts": self.texts}
+        targets: Sequence[Any] | None = by_kind.get(kind)
+        if targets is None:
+            where = " of its prompts" if kind == "texts" else ""
+            raise ValueError(f"task {self.title!r} has no {kind}{where}, wanted some for {type(metric).__name__}")
+        return targets
 
     @property
     def absolute(self) -> dict[str, Metric]:
-        """The metrics that real media have, too: those that compare with nothing real."""
+        """The metrics that real media have, too: those that compare with labels, or with nothing."""
         return {
             name: metric
             for name, metric in self.metrics.items()
-            if not hasattr(metric, "reference") and not getattr(metric, "uses_references", False)
+            if not hasattr(metric, "reference") and getattr(metric, "compares_with", "labels") == "labels"
         }
 
     def subset(self, n: int) -> "Task":
@@ -91,8 +99,11 @@ class Task:
 
     def caption(self, i: int) -> str:
         """What prompt i asks for: its text, or its label."""
-        texts = [media for _, media in self.prompts[i] if isinstance(media, str)]
-        return " ".join(texts) or f"{self.prompts[i][0][0]} of a {self.labels[i]}"
+        return _text(self.prompts[i]) or f"{self.prompts[i][0][0]} of a {self.labels[i]}"
+
+
+def _text(prompt: Sequence[tuple[str, Any]]) -> str:
+    return " ".join(media for _, media in prompt if isinstance(media, str))
 
 
 def check_names(tasks: Sequence[Task]) -> None:

@@ -6,13 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from mot_lightning.bar import Bar
+from mot_lightning.evaluation.chosen import Chosen, with_chosen
 from mot_lightning.evaluation.conditional import pair_rows, pair_sums, pairs_of
 from mot_lightning.evaluation.document_losses import document_sums, loss_rows, noise_seeds
 from mot_lightning.evaluation.evaluate import runs_of
 from mot_lightning.evaluation.examples import write_examples
-from mot_lightning.evaluation.measure import task_rows
+from mot_lightning.evaluation.extractors import extractors_of
+from mot_lightning.evaluation.measure import restricted, task_rows, with_defaults
 from mot_lightning.evaluation.rows import Row
 from mot_lightning.evaluation.run import run_task
+from mot_lightning.evaluation.source_losses import DocumentSources, source_rows
+from mot_lightning.evaluation.tasks import Task
 from mot_lightning.evaluation.times import denoised, time_curve, time_rows, time_sums
 from mot_lightning.pipeline import MoTPipeline
 from mot_lightning.runs.curves import draw
@@ -29,12 +33,16 @@ class Evaluation:
 
     Args:
         module: a `MoTModule`, connected to the data.
-        settings: split, weights, guidance, prompts, temperature and seeds, as the card has them.
+        settings: split, weights, guidance, prompts, metrics, temperature and seeds, as the card has them.
+        chosen: metrics beside those of the tasks.
         progress_bar: whether to show how far it is.
     """
 
-    def __init__(self, module: Any, data: Any, settings: Mapping[str, Any], progress_bar: bool = True) -> None:
+    def __init__(
+        self, module: Any, data: Any, settings: Mapping[str, Any], chosen: Chosen, progress_bar: bool = True
+    ) -> None:
         self.module, self.data, self.settings, self.progress_bar = module, data, settings, progress_bar
+        self.chosen = chosen
         self.split, self.seeds = settings["split"], settings["seeds"]
         self.noise_seeds = noise_seeds(self.seeds["noise"], PASSES)
         self.model = (module.ema_model if settings["weights"] == "averaged" else module.model).eval()
@@ -48,10 +56,12 @@ class Evaluation:
                 yield batch.to(self.module.device)
 
     def losses(self) -> list[Row]:
-        """The losses of each modality."""
+        """The losses of each modality, and of each in each of several sources."""
         target_bytes = TargetBytes(self.module.codecs, self.model.grammar)
-        sums = document_sums(self.model, self.batches(), self.seeds["noise"], target_bytes)
-        return loss_rows(self.model, self.module.codecs, sums, self.seeds["bootstrap"])
+        sources = DocumentSources()
+        sums = document_sums(self.model, sources.noted(self.batches()), self.seeds["noise"], target_bytes)
+        seed = self.seeds["bootstrap"]
+        return [*loss_rows(self.model, self.module.codecs, sums, seed), *source_rows(self.model, sums, sources, seed)]
 
     @cached_property
     def documents(self) -> list[Any]:
@@ -90,6 +100,22 @@ class Evaluation:
             rows += time_rows(name, of_documents, self.seeds["bootstrap"])
         return rows, [draw(time_curve(name, x, self.split), "t") for name, x in sums.items() if x.any()]
 
+    @cached_property
+    def task_runs(self) -> list[tuple[Task, float]]:
+        """The data's tasks that the model can do, with their metrics, and guidance."""
+        prompts, temperature = self.settings["prompts"], self.settings["temperature"]
+        tasks = [] if prompts == 0 else self.data.tasks(self.split)
+        tasks = [task.subset(prompts) for task in tasks] if prompts else tasks
+        tasks = tasks if temperature is None else [task.with_temperature(temperature) for task in tasks]
+        tasks = [with_defaults(task) for task in with_chosen(tasks, self.chosen, self.pipeline.codecs)]
+        if self.settings["metrics"] is not None:
+            tasks = restricted(tasks, self.settings["metrics"])
+        return runs_of(self.pipeline, tasks, self.settings["guidance"])
+
+    def extractors(self) -> dict[str, Any]:
+        """What the metrics of tasks see media through."""
+        return extractors_of([task for task, _ in self.task_runs])
+
     def tasks(self, folder: Path, shown: int, step: int) -> tuple[list[Row], list[Examples]]:
         """The metrics of the data's tasks, and samples of these to look at.
 
@@ -98,16 +124,11 @@ class Evaluation:
             shown: how many samples of a task.
             step: of the checkpoint.
         """
-        prompts, temperature = self.settings["prompts"], self.settings["temperature"]
-        tasks = [] if prompts == 0 else self.data.tasks(self.split)
-        tasks = [task.subset(prompts) for task in tasks] if prompts else tasks
-        tasks = tasks if temperature is None else [task.with_temperature(temperature) for task in tasks]
-        runs = runs_of(self.pipeline, tasks, self.settings["guidance"])
         rows: list[Row] = []
         examples = []
-        total = sum(len(task.prompts) for task, _ in runs)
+        total = sum(len(task.prompts) for task, _ in self.task_runs)
         with Bar(total=total, desc="Tasks", unit="sample", disable=not (total and self.progress_bar)) as bar:
-            for task, scale in runs:
+            for task, scale in self.task_runs:
                 bar.set_postfix_str(task.title)
                 media = run_task(self.pipeline, task, scale, self.seeds["samples"], bar.update)
                 rows += task_rows(task, media, scale, self.seeds["bootstrap"])

@@ -8,6 +8,7 @@ from lightning.pytorch.callbacks import GradientAccumulationScheduler
 from mot_lightning.config.classes import LIBRARIES, OURS
 from mot_lightning.config.hints import did_you_mean
 from mot_lightning.errors import ConfigError, describe
+from mot_lightning.evaluation.measure import default_metrics
 from mot_lightning.experiment.build import Experiment
 from mot_lightning.module import MoTModule
 from mot_lightning.noise import Noise
@@ -29,6 +30,8 @@ def check(experiment: Experiment, command: str) -> None:
         _fit_codecs(experiment)
         _check_objectives(experiment)
     _check_lengths(experiment)
+    if command in ("fit", "test", "evaluate"):
+        _check_metrics(experiment)
 
 
 def _check_trainer(experiment: Experiment) -> None:
@@ -162,6 +165,18 @@ def _check_lengths(experiment: Experiment) -> None:
         raise
     except ValueError as error:  # of a medium that cannot be read
         raise ConfigError(str(error)) from error
+
+
+def _check_metrics(experiment: Experiment) -> None:
+    """Raises ConfigError if a metric of the config has the name of a task's."""
+    chosen = (experiment.config.get("report") or {}).get("metrics") or {}
+    for task in experiment.data.tasks("test") if chosen and experiment.data.size("test") else ():
+        for name in chosen.get(task.target, {}):
+            if name in {**default_metrics(task), **task.metrics}:
+                raise ConfigError(
+                    f"report.metrics.{task.target} has {name!r}, which is a metric of the task {task.title!r}, "
+                    "wanted another name"
+                )
 
 
 def _fit_codecs(experiment: Experiment) -> None:

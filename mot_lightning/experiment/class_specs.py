@@ -27,8 +27,14 @@ Config = dict[str, Any]
 AVERAGING = {"StochasticWeightAveraging", "WeightAveraging"}  # callbacks of Lightning
 
 
-def class_spec(name: str, spec: Any, allow: Sequence[str], from_data: Config | None = None) -> tuple[type, Config]:
-    """A class, and its full name with its arguments, including those that follow from the data."""
+def class_spec(
+    name: str, spec: Any, allow: Sequence[str], from_data: Config | None = None, linked: Sequence[str] = ("seed",)
+) -> tuple[type, Config]:
+    """A class, and its full name with its arguments, including those that follow from the data.
+
+    Args:
+        linked: names of arguments that are set elsewhere.
+    """
     spec = {"class_path": spec} if isinstance(spec, str) else spec
     if spec is None:
         raise ConfigError(f"{name} is missing, wanted the name of a class: --{name}=CLASS")
@@ -46,7 +52,7 @@ def class_spec(name: str, spec: Any, allow: Sequence[str], from_data: Config | N
         value = _as_class(f"{name}.{key}", value, parameters[key].annotation) if key in parameters else value
         arguments[key] = _arguments_spec(f"{name}.{key}", value, allow)
     locate_arguments(arguments, kind, name)
-    check_arguments(name, kind, arguments, linked=("seed",))
+    check_arguments(name, kind, arguments, linked)
     return kind, {"class_path": f"{kind.__module__}.{kind.__qualname__}", "init_args": arguments}
 
 

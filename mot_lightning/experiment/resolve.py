@@ -21,6 +21,7 @@ from mot_lightning.config.paths import absolute
 from mot_lightning.errors import ConfigError, say
 from mot_lightning.experiment.class_specs import Config, callback_spec, check_mapping, class_spec
 from mot_lightning.experiment.locations import locate_trainer, without_locations
+from mot_lightning.experiment.metric_specs import metric_specs, without_metrics_of_absent
 from mot_lightning.modality import Modality
 from mot_lightning.runs.compatibility import MOVED
 
@@ -62,7 +63,8 @@ def resolve(
             continue
         config = merge(config, layer)
         named |= {*_modalities(config)}
-    config = _without_towers_of_absent(config, named - {*_modalities(config)})
+    absent = named - {*_modalities(config)}
+    config = without_metrics_of_absent(_without_towers_of_absent(config, absent), absent)
     if checkpoint_config is not None:
         for section in ("data", "model"):
             for line in diff(base.get(section), config.get(section), section):
@@ -194,5 +196,6 @@ def _spell_out(config: Config, allow: Sequence[str]) -> Config:
         check_arguments(path, Modality, modality)
         for role, known in (("codec", from_data.get(name)), ("objective", None)):
             _, modality[role] = class_spec(f"model.modalities.{name}.{role}", modality[role], allow, known)
+    metric_specs(config.get("report"), _modalities(config), allow)
     check_classes(config, allow)
     return config

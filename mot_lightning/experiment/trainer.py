@@ -86,7 +86,7 @@ def callbacks_of(
 
 def sort_callbacks(trainer: Any) -> None:
     """Ours first, so that rows are written before anything may raise; a checkpoint before samples and before a stop."""
-    samples = {callbacks.SampleLogger: 3, callbacks.Reconstructions: 3}
+    samples = {callbacks.SampleLogger: 3, callbacks.Reconstructions: 3, callbacks.TaskMetrics: 3}
     last = {callbacks.Checkpoints: 2, **samples, callbacks.StopOnSignal: 4}
     ours = tuple(kind for kind in vars(callbacks).values() if isinstance(kind, type) and kind not in last)
     trainer.callbacks.sort(key=lambda c: last.get(type(c), 0 if isinstance(c, ours) else 1))

@@ -70,6 +70,23 @@ def test_report_settings_control_its_samples(tmp_path, trained):
     assert guided["test/image/fid[digits]_guided"] != first["test/image/fid[digits]_guided"]
 
 
+def test_metrics_of_a_config_stand_beside_those_of_tasks(tmp_path, capsys, trained):
+    chosen = [
+        "--report.metrics.image.psnr=torchmetrics.image.psnr.PeakSignalNoiseRatio",
+        "--report.metrics.image.psnr.data_range=1.0",
+        "--report.metrics.text.wer=torchmetrics.text.WordErrorRate",
+        "--report.metrics.speech.wer.class_path=WordErrorRate",
+        "--report.metrics.speech.wer.name_or_path=./nowhere",
+    ]
+    metrics = metrics_of(tmp_path, trained, "--report.prompts=4", *chosen)
+    for name in ("text_to_image/psnr", "speech_to_image/psnr", "text_to_image/psnr_guided", "judge_accuracy"):
+        assert metrics[f"test/image/{name}"] > 0 or name == "judge_accuracy"
+    assert metrics["test/text/image_to_text/wer_samples"] == 4
+    printed = capsys.readouterr().out
+    assert "speech_to_image/psnr" in printed
+    assert "test/speech/wer is unavailable: recogniser: name_or_path is " in printed
+
+
 def test_test_loss_is_reproducible_across_runs(tmp_path, trained):
     one, two = (metrics_of(tmp_path, trained, "--report.prompts=0") for _ in range(2))
     assert one["test/image/loss"] == two["test/image/loss"]

@@ -96,6 +96,35 @@ def test_page_has_samples_and_the_card_says_what_made_it(card):
     assert len(made["checkpoint"]["sha256"]) == len(made["config_sha256"]) == 64
 
 
+def test_the_card_names_what_judges_media(card):
+    extractors = json.loads((card / "card.json").read_text())["extractors"]
+    for name, part in (("judge_accuracy", "judge"), ("fid[digits]", "inception"), ("kid[digits]", "extractor")):
+        assert len(extractors[f"image/{name}"][part]["sha256"]) == 64
+    assert extractors["image/kid[digits]"]["extractor"] == extractors["image/fid[digits]"]["inception"]
+    assert extractors["text/image_to_text_accuracy"]["judge"]["class"].endswith("text_judge")
+
+
+def test_metrics_of_a_config_and_some_alone(evaluate, card):
+    chosen = [
+        "--report.metrics.image.psnr=torchmetrics.image.psnr.PeakSignalNoiseRatio",
+        "--report.metrics.image.psnr.data_range=1.0",
+        "--report.metrics.image.clip.class_path=CLIPScore",
+        "--report.metrics.image.clip.name_or_path=./nowhere",
+    ]
+    rows = rows_of(evaluate(*OPTIONS, *chosen, "--metrics=psnr,clip,fid[digits]"))
+    measured = {key[1:]: row for key, row in rows.items() if key[0] == "tasks"}
+    assert {of for of, _ in measured} == {"text -> image", "speech -> image"}
+    assert {name for _, name in measured} == {
+        f"{name}{variant}" for name in ("psnr", "clip", "fid[digits]") for variant in ("", ", guided")
+    }
+    one = measured["text -> image", "psnr"]
+    assert one["value"] > 0
+    assert one["samples"] == 12
+    assert "there is no such folder" in measured["speech -> image", "clip"]["note"]
+    same = rows_of(card)["tasks", "text -> image", "fid[digits]"]
+    assert measured["text -> image", "fid[digits]"] == same
+
+
 def test_live_weights_other_splits_and_batch_sizes(evaluate, card):
     others = rows_of(evaluate("--prompts=0", "--weights=live", "--split=val"))
     assert {section for section, _, _ in others} == {"losses", "conditional", "times", "codecs"}
@@ -112,6 +141,7 @@ def test_live_weights_other_splits_and_batch_sizes(evaluate, card):
         ("--split=train", "--split is 'train', wanted test or val"),
         ("--weights=best", "--weights is 'best', wanted averaged or live"),
         ("--prompts=-1", "--prompts is -1, wanted 0 or more"),
+        ("--metrics=fdi[digits]", "--metrics has 'fdi[digits]', did you mean fid[digits]?"),
         ("--guidance=-1", "--guidance is -1, wanted a number of 0 or more"),
         (f"--out={__file__}/x", "wanted a folder to write to"),
     ],

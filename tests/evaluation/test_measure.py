@@ -6,7 +6,8 @@ import pytest
 import torch
 from torchmetrics import Metric
 
-from mot_lightning.evaluation.measure import measure, task_rows
+from mot_lightning.errors import ConfigError
+from mot_lightning.evaluation.measure import measure, restricted, task_rows, with_defaults
 from mot_lightning.evaluation.metrics import BLEU, FrechetDistance, JudgedAccuracy
 from mot_lightning.evaluation.tasks import Task
 
@@ -92,7 +93,7 @@ def test_real_media_have_rows_without_guidance_only():
 def test_texts_are_compared_with_the_real_ones_by_default():
     prompts, references = [[("image", 1)]] * 3, ["a seven", "a nine", "a five"]
     task = Task("image -> text", prompts, "text", [7, 9, 5], {}, references=references)
-    rows = {row.quantity: row for row in task_rows(task, ["a seven", "a two", "a five"], 1.0, 0)}
+    rows = {row.quantity: row for row in task_rows(with_defaults(task), ["a seven", "a two", "a five"], 1.0, 0)}
     assert rows["exact match"].value == pytest.approx(2 / 3)
     assert rows["ROUGE-L"].value == pytest.approx(2.5 / 3)
     assert rows.keys() == {"BLEU", "chrF", "ROUGE-L", "CIDEr-D", "exact match"}
@@ -104,7 +105,7 @@ def test_images_with_a_frechet_distance_have_more_metrics_of_its_extractor():
     images = [list(torch.rand(20, 1, 4, 4, generator=generator)) for _ in range(2)]
     metrics = {"fid[means]": FrechetDistance(_Means(), images[0])}
     task = Task("text -> image", [[("text", "a")]] * 20, "image", [0] * 20, metrics, real=(images[0], [0] * 20))
-    rows = {row.quantity: row for row in task_rows(task, images[1], 1.0, 0)}
+    rows = {row.quantity: row for row in task_rows(with_defaults(task), images[1], 1.0, 0)}
     assert rows.keys() == {"fid[means]", "kid[means]", "precision[means]", "recall[means]"}
     assert rows["kid[means]"].low < rows["kid[means]"].value < rows["kid[means]"].high
     assert 0 < rows["precision[means]"].low < rows["precision[means]"].value
@@ -116,3 +117,14 @@ def test_a_task_without_references_says_that_a_metric_needs_some():
     task = Task("image -> text", [[("image", 1)]], "text", [7], {"BLEU": BLEU()})
     (row,) = task_rows(task, ["a seven"], 1.0, 0)
     assert row.note == "unavailable: task 'image -> text' has no references, wanted some for BLEU"
+
+
+def test_some_metrics_of_all_tasks():
+    judged = {name: JudgedAccuracy(list) for name in ("right", "left")}
+    tasks = [Task(title, [[("a", 1)]], "b", [1], judged) for title in ("a -> b", "c -> b")]
+    tasks.append(Task("d -> b", [[("a", 1)]], "b", [1], {"up": judged["left"]}))
+    assert [[*task.metrics] for task in restricted(tasks, ["left"])] == [["left"]] * 2
+    with pytest.raises(ConfigError, match="--metrics has 'down', wanted some of right, left, up"):
+        restricted(tasks, ["up", "down"])
+    with pytest.raises(ConfigError, match="--metrics has 'rigth', did you mean right"):
+        restricted(tasks, ["rigth"])

@@ -68,3 +68,16 @@ def test_two_tasks_of_one_target_need_different_metric_names():
     check_names([tasks[0], tasks[2]])
     with pytest.raises(ConfigError, match="metric 'accuracy' is of the tasks 'a -> b' and 'c -> b', wanted two names"):
         check_names(tasks)
+
+
+def test_a_metric_names_what_it_is_compared_with():
+    whole = task(n=2, references=["r0", "r1"])
+    metric = whole.metrics["accuracy"]
+    assert whole.targets_of(metric) == whole.labels
+    for kind, targets in (("references", ["r0", "r1"]), ("texts", ["a 0", "a 1"])):
+        metric.compares_with = kind
+        assert whole.targets_of(metric) == targets
+        assert not whole.absolute
+    spoken = replace(whole, prompts=[[("text", "a")], [("speech", torch.zeros(4))]])
+    with pytest.raises(ValueError, match="has no texts of its prompts, wanted some for JudgedAccuracy"):
+        spoken.targets_of(metric)

@@ -55,6 +55,12 @@ def test_a_codecs_training_has_no_total_loss_to_monitor(refusal):
     )
 
 
+def test_a_metric_of_a_config_has_a_name_of_its_own(refusal):
+    message = refusal("fit", "--report.metrics.image.judge_accuracy=PSNR")
+    assert "report.metrics.image has 'judge_accuracy', which is a metric of the task 'text -> image'" in message
+    assert "'BLEU', which is a metric of the task" in refusal("fit", "--report.metrics.text.BLEU=BLEU")
+
+
 def test_empty_splits_are_said_and_training_needs_none(tmp_path, capsys):
     data = ["--allow=empty_splits", "--data=empty_splits.EmptySplits"]
     assert run(tmp_path, "fit", *TINY, *data) == 0

@@ -5,12 +5,14 @@ from mot_lightning.evaluation.metrics.audio_error import SISDR, STOI, MelCepstra
 from mot_lightning.evaluation.metrics.bleu import BLEU
 from mot_lightning.evaluation.metrics.chrf import ChrF
 from mot_lightning.evaluation.metrics.cider import CIDErD
+from mot_lightning.evaluation.metrics.clip import CLIPScore
 from mot_lightning.evaluation.metrics.coverage import Precision, Recall
 from mot_lightning.evaluation.metrics.exact_match import ExactMatch
 from mot_lightning.evaluation.metrics.frechet import FrechetDistance
 from mot_lightning.evaluation.metrics.image_error import PSNR, SSIM
 from mot_lightning.evaluation.metrics.kernel_distance import KernelDistance
 from mot_lightning.evaluation.metrics.rouge import RougeL
+from mot_lightning.evaluation.metrics.speech import UnitErrorRate, WordErrorRate
 
 __all__ = [
     "BLEU",
@@ -19,6 +21,7 @@ __all__ = [
     "SSIM",
     "STOI",
     "CIDErD",
+    "CLIPScore",
     "ChrF",
     "ExactMatch",
     "FrechetDistance",
@@ -28,4 +31,6 @@ __all__ = [
     "Precision",
     "Recall",
     "RougeL",
+    "UnitErrorRate",
+    "WordErrorRate",
 ]

@@ -14,7 +14,7 @@ class SISDR(MeanScore):
     """Mean scale-invariant signal-to-distortion ratio in dB (arXiv 1811.02508, eq. 3)."""
 
     higher_is_better = True
-    uses_references = True
+    compares_with = "references"
 
     def score(self, medium: Tensor, target: Tensor) -> float:
         n = min(len(medium), len(target))
@@ -31,7 +31,7 @@ class MelCepstralDistance(MeanScore):
     """
 
     higher_is_better = False
-    uses_references = True
+    compares_with = "references"
     plot_lower_bound = 0.0
 
     def __init__(self, sample_rate: int) -> None:
@@ -57,7 +57,7 @@ class STOI(MeanScore):
     """
 
     higher_is_better = True
-    uses_references = True
+    compares_with = "references"
 
     def __init__(self, sample_rate: int) -> None:
         super().__init__()

@@ -14,7 +14,7 @@ class BLEU(BLEUScore):
     It is 0 if no text shares four words in a row with its reference.
     """
 
-    uses_references = True
+    compares_with = "references"
 
     def update(self, media: Sequence[str], targets: Sequence[Any]) -> None:
         super().update(list(media), [references_of(target) for target in targets])

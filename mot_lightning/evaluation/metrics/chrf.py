@@ -16,7 +16,7 @@ class ChrF(CHRFScore):
         settings: as in torchmetrics.
     """
 
-    uses_references = True
+    compares_with = "references"
     plot_lower_bound, plot_upper_bound = 0.0, 1.0
 
     def __init__(self, n_word_order: int = 0, **settings: Any) -> None:

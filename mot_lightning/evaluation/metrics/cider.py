@@ -25,7 +25,7 @@ class CIDErD(Metric):
     """
 
     higher_is_better = True
-    uses_references = True
+    compares_with = "references"
     min_samples = 2  # what is in the references of all captions has no weight
     plot_lower_bound, plot_upper_bound = 0.0, 10.0
     captions: list[tuple[Counts, list[Counts]]]

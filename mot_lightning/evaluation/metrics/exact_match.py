@@ -10,7 +10,7 @@ from mot_lightning.evaluation.metrics.references import references_of
 class ExactMatch(JudgedAccuracy):
     """The fraction of texts that are a reference of theirs, apart from spaces around both."""
 
-    uses_references = True
+    compares_with = "references"
 
     def __init__(self) -> None:
         super().__init__(list)

@@ -44,4 +44,9 @@ class FeatureMetric(Metric):
 
 def stacked(images: Sequence[Tensor]) -> Tensor:
     """Images (c, h, w) in [0, 1] -> uint8 (n, 3, h, w)."""
-    return (torch.stack(list(images)) * 255).round().byte().expand(-1, 3, -1, -1)
+    return as_bytes(torch.stack(list(images))).expand(-1, 3, -1, -1)
+
+
+def as_bytes(images: Tensor) -> Tensor:
+    """Images in [0, 1] -> uint8, rounded."""
+    return (images * 255).round().byte()

@@ -14,7 +14,7 @@ class PSNR(MeanScore):
     """Mean peak signal-to-noise ratio of images (c, h, w) in [0, 1], in dB; infinite if one is the same."""
 
     higher_is_better = True
-    uses_references = True
+    compares_with = "references"
 
     def score(self, medium: Tensor, target: Tensor) -> float:
         return float(peak_signal_noise_ratio(medium, target, data_range=1.0))
@@ -28,7 +28,7 @@ class SSIM(MeanScore):
     """
 
     higher_is_better = True
-    uses_references = True
+    compares_with = "references"
     plot_upper_bound = 1.0
 
     def score(self, medium: Tensor, target: Tensor) -> float:

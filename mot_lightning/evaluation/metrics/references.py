@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 
 WORD = re.compile(r"\w+")
+NESTED = re.compile(r"Sequence\[.*Sequence\[")  # the annotation of several references of each text
 
 
 def words(text: str) -> list[str]:

@@ -17,7 +17,7 @@ class RougeL(Metric):
     """
 
     higher_is_better = True
-    uses_references = True
+    compares_with = "references"
     plot_lower_bound, plot_upper_bound = 0.0, 1.0
     score: Tensor
     total: Tensor
