@@ -16,7 +16,9 @@ def gradient_norms(model: MixtureOfTransformers) -> dict[str, Tensor]:
     norms = {}
     for name in model.grammar.names:
         weights = dict.fromkeys(p for module in model.weights_of(name) for p in module.parameters())
-        norms[name] = torch.nn.utils.get_total_norm(p.grad for p in weights if p.grad is not None)
+        gradients = [p.grad for p in weights if p.grad is not None]
+        if gradients:  # none if all its weights are frozen
+            norms[name] = torch.nn.utils.get_total_norm(gradients)
     return norms
 
 
