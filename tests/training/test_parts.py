@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 from conftest import SMALL, TOKENS, make_document, make_model
+from parts import FROZEN, LEARNING, TWO, names_of
 from properties import total_loss
-from runs import TINY, run
+from runs import TINY, rows, run
 
 from mot_lightning.backbone import BackboneSettings, MoESettings
 from mot_lightning.backbone.moe import collect_router_stats, experts_of
@@ -16,10 +17,7 @@ from mot_lightning.objectives import FlowMatching, NextToken
 from mot_lightning.runs.checkpoint import read_checkpoint
 from mot_lightning.sequence import Segment, pack
 from mot_lightning.training.optimizer import OptimizerSettings
-from mot_lightning.training.part_settings import PartSettings
 
-FROZEN, LEARNING = PartSettings(freeze=True), PartSettings()
-TWO = {"words": ["text"], "perception": ["image", "speech"]}
 KINDS = (["text", "image", "text"], ["speech", "text", "image"], ["text"])
 
 
@@ -30,13 +28,6 @@ def batch_of(model, *kinds, seed=0):
 
 def frozen(model):
     return {name for name, weight in model.named_parameters() if not weight.requires_grad}
-
-
-def names_of(model, modality):
-    """The names of all weights of a modality in its tower, and in its objective."""
-    ids = {id(p) for module in model.backbone.weights_of(modality) for p in module.parameters()}
-    tower = {name for name, weight in model.named_parameters() if id(weight) in ids}
-    return tower, {name for name, _ in model.named_parameters() if name.startswith(f"objectives.{modality}.")}
 
 
 def test_a_frozen_tower_takes_its_objectives_along_unless_these_have_settings():
@@ -180,10 +171,18 @@ STEPS = 200
 
 def test_text_is_bitwise_what_it_was_after_others_have_learned(tmp_path):
     """Of 200 steps of a real run: weights, averages and losses; no state of the optimizer, and no decay."""
-    learn = ["--model.optimizer.towers.text.freeze=true", "--model.optimizer.weight_decay=0.5"]
+    learn = ["--model.optimizer.towers={text: {freeze: true}, image: {learning_rate: 1.0e-3}}"]
+    learn += ["--model.optimizer.weight_decay=0.5", "--trainer.callbacks+=LearningRateMonitor"]
     often = [f"--trainer.max_steps={STEPS}", f"--trainer.val_check_interval={STEPS}", "--trainer.log_every_n_steps=100"]
     forms = "--data.documents={text+image+speech: 0.6, text+image: 0.2, image+speech: 0.1, text: 0.1}"
     assert run(tmp_path, "fit", *TINY, *learn, *often, forms) == 0
+    logged = [row for row in rows(tmp_path / "default/0") if "train/loss" in row]
+    assert [row["step"] for row in logged] == ["1", "100", "200"]
+    for row in logged:  # a frozen modality is still measured
+        assert float(row["train/tower/image/learning_rate"]) == pytest.approx(float(row["train/learning_rate"]) / 3)
+        assert "train/text/loss" in row
+        assert "train/tower/text/learning_rate" not in row
+        assert "train/text/grad_norm" not in row
     checkpoint = read_checkpoint(tmp_path / "default/0/checkpoints/last.ckpt")
     assert checkpoint["global_step"] == STEPS
     after = MoTModule.load_from_checkpoint(tmp_path / "default/0")
