@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     )
     from mot_lightning.pipeline import MoTPipeline
     from mot_lightning.training.optimizer import OptimizerSettings
+    from mot_lightning.training.part_settings import PartSettings
 
 __version__ = version("mot_lightning")
 
@@ -54,6 +55,7 @@ _HOMES = {  # of the public names
     "objectives": ("Diffusion", "FlowMatching", "MaskedToken", "NextLatent", "NextToken", "Objective", "Regression"),
     "pipeline": ("MoTPipeline",),
     "training.optimizer": ("OptimizerSettings",),
+    "training.part_settings": ("PartSettings",),
 }  # fmt: skip
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -83,6 +85,7 @@ __all__ = [
     "NextToken",
     "Objective",
     "OptimizerSettings",
+    "PartSettings",
     "PatchUnits",
     "Patches",
     "Regression",

@@ -27,7 +27,7 @@ from mot_lightning.seeds import mix, seed_layers
 from mot_lightning.sequence import InterleavedBatch
 from mot_lightning.training.divergence import check_losses
 from mot_lightning.training.losses import LossWeights, Reduction, Sums
-from mot_lightning.training.metrics import StageSums, is_logged, log_row, metrics_of, reduced
+from mot_lightning.training.metrics import StageSums, is_logged, learning_rates, log_row, metrics_of, reduced
 from mot_lightning.training.optimizer import OptimizerSettings
 from mot_lightning.training.saved_module import SavedModule, config_of
 from mot_lightning.training.sharding import shard, summon_full_params
@@ -72,6 +72,7 @@ class MoTModule(Checked, SavedModule):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(mix(seed))
             self.model = assemble(modalities, control, backbone)
+        optimizer.freeze(self.model)
         self.modalities = sorted(modalities)
         self.codec_samples = {name: modalities[name].codec_samples for name in self.modalities}
         self.codecs = nn.ModuleDict({name: modalities[name].codec for name in self.modalities})  # type: ignore[assignment]
@@ -180,8 +181,8 @@ class MoTModule(Checked, SavedModule):
     def _log_training(self, sums: Sums) -> None:
         if is_logged(self.trainer, step := self.global_step + 1):  # the trainer has not counted this one yet
             row = metrics_of(self, reduced(self.trainer, sums.stack()), "train")
-            row["train/learning_rate"] = self.trainer.optimizers[0].param_groups[0]["lr"]
-            log_row(self, {**row, **self.skipped_steps.row()}, step)
+            rates = learning_rates(self.trainer.optimizers[0])
+            log_row(self, {**row, **rates, **self.skipped_steps.row()}, step)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Weights that no token on any rank used stay unchanged: neither decay nor momentum moves an absent tower."""

@@ -16,11 +16,10 @@ from mot_lightning.backbone.attention.visibility import Visibility
 from mot_lightning.backbone.block import BatchPositions, Block
 from mot_lightning.backbone.graphs import TrainingGraphs, can_capture
 from mot_lightning.backbone.memory import check_memory
-from mot_lightning.backbone.moe import experts_by_tower
 from mot_lightning.backbone.norm import RMSNorm
 from mot_lightning.backbone.padding import PaddedBatch
 from mot_lightning.backbone.rope import grid_position, rope
-from mot_lightning.backbone.settings import BackboneSettings, group_towers
+from mot_lightning.backbone.settings import BackboneSettings, experts_by_tower, group_towers
 from mot_lightning.backbone.tower import Condition, cat_rows
 
 

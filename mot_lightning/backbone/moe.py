@@ -62,22 +62,6 @@ class MoESettings:
         return kind(self, dim, self.ffn_dim or ffn_dim, depth)
 
 
-def experts_by_tower(
-    experts: Mapping[str, MoESettings], towers: Mapping[str, Sequence[str]], modalities: Sequence[str]
-) -> dict[tuple[str, ...], MoESettings]:
-    """Settings by the sorted modalities of each tower; without `towers`, each modality is a tower of its name.
-
-    Raises:
-        ValueError: there is no such tower.
-    """
-    members = {name: tuple(sorted(shared_by)) for name, shared_by in towers.items() if shared_by}
-    members = members or {name: (name,) for name in modalities}
-    for name in experts:
-        if name not in members:
-            raise ValueError(f"backbone.experts has {name!r}, wanted towers among {', '.join(sorted(members))}")
-    return {members[name]: settings for name, settings in experts.items()}
-
-
 class ExpertWeights(nn.Module):
     """`count` SwiGLUs of one shape, stacked in two tensors."""
 
@@ -172,7 +156,8 @@ class TokenChoice(MixtureOfExperts):
         chosen = torch.zeros_like(gates, dtype=torch.bool).scatter(1, best, True)  # (n, count)
         kept = gates * chosen
         routing = _routing(chosen, kept / kept.sum(-1, keepdim=True) if self.settings.top_k > 1 else kept)
-        return routing._replace(loss=self._load_balancing_loss(gates, chosen)) if self.training else routing
+        learns = self.training and self.router.weight.requires_grad
+        return routing._replace(loss=self._load_balancing_loss(gates, chosen)) if learns else routing
 
     def _load_balancing_loss(self, gates: Tensor, chosen: Tensor) -> Tensor:
         """weight * count * sum of f_i P_i (Switch, eq. 4-6): equal to the weight if all experts are used equally."""

@@ -148,3 +148,24 @@ def group_towers(towers: Mapping[str, Sequence[str]], modalities: Sequence[str])
                 f"backbone.towers names {name!r} {named.count(name)} times, wanted it in exactly one tower"
             )
     return sorted(tuple(sorted(members)) for members in towers.values() if members)
+
+
+def tower_members(towers: Mapping[str, Sequence[str]], modalities: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """The sorted modalities of each tower; without `towers`, each modality is a tower of its name."""
+    members = {name: tuple(sorted(shared_by)) for name, shared_by in towers.items() if shared_by}
+    return members or {name: (name,) for name in modalities}
+
+
+def experts_by_tower(
+    experts: Mapping[str, MoESettings], towers: Mapping[str, Sequence[str]], modalities: Sequence[str]
+) -> dict[tuple[str, ...], MoESettings]:
+    """Settings by the sorted modalities of each tower.
+
+    Raises:
+        ValueError: there is no such tower.
+    """
+    members = tower_members(towers, modalities)
+    for name in experts:
+        if name not in members:
+            raise ValueError(f"backbone.experts has {name!r}, wanted towers among {', '.join(sorted(members))}")
+    return {members[name]: settings for name, settings in experts.items()}

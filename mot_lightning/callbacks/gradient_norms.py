@@ -43,9 +43,11 @@ def gradient_norms(model: MixtureOfTransformers, parts: bool = False) -> dict[st
             for tower in layer.towers:
                 modules.setdefault(f"tower/{'+'.join(tower.modalities)}", []).append(tower)
         modules |= {f"objective/{name}": [objective] for name, objective in model.objectives.items()}
-    return {name: _norm(of_name) for name, of_name in modules.items()}
+    gradients = {name: _gradients(of_name) for name, of_name in modules.items()}
+    return {name: torch.nn.utils.get_total_norm(some) for name, some in gradients.items() if some}
 
 
-def _norm(modules: Iterable[nn.Module]) -> Tensor:
+def _gradients(modules: Iterable[nn.Module]) -> list[Tensor]:
+    """Gradients of the weights of modules; none if all are frozen."""
     weights = dict.fromkeys(p for module in modules for p in module.parameters())
-    return torch.nn.utils.get_total_norm(p.grad for p in weights if p.grad is not None)
+    return [p.grad for p in weights if p.grad is not None]

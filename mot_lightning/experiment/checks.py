@@ -96,6 +96,8 @@ def _logged(module: MoTModule | CodecModule) -> set[str]:
         quantities = {"loss", *(module.codecs[name].metrics(1.0, 1.0, 1.0) if objective.discrete else ())}
         names |= {f"{stage}/{name}/{quantity}" for stage in ("train", "val") for quantity in quantities}
         names.add(f"train/{name}/grad_norm")
+    parts = {part for part in module.optimizer.parts_of(module.model).values() if not part.settings.freeze}
+    names |= {f"train/{part.name}/learning_rate" for part in parts}
     experts = {name: mixture.settings.count for name, mixture in module.experts.items()}
     return names | {f"train/experts/{name}/{i}" for name, count in experts.items() for i in range(count)}
 

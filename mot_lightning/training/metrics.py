@@ -37,6 +37,13 @@ def log_row(module: Any, row: Mapping[str, float], step: int) -> None:
             logger.log_metrics(dict(row), step)
 
 
+def learning_rates(optimizer: torch.optim.Optimizer) -> dict[str, float]:
+    """Of a step: the common rate, and by name those of towers and objectives with settings of their own."""
+    groups = optimizer.param_groups
+    parts = {group["name"].rpartition("/")[0]: group["lr"] for group in groups if "name" in group}
+    return {"train/learning_rate": groups[0]["lr"], **{f"train/{n}/learning_rate": rate for n, rate in parts.items()}}
+
+
 def reduced(trainer: Any, sums: Tensor) -> Sums:
     """Stacked sums (m, 5), added up over ranks; those of a single rank stay where they are, as MPS has no float64."""
     if trainer.world_size == 1:

@@ -3,8 +3,8 @@
 import inspect
 import math
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -15,7 +15,11 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from mot_lightning.config.checked import checked
 from mot_lightning.config.hints import did_you_mean
+from mot_lightning.model import MixtureOfTransformers
 from mot_lightning.training.combined_optimizer import CombinedOptimizer
+from mot_lightning.training.parameter_groups import parameter_groups
+from mot_lightning.training.part_settings import PartSettings
+from mot_lightning.training.parts import Part, freeze, parts_by_weight
 
 ClassSpec = dict[str, Any]  # class_path and init_args
 SCHEDULES = ("cosine", "linear", "constant", "wsd")
@@ -42,6 +46,9 @@ class OptimizerSettings:
             the steps), or a class of torch.optim.lr_scheduler, which is stepped after each optimizer step and brings
             its own warm-up.
         max_skipped_steps: a step whose gradients are NaN or infinite is skipped; after so many in a row, the run ends.
+        towers: settings of single towers, by the names in `backbone.towers`, or else by modality. They hold for the
+            objectives of their modalities too. Weights that towers share follow the common settings if these differ.
+        objectives: settings of single objectives, embeddings and heads, in place of their tower's, by modality.
     """
 
     learning_rate: float = 3e-3
@@ -53,6 +60,8 @@ class OptimizerSettings:
     algorithm: str | ClassSpec = "AdamW"
     schedule: str | ClassSpec = "cosine"
     max_skipped_steps: int = 10
+    towers: dict[str, PartSettings] = field(default_factory=dict)
+    objectives: dict[str, PartSettings] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("learning_rate", "weight_decay", "min_lr_ratio", "ema_decay"):
@@ -71,15 +80,28 @@ class OptimizerSettings:
         ):
             if not fits:
                 raise ValueError(f"model.optimizer.{name} is {getattr(self, name)}, wanted {requirement}")
+        for path, settings in self._by_path():
+            settings.check(path)
         for setting, home, base in (("algorithm", "torch.optim", Optimizer), ("schedule", SCHEDULERS, LRScheduler)):
             if (spec := getattr(self, setting)) not in SCHEDULES:
                 kind, arguments = _class_of(spec, setting, home, base)
                 if issubclass(kind, ReduceLROnPlateau):
                     raise ValueError(f"model.optimizer.schedule is {kind.__name__}, wanted one that needs no metric")
                 known = inspect.signature(kind).parameters
+                rates = [path for path, settings in self._by_path() if settings.learning_rate]
+                if rates and "max_lr" in known:  # of all groups
+                    fixed = f"wanted one that has no rate itself, with {rates[0]}.learning_rate"
+                    raise ValueError(f"model.optimizer.schedule is {kind.__name__}, {fixed}")
                 for name in {*arguments} - {*known}:
                     close = did_you_mean(name, known) or f", wanted some of {', '.join(known)}"
                     raise ValueError(f"model.optimizer.{setting} has no setting {name!r} in {kind.__name__}{close}")
+
+    def _by_path(self) -> list[tuple[str, PartSettings]]:
+        """The settings of single parts, by their place in a config."""
+        kinds = {"towers": self.towers, "objectives": self.objectives}
+        return [
+            (f"model.optimizer.{kind}.{name}", part) for kind, parts in kinds.items() for name, part in parts.items()
+        ]
 
     @property
     def combines(self) -> bool:
@@ -96,6 +118,18 @@ class OptimizerSettings:
         progress = min(1.0, max(0, step - start) / max(1, steps - start))
         decay = 0.5 * (1 + math.cos(math.pi * progress)) if self.schedule == "cosine" else 1 - progress
         return self.min_lr_ratio + (1 - self.min_lr_ratio) * decay
+
+    def freeze(self, model: MixtureOfTransformers) -> None:
+        """Turn off the gradients of a model's frozen towers and objectives.
+
+        Raises:
+            ValueError: there is no such part, it shares weights with one that learns, or nothing learns.
+        """
+        freeze(model, self.parts_of(model))
+
+    def parts_of(self, model: MixtureOfTransformers) -> dict[int, Part]:
+        """The towers and objectives with settings of their own, by the id of each of their weights."""
+        return parts_by_weight(model, self.towers, self.objectives)
 
     def build(self, model: nn.Module, steps: float, fused: bool) -> tuple[Optimizer, LRScheduler]:
         """The optimizer of a model's trained weights, and its schedule.
@@ -114,17 +148,21 @@ class OptimizerSettings:
             )
         kind, arguments = _class_of(self.algorithm, "algorithm", "torch.optim", Optimizer)
         trained = [p for p in model.parameters() if p.requires_grad]
+        parts = self.parts_of(model) if isinstance(model, MixtureOfTransformers) else {}
         if kind is Muon:
             inside = {id(p) for name, p in model.named_parameters() if ".layers." in name and p.dim() == 2}
             hidden, others = ([p for p in trained if (id(p) in inside) is is_in] for is_in in (True, False))
             # by default, steps as long as AdamW's, so that learning rate and decay carry over (arXiv 2502.16982)
             arguments = {"adjust_lr_fn": "match_rms_adamw", **arguments}
             optimizer: Optimizer = CombinedOptimizer(
-                [self._optimizer(Muon, hidden, arguments), self._optimizer(AdamW, others, {"fused": fused or None})]
+                [
+                    self._optimizer(Muon, hidden, arguments, parts),
+                    self._optimizer(AdamW, others, {"fused": fused or None}, parts),
+                ]
             )
         else:
             arguments = {"fused": fused or None, **arguments} if kind is AdamW else arguments
-            optimizer = self._optimizer(kind, trained, arguments)
+            optimizer = self._optimizer(kind, trained, arguments, parts)
             if kind is AdamW:
                 _create_state(optimizer)
         if isinstance(self.schedule, str) and self.schedule in SCHEDULES:
@@ -132,21 +170,23 @@ class OptimizerSettings:
         schedule, arguments = _class_of(self.schedule, "schedule", SCHEDULERS, LRScheduler)
         return optimizer, _built("schedule", schedule, optimizer, **arguments)
 
-    def _optimizer(self, kind: type, weights: Sequence[Tensor], arguments: dict[str, Any]) -> Optimizer:
-        """An optimizer of some weights; matrices decay, vectors do not."""
+    def _optimizer(
+        self, kind: type, weights: Sequence[Tensor], arguments: dict[str, Any], parts: Mapping[int, Part]
+    ) -> Optimizer:
         # with fused=None, PyTorch updates many weights in one kernel on CUDA; False would turn that off
-        matrices, vectors = [p for p in weights if p.dim() >= 2], [p for p in weights if p.dim() < 2]
         takes = inspect.signature(kind).parameters
         ours = {"lr": self.learning_rate, "betas": self.betas, "weight_decay": self.weight_decay}
-        groups = [{"params": matrices, "weight_decay": arguments.get("weight_decay", self.weight_decay)}]
-        groups += [{"params": vectors, "weight_decay": 0.0}] if vectors else []
+        decay = arguments.get("weight_decay", self.weight_decay)
+        groups = parameter_groups(weights, parts, decay, kind.__name__.lower())
         known = {name: value for name, value in ours.items() if name in takes}
         return _built("algorithm", kind, groups, **{**known, **arguments})
 
     def update_ema(self, ema_model: nn.Module, model: nn.Module, n: int) -> None:
         """Update averaged weights from a model after n steps."""
         decay = min(self.ema_decay, (1 + n) / (10 + n))
-        get_ema_multi_avg_fn(decay)(list(ema_model.parameters()), list(model.parameters()), n)
+        both = zip(ema_model.parameters(), model.parameters(), strict=True)
+        learning = [(average, weight) for average, weight in both if weight.requires_grad]
+        get_ema_multi_avg_fn(decay)(*map(list, zip(*learning, strict=True)), n)
 
 
 def _class_of(spec: str | ClassSpec, setting: str, home: str, base: type) -> tuple[type, dict[str, Any]]:

@@ -62,6 +62,15 @@ def test_resumed_run_by_tokens_is_bitwise_equal(trained_by_tokens, tmp_path, hoo
     assert_equal_once_resumed(trained_by_tokens, tmp_path, ["fit", *TINY, *TOKENS], (hook, step, how))
 
 
+@pytest.mark.slow
+@pytest.mark.nightly
+def test_resumed_run_with_frozen_and_slow_parts_is_bitwise_equal(tmp_path):
+    parts = "{text: {freeze: true}, image: {learning_rate: 1.0e-3}}"
+    arguments = ["fit", *TINY, "--model.optimizer.algorithm=Muon", f"--model.optimizer.towers={parts}"]
+    assert run(tmp_path / "whole", *arguments) == 0
+    assert_equal_once_resumed(tmp_path / "whole/default/0", tmp_path, arguments, ("on_train_batch_end", 3, "exception"))
+
+
 def test_runs_with_the_same_seed_log_equal_metrics(trained, tmp_path):
     assert run(tmp_path, "fit", *TINY) == 0
     assert rows(tmp_path / "default/0") == rows(trained)

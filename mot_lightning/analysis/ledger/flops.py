@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from mot_lightning.analysis.ledger.frozen import saved_flops
 from mot_lightning.analysis.ledger.parameters import active_parameters
 from mot_lightning.analysis.training_factor import TRAINING_FACTOR
 from mot_lightning.backbone.attention.flex import VisibleRanges
@@ -30,11 +31,12 @@ class Cost(NamedTuple):
     flops: float  # FLOPs of all matrix products of a forward pass, with attention over `context` tokens
     context: float  # mean number of tokens that it attends to
     layer_flops: float  # those of `flops` in layers, which activation checkpointing computes again
+    saved_flops: float = 0.0  # of gradients that training does not need, as weights are frozen
 
     @property
     def training_flops(self) -> float:
         """FLOPs of a forward and a backward pass."""
-        return TRAINING_FACTOR * self.flops
+        return TRAINING_FACTOR * self.flops - self.saved_flops
 
 
 def costs(model: MixtureOfTransformers, batch: InterleavedBatch) -> dict[str, Cost]:
@@ -45,9 +47,9 @@ def costs(model: MixtureOfTransformers, batch: InterleavedBatch) -> dict[str, Co
         if n:
             settings = model.backbone.settings
             attention = 4 * settings.heads * settings.head_size * context * settings.depth  # q k^T and weights v
-            linear, layers = (count / n for count in _linear_flops(model, name, batch.by_modality[name]))
+            linear, layers, saved = (count / n for count in _linear_flops(model, name, batch.by_modality[name]))
             active = active_parameters(model, name)
-            by_modality[name] = Cost(active, linear + attention, context, layers + attention)
+            by_modality[name] = Cost(active, linear + attention, context, layers + attention, saved)
     return by_modality
 
 
@@ -64,8 +66,8 @@ def mean_contexts(model: MixtureOfTransformers, layout: Layout) -> list[float]:
 
 
 @torch.no_grad()
-def _linear_flops(model: MixtureOfTransformers, name: str, part: ModalityBatch) -> tuple[float, float]:
-    """FLOPs of one modality's tokens in everything but attention, and those of them in layers."""
+def _linear_flops(model: MixtureOfTransformers, name: str, part: ModalityBatch) -> tuple[float, float, float]:
+    """FLOPs of one modality's tokens in everything but attention, those of them in layers, and `saved_flops`."""
     from mot_lightning.backbone import Condition
 
     objective = model.objectives[name]
@@ -74,7 +76,8 @@ def _linear_flops(model: MixtureOfTransformers, name: str, part: ModalityBatch) 
     def no_attention(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         return v.repeat_interleave(q.shape[1] // v.shape[1], dim=1)  # (N, h, e)
 
-    with FlopCounterMode(display=False) as counter, _nominal_visits(model) as corrections:
+    counting = FlopCounterMode(display=False)
+    with counting as counter, _nominal_visits(model) as corrections, saved_flops(model) as saved:
         embedded = objective.embed(part, Noise.of(part))
         x = embedded.embedding
         no_condition = Condition(x.new_zeros(0, x.shape[-1]), part.segment[:0])
@@ -86,7 +89,8 @@ def _linear_flops(model: MixtureOfTransformers, name: str, part: ModalityBatch) 
             hidden = model.backbone(x, counts, position, no_attention, conditions)
         read_at = torch.zeros(len(part.target), dtype=torch.long, device=x.device)  # only their number matters
         objective.loss(hidden[read_at], embedded)
-    return tuple(each.get_total_flops() + sum(corrections) for each in (counter, of_layers))
+    in_all, in_layers = (each.get_total_flops() + sum(corrections) for each in (counter, of_layers))
+    return in_all, in_layers, sum(saved)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mot_lightning.analysis.ledger.frozen import frozen_parameters
 from mot_lightning.analysis.ledger.memory import memory
 from mot_lightning.analysis.ledger.parameters import Group, codec_numbers, parameter_groups
 from mot_lightning.analysis.ledger.step import StepCost, step_cost
@@ -21,6 +22,7 @@ class Ledger:
         step: tokens and FLOPs.
         memory: bytes; None where it is unknown.
         recomputes: whether layers are computed again in the backward pass (activation checkpointing).
+        frozen: parameters that are not trained.
     """
 
     groups: Mapping[Group, int]
@@ -28,6 +30,7 @@ class Ledger:
     step: StepCost
     memory: Mapping[str, int | None]
     recomputes: bool
+    frozen: int = 0
 
     @property
     def parameters(self) -> int:
@@ -43,6 +46,7 @@ class Ledger:
         return {
             "parameters": {
                 "in_all": self.parameters,
+                "frozen": self.frozen,
                 "untied_fraction": self.share("untied"),
                 "groups": {group.name: count for group, count in self.groups.items()},
                 "active": {name: cost.parameters for name, cost in by_modality},
@@ -72,4 +76,5 @@ def take_ledger(
     model, codecs = module.model, {name: codec_numbers(codec) for name, codec in module.codecs.items()}
     sizes = {**memory(model, module.optimizer), "activations": activations}
     recomputes = model.backbone.settings.activation_checkpointing
-    return Ledger(parameter_groups(model), codecs, step_cost(model, batches, per_step), sizes, recomputes)
+    step, frozen = step_cost(model, batches, per_step), frozen_parameters(model)
+    return Ledger(parameter_groups(model), codecs, step, sizes, recomputes, frozen)

@@ -40,9 +40,11 @@ def tables_of(ledger: Ledger) -> list[list[list[str]]]:
 
 def sums_of(ledger: Ledger) -> list[str]:
     """Of the whole model and of a whole step."""
+    frozen = f", of which {ledger.frozen:,} are frozen" if ledger.frozen else ""
+    less = " less the gradients of frozen weights" if ledger.frozen else ""
     return [
-        f"parameters in all: {ledger.parameters:,}",
-        f"FLOPs of a training step, which is three forward passes: {short(ledger.step.flops)}",
+        f"parameters in all: {ledger.parameters:,}{frozen}",
+        f"FLOPs of a training step, which is three forward passes{less}: {short(ledger.step.flops)}",
     ]
 
 
