@@ -131,6 +131,11 @@ class BackboneSettings:
     def hidden(self) -> int:
         return self.ffn_dim or max(64, round(8 * self.dim / 3 / 64) * 64)
 
+    def check_length(self, name: str, length: int) -> None:
+        """Raises ValueError if a sequence of this length has tokens that the sliding window would hide."""
+        window = self.sliding_window
+        require(name, length, f"at most backbone.sliding_window, {window}", not window or length <= window)
+
     def tied(self, layer: int) -> list[Shareable]:
         """Which weights of a layer all towers share."""
         first, end = self.untied_layers or (0, self.depth)
