@@ -56,6 +56,14 @@ class LanguageModel:
         self.rows, self.tied = self.config.vocab_size, bool(self.config.tie_word_embeddings)
         self._load(lambda: _check_files(Path(self.name_or_path)))
 
+    @property
+    def ends(self) -> tuple[int | None, int | None]:
+        """The ids that begin and end its texts: the second for both, if only that one is known."""
+        eos = self.config.eos_token_id
+        eos = eos[0] if isinstance(eos, list) else eos
+        bos = eos if self.config.bos_token_id is None else self.config.bos_token_id
+        return bos, eos
+
     def codec(self) -> LanguageModelTokenizer:
         """The codec of its texts."""
         return LanguageModelTokenizer(self.name_or_path, self.rows)

@@ -3,7 +3,6 @@
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from mot_lightning.backbone.moe import MixtureOfExperts
 from mot_lightning.errors import require, say
@@ -80,10 +79,25 @@ def _copy_tower(model: MixtureOfTransformers, source: int, target: int) -> None:
 
 
 def _add_rows(model: MixtureOfTransformers, modality: str, source: LanguageModel) -> str:
-    """Set the rows of stop and control ids, and say how: means of the tables plus noise."""
+    """Set the rows of stop and control ids, and say how: each as a row that is alike, or as the mean, plus noise.
+
+    A text that begins and ends as the language model knows it costs about the bits that it costs there.
+    """
     objective: Any = model.objectives[modality]
-    tables: list[Tensor] = [objective.head.weight, *([] if source.tied else [objective.embedding.weight])]
-    for table in tables:
-        known, new = table[: source.rows], table[source.rows :]
-        new.copy_(known.mean(0) + NOISE * known.std() * torch.randn_like(new))
-    return f"{len(tables[0]) - source.rows} rows of its table, of stop and control ids, start as its mean plus noise"
+    grammar, (bos, eos) = model.grammar, source.ends
+    starts = [grammar.end_of_document, *grammar.begins[modality]] if modality == grammar.control else []
+    embedded = {} if bos is None else dict.fromkeys(starts, bos)
+    stop = grammar.stop(modality)
+    predicted = {} if eos is None or stop is None else {stop: eos}
+    both = {**embedded, **predicted}
+    head, table = objective.head.weight, objective.embedding.weight
+    for weight, alike in ((head, both),) if source.tied else ((head, predicted), (table, embedded)):
+        known, new = weight[: source.rows], weight[source.rows :]
+        new.copy_(known.mean(0))
+        for id, old in alike.items():
+            weight[id] = weight[old]
+        new.add_(NOISE * known.std() * torch.randn_like(new))
+    return (
+        f"of {len(head) - source.rows} new rows of its table, {len(both)} start as those of the ids that begin and end "
+        "its texts, the others as the mean of all, each plus noise"
+    )

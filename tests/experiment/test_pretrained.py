@@ -54,7 +54,7 @@ def test_a_pretrained_run_trains_resumes_and_generates_without_the_folder(langua
     stay = ["--model.optimizer.learning_rate=1e-9", "--model.optimizer.weight_decay=0"]
     assert run(tmp_path, "fit", *SHORT, spec, *stay) == 0
     output = capsys.readouterr().out
-    assert f"pretrained: text starts as {folder}, copied to the tower of image; 8 rows of its table" in output
+    assert f"pretrained: text starts as {folder}, copied to the tower of image; of 8 new rows" in output
     (checkpoint,) = tmp_path.glob("default/*/checkpoints/last.ckpt")
     saved = load_file(folder / "model.safetensors")["model.embed_tokens.weight"]
     shutil.rmtree(folder)

@@ -4,6 +4,7 @@ from functools import cache
 
 import pytest
 import torch
+from language_models import save
 from properties import hidden_states
 from transformers import AutoModelForCausalLM
 
@@ -113,16 +114,20 @@ def test_training_starts_from_the_gradients_of_the_language_model(language_model
     torch.testing.assert_close(layer.qk_norm.gain.grad, joined, rtol=1e-4, atol=1e-7)
 
 
-def test_new_rows_are_the_mean_of_the_table_plus_noise(language_models, capsys):
+def test_new_rows_start_as_those_that_begin_and_end_texts_or_as_the_mean(language_models, tmp_path, capsys):
     for name, tied in (("llama", True), ("qwen3", False)):
-        model = build(language_models[name])
-        text = model.objectives["text"]
+        folder = save(tmp_path / name, name, bos_token_id=3, eos_token_id=[4, 5])
+        model = build(folder)
+        text, grammar = model.objectives["text"], model.grammar
         assert (text.embedding.weight is text.head.weight) == tied
-        assert "6 rows of its table, of stop and control ids, start as its mean plus noise" in capsys.readouterr().out
-        for table in (text.embedding.weight, text.head.weight):
-            known, new = table[:320], table[320:]
-            assert len(new) == 6
-            deviation = (new - known.mean(0)) / known.std()
+        assert "of 6 new rows of its table, 3 start as those of the ids that begin and" in capsys.readouterr().out
+        begins = {grammar.end_of_document: 3, grammar.begin["text"]: 3}
+        ends = {grammar.stop("text"): 4}
+        for table, alike in ((text.head.weight, ends), (text.embedding.weight, begins)):
+            alike = {**begins, **ends} if tied else alike
+            known = table[:320]
+            rows = [known[alike[id]] if id in alike else known.mean(0) for id in range(320, 326)]
+            deviation = (table[320:] - torch.stack(rows)) / known.std()
             assert 0.5 * NOISE < deviation.std() < 1.5 * NOISE
 
 
