@@ -31,7 +31,7 @@ FAMILIES = {
     "linear": ("llama", {"rope_scaling": {"rope_type": "linear", "factor": 4.0}, "num_key_value_heads": 4}),
     "mistral": ("mistral", {"sliding_window": 1024, "head_dim": 16}),
     "qwen2": ("qwen2", {"tie_word_embeddings": True}),
-    "qwen3": ("qwen3", {"head_dim": 16}),
+    "qwen3": ("qwen3", {"head_dim": 16, "rms_norm_eps": 1e-2}),
     "smollm3": ("smollm3", {"no_rope_layers": [1, 0, 1]}),
 }
 
