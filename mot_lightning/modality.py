@@ -12,6 +12,8 @@ from mot_lightning.codecs import Codec
 from mot_lightning.codecs.fitting import CODEC_SAMPLES
 from mot_lightning.config.checked import checked
 from mot_lightning.errors import require
+from mot_lightning.interop import LanguageModels
+from mot_lightning.interop.start import start_from
 from mot_lightning.model import MixtureOfTransformers
 from mot_lightning.objectives import Objective
 from mot_lightning.objectives.compatibility import check_methods, incompatible
@@ -56,6 +58,7 @@ def assemble(
     modalities: Mapping[str, Modality],
     control: str,
     backbone: BackboneSettings = BackboneSettings(),  # noqa: B008 (frozen)
+    pretrained: LanguageModels | None = None,
 ) -> MixtureOfTransformers:
     """The model of the given modalities, initialised from PyTorch's global generator.
 
@@ -63,6 +66,7 @@ def assemble(
         modalities: codec, objective and loss weight of each modality, by name.
         control: the discrete modality whose vocabulary has the control tokens.
         backbone: size, shape and towers.
+        pretrained: the language models that towers start from, by modality.
 
     Raises:
         ValueError: there is no modality, a weight is out of range, or an objective does not fit its codec or the base.
@@ -77,4 +81,8 @@ def assemble(
         if not modality.objective.supports(tokens[name]):
             raise ValueError(incompatible(name, modality.objective, tokens[name]))
     objectives = {name: modalities[name].objective for name in tokens}
-    return MixtureOfTransformers(objectives, tokens, control, backbone)
+    model = MixtureOfTransformers(objectives, tokens, control, backbone)
+    for name, source in (pretrained or {}).items():
+        require("model.pretrained", name, f"one of the modalities: {', '.join(tokens)}", name in tokens)
+        start_from(model, name, source)
+    return model

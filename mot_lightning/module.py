@@ -6,7 +6,6 @@ Knows batches and steps; samples and checkpoint files are left to callbacks, med
 import copy
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -16,10 +15,10 @@ from mot_lightning.backbone import BackboneSettings
 from mot_lightning.backbone.moe import collect_router_stats, experts_of
 from mot_lightning.codecs.fitting import fit_once
 from mot_lightning.config.checked import Checked
-from mot_lightning.config.recorded import plain
 from mot_lightning.generation import GenerationLimits
 from mot_lightning.generation.checks import check_batch
 from mot_lightning.generation.prompts import Document, Prompt
+from mot_lightning.interop import LanguageModels
 from mot_lightning.modality import Modality, assemble
 from mot_lightning.model import Losses
 from mot_lightning.pipeline import MoTPipeline
@@ -54,6 +53,7 @@ class MoTModule(Checked, SavedModule):
             one. "batch": the targets of all modalities, so a modality counts by its fraction of the batch. Batches
             that `trainer.accumulate_grad_batches` accumulates count equally, however many targets each has; to divide
             by their targets together, raise `data.batch_size` or the number of ranks instead.
+        pretrained: the language models that towers start from, by modality.
     """
 
     setting = "model"
@@ -66,12 +66,13 @@ class MoTModule(Checked, SavedModule):
         optimizer: OptimizerSettings = OptimizerSettings(),  # noqa: B008 (frozen)
         seed: int = 0,
         reduction: Reduction = "token",
+        pretrained: LanguageModels | None = None,
     ) -> None:
         super().__init__()
         self.seed, self.optimizer = seed, optimizer
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(mix(seed))
-            self.model = assemble(modalities, control, backbone)
+            self.model = assemble(modalities, control, backbone, pretrained)
         optimizer.freeze(self.model)
         self.modalities = sorted(modalities)
         self.codec_samples = {name: modalities[name].codec_samples for name in self.modalities}
@@ -80,7 +81,13 @@ class MoTModule(Checked, SavedModule):
         self.ema_model = copy.deepcopy(self.model).requires_grad_(False).eval()
         self.loss_weights = LossWeights({name: modalities[name].weight for name in self.modalities}, reduction)
         self.config = config_of(
-            modalities, seed, control=control, backbone=backbone, optimizer=optimizer, reduction=reduction
+            modalities,
+            seed,
+            control=control,
+            backbone=backbone,
+            optimizer=optimizer,
+            reduction=reduction,
+            pretrained=pretrained,
         )
         self._present = dict.fromkeys(self.modalities, False)
         self._target_bytes = TargetBytes(self.codecs, self.model.grammar)
@@ -93,16 +100,6 @@ class MoTModule(Checked, SavedModule):
     def data(self) -> Any:
         """The datamodule; None if a Trainer runs on dataloaders."""
         return getattr(self.trainer, "datamodule", None)
-
-    @property
-    def learning_rate(self) -> float:
-        """At the peak; Lightning's learning rate finder sets it."""
-        return self.optimizer.learning_rate
-
-    @learning_rate.setter
-    def learning_rate(self, learning_rate: float) -> None:
-        self.optimizer = replace(self.optimizer, learning_rate=learning_rate)
-        self.config = {**self.config, "model": {**self.config["model"], "optimizer": plain(self.optimizer)}}
 
     @property
     def pipeline(self) -> MoTPipeline:
@@ -131,6 +128,7 @@ class MoTModule(Checked, SavedModule):
 
     def _connect(self, data: Any) -> None:
         self._target_bytes.clear()
+        self.model.backbone.settings.check_length("data.row_length", data.row_length)
         data.connect(dict(self.codecs), self.model.grammar)
 
     def setup(self, stage: str) -> None:

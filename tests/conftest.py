@@ -135,3 +135,12 @@ def make_document(rng, kinds, tokens=TOKENS):
             content = torch.from_numpy(rng.standard_normal((kind.length, kind.latent_dim), dtype="float32"))
         document.append(Segment(name, content))
     return document
+
+
+@pytest.fixture(scope="session")
+def language_models(tmp_path_factory):
+    """The folder of a tiny random language model, by family."""
+    from language_models import FAMILIES, save  # transformers takes seconds
+
+    root = tmp_path_factory.mktemp("language_models")
+    return {name: save(root / name, name) for name in FAMILIES}

@@ -53,7 +53,7 @@ class Backbone(nn.Module):
         self.layers = nn.ModuleList(  # type: ignore[assignment]
             Block(self.towers, conditioned, settings, number, experts) for number in range(settings.depth)
         )
-        self.norms = nn.ModuleList(RMSNorm(settings.dim) for _ in self.towers)
+        self.norms = nn.ModuleList(RMSNorm(settings.dim, settings.norm_eps) for _ in self.towers)
         if "norm" not in settings.untie:
             self.norms = nn.ModuleList(self.norms[0] for _ in self.towers)
         self.graphs = TrainingGraphs() if settings.cuda_graphs else None
@@ -114,12 +114,16 @@ class Backbone(nn.Module):
         position = self._rotary_position(position, counts)
         angles = rope(position, settings.head_size, settings.rope_base, settings.rope_scaling)  # (N, e) each
         positions = BatchPositions(live, sizes, per_modality, *(angle[:, None, None] for angle in angles))
+        still = positions
+        if settings.nope_layers:  # where queries and keys stay as they are
+            still = positions._replace(cos=torch.ones_like(positions.cos), sin=torch.zeros_like(positions.sin))
         xs = list(x.split(sizes))  # one (n, d) for each tower
-        for layer in self.layers:
+        for number, layer in enumerate(self.layers):
+            at = still if number in settings.nope_layers else positions
             if settings.activation_checkpointing and torch.is_grad_enabled():
-                xs = checkpoint(layer, xs, positions, attend, conditions, use_reentrant=False)
+                xs = checkpoint(layer, xs, at, attend, conditions, use_reentrant=False)
             else:
-                xs = layer(xs, positions, attend, conditions)
+                xs = layer(xs, at, attend, conditions)
         return cat_rows([self.norms[i](x) for i, x in zip(live, xs, strict=True)])  # (N, d)
 
     def _rotary_position(self, position: Tensor, counts: Sequence[int]) -> Tensor:

@@ -52,7 +52,7 @@ class Block(nn.Module):
     ) -> None:
         super().__init__()
         self.number, self.heads, self.head_size = number, (settings.heads, settings.key_heads), settings.head_size
-        self.compile_towers = settings.compile
+        self.compile_towers, self.norm_eps = settings.compile, settings.norm_eps
         self.towers = nn.ModuleList(  # type: ignore[assignment]
             TowerLayer(tower, conditioned, settings, experts.get(tower)) for tower in towers
         )
@@ -97,7 +97,7 @@ class Block(nn.Module):
         """
         by_head = (gain.view(2, self.head_size) for gain in gains)  # (2, e)
         qkv = qkv.unflatten(-1, (self.heads[0] + 2 * self.heads[1], self.head_size))  # (N, h + 2 kv_heads, e)
-        return qk_norm_rope(qkv, self.heads, [*by_head], cos, sin, sizes)
+        return qk_norm_rope(qkv, self.heads, [*by_head], cos, sin, sizes, self.norm_eps)
 
 
 # the code between attentions, compiled as separate regions

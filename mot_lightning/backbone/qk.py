@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from mot_lightning.backbone.attention.permute import Keys, Queries
-from mot_lightning.backbone.norm import inverse_rms, rms_norm
+from mot_lightning.backbone.norm import EPS, inverse_rms, rms_norm
 from mot_lightning.backbone.rope import rotate
 
 Heads = tuple[int, int]  # number of query heads, and of key heads and value heads
@@ -22,6 +22,7 @@ def qk_norm_rope(
     cos: Float[Tensor, "N 1 1 e"],
     sin: Float[Tensor, "N 1 1 e"],
     sizes: Sequence[int],
+    eps: float = EPS,
 ) -> tuple[Queries, Keys, Keys]:
     """Queries and keys, RMS-normalised times their tower's gains, if any, and rotated by the angles of `rope`.
 
@@ -31,6 +32,7 @@ def qk_norm_rope(
         gains: of each tower, for queries and for keys; empty without QK-norm.
         cos, sin: as returned by `rope`.
         sizes: tokens of each tower, in the order of qkv.
+        eps: of the normalisation.
 
     Returns:
         Queries, keys and values.
@@ -45,12 +47,12 @@ def qk_norm_rope(
     gain = gain[:, :, None]  # (N, 2, 1, e)
     if torch.compiler.is_compiling():  # slicing both at once would cost another pass in backward
         *both, v = qkv.split_with_sizes([*heads, heads[1]], dim=1)
-        q, k = (rotate(rms_norm(x) * gain[:, i], cos[:, 0], sin[:, 0]) for i, x in enumerate(both))
+        q, k = (rotate(rms_norm(x, eps=eps) * gain[:, i], cos[:, 0], sin[:, 0]) for i, x in enumerate(both))
         return q, k, v  # (N, h or kv_heads, e)
     if torch.is_grad_enabled() and not qkv.is_cuda:
-        return _QKNormRope.apply(qkv, by_tower, gain, cos, sin, heads, sizes)
+        return _QKNormRope.apply(qkv, by_tower, gain, cos, sin, heads, sizes, eps)
     groups = zip(_groups(qkv, heads), _gains(gain, heads), strict=True)
-    rotated = [rotate(rms_norm(x) * group_gain, cos, sin) for x, group_gain in groups]  # (N, g, h, e)
+    rotated = [rotate(rms_norm(x, eps=eps) * group_gain, cos, sin) for x, group_gain in groups]  # (N, g, h, e)
     q, k = rotated[0].unbind(1) if len(rotated) == 1 else (x[:, 0] for x in rotated)
     return q, k, qkv[:, sum(heads) :]
 
@@ -63,12 +65,20 @@ class _QKNormRope(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, qkv: Tensor, gains: Tensor, gain: Tensor, cos: Tensor, sin: Tensor, heads: Heads, sizes: Sequence[int]
+        ctx: Any,
+        qkv: Tensor,
+        gains: Tensor,
+        gain: Tensor,
+        cos: Tensor,
+        sin: Tensor,
+        heads: Heads,
+        sizes: Sequence[int],
+        eps: float,
     ) -> tuple[Tensor, Tensor, Tensor]:
         rotated = qkv.new_empty(len(qkv), sum(heads), qkv.shape[-1])
         half, saved = qkv.shape[-1] // 2, []
         for x, group_gain, out in zip(_groups(qkv, heads), _gains(gain, heads), _groups(rotated, heads), strict=True):
-            scale = inverse_rms(x)  # (N, g, h, 1)
+            scale = inverse_rms(x, eps)  # (N, g, h, 1)
             unit = x * scale
             cos_gain, sin_gain = cos * group_gain, sin * group_gain.roll(half, dims=-1)
             torch.addcmul(unit * cos_gain, unit.roll(half, dims=-1), sin_gain, out=out)
@@ -97,7 +107,7 @@ class _QKNormRope(torch.autograd.Function):
             # (N, g, h, 1): the gradient along x, which normalisation removes
             radial = (product.mul_(group_gain) @ product.new_ones(e)).div_(e)[..., None]
             torch.mul(d_y.mul_(group_gain).sub_(unit * radial), scale, out=out)
-        return d_qkv, torch.cat(d_gains, dim=1), None, None, None, None, None
+        return d_qkv, torch.cat(d_gains, dim=1), *[None] * 6
 
 
 def _groups(x: Tensor, heads: Heads) -> list[Tensor]:

@@ -6,6 +6,8 @@ from typing import Literal, get_args
 
 from mot_lightning.backbone.attention import AttentionBackend
 from mot_lightning.backbone.moe import MoESettings
+from mot_lightning.backbone.norm import EPS
+from mot_lightning.backbone.rope import check_scaling
 from mot_lightning.config.checked import checked
 from mot_lightning.errors import require
 
@@ -29,10 +31,17 @@ class BackboneSettings:
         ffn_dim: hidden width of SwiGLU; 0 takes the nearest multiple of 64 to `8/3 dim`.
         norm: "pre" normalises the input of attention and feed-forward (Llama, Transfusion), "res_post" their output
             (Swin v2, arXiv 2111.09883; Chameleon; MoT, algorithm 1).
+        norm_eps: added to the mean square in all norms.
         qk_norm: whether queries and keys are RMS-normalised (arXiv 2302.05442).
+        qkv_bias: whether the projections to queries, keys and values have biases (Qwen2).
         dropout: dropout probability of the outputs of attention and feed-forward.
         rope_base: base of the rotary frequencies.
-        rope_scaling: positions are divided by it (position interpolation, arXiv 2306.15595).
+        rope_scaling: positions are divided by it (position interpolation, arXiv 2306.15595); or, as a mapping, Llama
+            3.1's scaling of the low frequencies: `rope_type: llama3`, `factor`, `low_freq_factor`, `high_freq_factor`
+            and `original_max_position_embeddings`, as in transformers.
+        nope_layers: indices of layers without rotation (arXiv 2305.19466; SmolLM3).
+        sliding_window: tokens that a token may see, itself included, as the weights were trained (Mistral); 0 is all.
+            It is not computed: data whose rows are longer are refused.
         rope_2d: whether tokens on a grid are rotated by row and column, each with half of the frequencies.
         towers: modalities that share weights, by tower; empty gives every modality a tower of its own.
             One tower with all modalities is a dense transformer.
@@ -59,11 +68,15 @@ class BackboneSettings:
     head_dim: int = 0
     ffn_dim: int = 0
     norm: Literal["pre", "res_post"] = "pre"
+    norm_eps: float = EPS
     qk_norm: bool = True
+    qkv_bias: bool = False
     dropout: float = 0.0
     rope_base: float = 10_000.0
-    rope_scaling: float = 1.0
+    rope_scaling: float | dict[str, float | str] = 1.0
     rope_2d: bool = False
+    nope_layers: list[int] = field(default_factory=list)
+    sliding_window: int = 0
     towers: dict[str, list[str]] = field(default_factory=dict)
     untie: list[Shareable] = field(default_factory=lambda: list(SHAREABLE))
     untied_layers: list[int] = field(default_factory=list)
@@ -94,7 +107,10 @@ class BackboneSettings:
         divides = self.heads % self.key_heads == 0
         check("kv_heads", f"a number that divides {self.heads} heads evenly", divides)
         check("rope_base", "above 1", self.rope_base > 1)
-        check("rope_scaling", "above 0", self.rope_scaling > 0)
+        check_scaling("backbone.rope_scaling", self.rope_scaling)
+        check("norm_eps", "above 0", self.norm_eps > 0)
+        check("nope_layers", f"from 0 to {self.depth - 1}", all(0 <= i < self.depth for i in self.nope_layers))
+        check("sliding_window", "0 or more", self.sliding_window >= 0)
         check("dropout", "from 0 to below 1", 0 <= self.dropout < 1)
         check("norm", "'pre' or 'res_post'", self.norm in ("pre", "res_post"))
         backends = get_args(AttentionBackend)
@@ -124,6 +140,11 @@ class BackboneSettings:
     @property
     def hidden(self) -> int:
         return self.ffn_dim or max(64, round(8 * self.dim / 3 / 64) * 64)
+
+    def check_length(self, name: str, length: int) -> None:
+        """Raises ValueError if a sequence of this length has tokens that the sliding window would hide."""
+        window = self.sliding_window
+        require(name, length, f"at most backbone.sliding_window, {window}", not window or length <= window)
 
     def tied(self, layer: int) -> list[Shareable]:
         """Which weights of a layer all towers share."""

@@ -84,13 +84,13 @@ class TowerLayer(nn.Module):
         super().__init__()
         dim, size = settings.dim, settings.head_size
         self.modalities, self.pre = modalities, settings.norm == "pre"
-        self.attention_norm = RMSNorm(dim)
+        self.attention_norm = RMSNorm(dim, settings.norm_eps)
         heads = settings.heads + 2 * settings.key_heads
-        self.qkv = init_linear(nn.Linear(dim, heads * size, bias=False))  # W_Q, W_K, W_V
+        self.qkv = init_linear(nn.Linear(dim, heads * size, bias=settings.qkv_bias))  # W_Q, W_K, W_V
         self.qk_norm = QKGains(size) if settings.qk_norm else None
         inputs, depth = settings.heads * size, settings.depth
         self.output = init_linear(nn.Linear(inputs, dim, bias=False), residual_std(inputs, depth))  # W_O
-        self.ffn_norm = RMSNorm(dim)
+        self.ffn_norm = RMSNorm(dim, settings.norm_eps)
         hidden = settings.hidden
         self.ffn: nn.Module = experts.build(dim, hidden, depth) if experts else SwiGLU(dim, hidden, depth)
         self.dropout = nn.Dropout(settings.dropout) if settings.dropout else None
@@ -168,8 +168,8 @@ def cat_rows(parts: list[Shaped[Tensor, " _ *of_each"]]) -> Shaped[Tensor, " n *
 
 def _norm(x: Tensor, norm: RMSNorm, modulation: list[Modulation], branch: Branch) -> Tensor:
     if not modulation:
-        return rms_norm(x, norm.gain)
-    parts = zip(_runs(rms_norm(x), modulation), modulation, strict=True)
+        return rms_norm(x, norm.gain, norm.eps)
+    parts = zip(_runs(rms_norm(x, eps=norm.eps), modulation), modulation, strict=True)
     return _cat_runs([torch.addcmul(getattr(m, branch)[0], unit, getattr(m, branch)[1]) for unit, m in parts])
 
 

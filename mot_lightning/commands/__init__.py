@@ -15,6 +15,7 @@ NAMES = (
     "compare",
     "suite",
     "evaluate",
+    "export",
 )
 COMMANDS: dict[str, Command] = {
     name: getattr(import_module(f"mot_lightning.commands.{name}"), name.capitalize())() for name in NAMES

@@ -20,7 +20,7 @@ from mot_lightning.runs import folder as run_folder
 from mot_lightning.runs import slurm
 from mot_lightning.runs.best_effort import started
 from mot_lightning.runs.checkpoint import read_checkpoint
-from mot_lightning.runs.compatibility import check_weights
+from mot_lightning.runs.compatibility import PRETRAINED, check_weights
 from mot_lightning.runs.find import LAST
 from mot_lightning.signals import interruptible
 from mot_lightning.training.initial_weights import initialise_from, restore_codecs
@@ -84,6 +84,7 @@ def open_run(command: str, invocation: Invocation) -> Iterator[Run | None]:
             if begun and (begun / "checkpoints" / LAST).is_file():
                 path, start = begun / "checkpoints" / LAST, None
                 checkpoint = read_checkpoint(path, "the restarted job's")
+                config["model"].pop(PRETRAINED, None)
             experiment = build(config, invocation.allow, folder)
             if checkpoint is not None and path is not None:
                 check_weights(experiment.module, checkpoint, f"--ckpt_path {path}")

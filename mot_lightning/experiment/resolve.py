@@ -22,8 +22,9 @@ from mot_lightning.errors import ConfigError, say
 from mot_lightning.experiment.class_specs import Config, callback_spec, check_mapping, class_spec
 from mot_lightning.experiment.locations import locate_trainer, without_locations
 from mot_lightning.experiment.metric_specs import metric_specs, without_metrics_of_absent
+from mot_lightning.experiment.pretrained import spelled_out, with_language_models
 from mot_lightning.modality import Modality
-from mot_lightning.runs.compatibility import MOVED
+from mot_lightning.runs.compatibility import MOVED, PRETRAINED
 
 # environment variables such as PL_TRAINER__MAX_STEPS, as in any LightningCLI; Lightning has others that begin with PL_
 ENVIRONMENT = re.compile(r"PL_(MODEL|DATA|TRAINER|SEED|EXPERIMENT|RUNS|SAMPLES|REPORT)(__\w+)?")
@@ -54,10 +55,11 @@ def resolve(
         config = read_default()
     else:
         config = without_locations({name: x for name, x in checkpoint_config.items() if name != "base"}, allow)
+        config.get("model", {}).pop(PRETRAINED, None)
         if not may_change:
             _check_unchanged(layers)
     base, named = config, {*_modalities(config)}
-    for layer in layers:
+    for layer in with_language_models(config, layers):
         if layer is None:  # a config that builds on nothing
             config, named = {}, set()
             continue
@@ -177,6 +179,8 @@ def _spell_out(config: Config, allow: Sequence[str]) -> Config:
     for key in ("seed_everything", "model.seed", "data.init_args.seed"):
         if key in flatten_keys(config):
             raise ConfigError(f"{key.replace('.init_args', '')} is set, wanted seed: one for weights, data and noise")
+    if PRETRAINED in model:
+        model[PRETRAINED] = spelled_out(model[PRETRAINED])
     optimizer = model.get("optimizer")
     for name in ("algorithm", "schedule") if isinstance(optimizer, dict) else ():
         if isinstance(optimizer.get(name), str) and "." in optimizer[name]:

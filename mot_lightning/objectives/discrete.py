@@ -31,6 +31,7 @@ class DiscreteObjective(Objective):
             section 5: 1e-4).
         max_logits: maximum number of logits computed at a time. For more, the head is applied in chunks, which are
             recomputed in the backward pass.
+        embedding_scale: what embeddings are multiplied by, in place of sqrt(dim) if tied, else 1; null for these.
         lookup: how ids are embedded: "table" by a row of a table, "codebook" by a linear map of their codebook vectors,
             as in VAR (arXiv 2404.02905). Ids with similar codebook vectors then have similar embeddings, which helps if
             there are too few media to learn each id by itself. Stop and control ids always use a table.
@@ -45,21 +46,23 @@ class DiscreteObjective(Objective):
         z_loss: float = 0.0,
         max_logits: int = 2**25,
         lookup: Literal["table", "codebook"] = "table",
+        embedding_scale: float | None = None,
     ) -> None:
         super().__init__()
         require("label_smoothing", label_smoothing, "from 0 to below 1", 0 <= label_smoothing < 1)
         require("z_loss", z_loss, "0 or more", z_loss >= 0)
         require("max_logits", max_logits, "at least 1", max_logits >= 1)
+        require("embedding_scale", embedding_scale, "above 0", embedding_scale is None or embedding_scale > 0)
         require("lookup", lookup, "'table' or 'codebook'", lookup in ("table", "codebook"))
         if tie and lookup == "codebook":
             raise ValueError("lookup is 'codebook' and tie is true, wanted one of them: a tied table embeds, too")
         self.tie, self.label_smoothing, self.z_loss, self.max_logits = tie, label_smoothing, z_loss, max_logits
-        self.lookup = lookup
+        self.lookup, self.embedding_scale = lookup, embedding_scale
 
     def build(self, dim: int, tokens: Tokens) -> None:
         assert tokens.vocab_size is not None
         self.tokens = tokens
-        self.scale = dim**0.5 if self.tie else 1.0
+        self.scale = (dim**0.5 if self.tie else 1.0) if self.embedding_scale is None else self.embedding_scale
         table = self.lookup == "table"
         self.embedding = nn.Embedding(tokens.vocab_size, dim) if table else CodebookEmbedding(dim, tokens)
         std = dim**-0.5 if self.tie else NEARLY_UNIFORM
@@ -73,7 +76,7 @@ class DiscreteObjective(Objective):
             self.embedding.set_codebook(codebook)
 
     def _embed(self, ids: Tensor) -> Tensor:
-        return self.embedding(ids) * self.scale if self.tie else self.embedding(ids)  # (..., d)
+        return self.embedding(ids) * self.scale if self.scale != 1 else self.embedding(ids)  # (..., d)
 
     def cross_entropy(self, hidden: Float[Tensor, "t d"], target: Int[Tensor, " t"]) -> Float[Tensor, " t"]:
         """Loss of each target, from the hidden states that predict them, with at most `max_logits` logits at a time."""

@@ -21,7 +21,7 @@ class NextToken(DiscreteObjective):
         label_smoothing: probability of the target that is spread over all ids, in training.
         z_loss: weight of the squared logarithm of the softmax's normaliser, in training (PaLM: 1e-4).
         max_logits: maximum number of logits computed at a time; for more, the head is applied in chunks.
-        lookup: how ids are embedded, as in `DiscreteObjective`.
+        lookup, embedding_scale: how ids are embedded, as in `DiscreteObjective`.
     """
 
     causal = True

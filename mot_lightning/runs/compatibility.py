@@ -11,6 +11,8 @@ from mot_lightning.runs.checkpoint import strip_prefix
 # the only model setting that may change beside a checkpoint: the path of weights, which it identifies by their hash
 MOVED = re.compile(r"model\.modalities\.(\w+)\.codec\.(?:init_args\.)?name_or_path")
 
+PRETRAINED = "pretrained"  # the model setting that a checkpoint makes void: it has the weights itself
+
 
 def check_codecs(codecs: Mapping[str, Codec], checkpoint: Mapping[str, Any]) -> None:
     """Raises ValueError if a checkpoint was trained with other codecs."""

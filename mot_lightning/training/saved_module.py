@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,7 +16,8 @@ from mot_lightning.errors import ConfigError
 from mot_lightning.generation import GenerationLimits
 from mot_lightning.modality import Modality
 from mot_lightning.runs.checkpoint import FORMAT, read_checkpoint, with_live_weights, without_live_weights
-from mot_lightning.runs.compatibility import check_codecs, check_weights
+from mot_lightning.runs.compatibility import PRETRAINED, check_codecs, check_weights
+from mot_lightning.training.optimizer import OptimizerSettings
 
 
 def config_of(modalities: Mapping[str, Modality], seed: int, **settings: Any) -> dict[str, Any]:
@@ -49,6 +51,7 @@ class SavedModule(LightningModule):
     """
 
     codecs: Mapping[str, Codec]
+    optimizer: OptimizerSettings
 
     def __init__(self) -> None:
         super().__init__()
@@ -64,6 +67,16 @@ class SavedModule(LightningModule):
     def config(self, config: dict[str, Any]) -> None:
         self._config = config
         self.save_hyperparameters(_loggable(config))
+
+    @property
+    def learning_rate(self) -> float:
+        """At the peak; Lightning's learning rate finder sets it."""
+        return self.optimizer.learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, learning_rate: float) -> None:
+        self.optimizer = replace(self.optimizer, learning_rate=learning_rate)
+        self.config = {**self.config, "model": {**self.config["model"], "optimizer": plain(self.optimizer)}}
 
     @classmethod
     def load_from_checkpoint(  # type: ignore[override]
@@ -91,7 +104,7 @@ class SavedModule(LightningModule):
         config = checkpoint["config"]
         if "modalities" not in config["model"]:
             raise ConfigError(f"checkpoint {checkpoint_path} is a codec's, wanted a model's")
-        settings = {name: value for name, value in config["model"].items() if name not in arguments}
+        settings = {name: value for name, value in config["model"].items() if name not in {*arguments, PRETRAINED}}
         module = cls(**{**instantiate(cls, {"seed": config["seed"], **settings}, allow), **arguments})
         if not arguments:
             module.config = config

@@ -36,6 +36,8 @@ VARIANTS = {
     "narrow heads": {"head_dim": 8},
     "stretched positions": {"rope_scaling": 4.0},
     "grids": {"rope_2d": True},
+    "as Qwen2": {"qk_norm": False, "qkv_bias": True, "norm_eps": 1e-2},
+    "as SmolLM3": {"qk_norm": False, "nope_layers": [1]},
     "all at once": {
         "untie": ["ffn", "o"],
         "untied_layers": [1, 2],

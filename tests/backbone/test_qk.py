@@ -9,6 +9,7 @@ from mot_lightning.backbone.norm import rms_norm
 from mot_lightning.backbone.qk import qk_norm_rope
 from mot_lightning.backbone.rope import rope, rotate
 
+EPS = 0.125  # large enough to matter, and exact in float32
 HEADS, SIZES = [(3, 3), (4, 2)], [[5], [3, 2], [0, 4, 1]]
 WAYS = {
     "with gradients": qk_norm_rope,
@@ -35,11 +36,11 @@ def test_fused_equals_norm_gain_and_rotation_with_gradients(heads, sizes, gained
         q, k, v = qkv.split([h, kv_heads, kv_heads], dim=1)
         if gained:
             by_token = gains.repeat_interleave(torch.tensor(sizes), dim=0)
-            q, k = (rms_norm(x) * by_token[:, i, None] for i, x in enumerate((q, k)))
+            q, k = (rms_norm(x, eps=EPS) * by_token[:, i, None] for i, x in enumerate((q, k)))
         return rotate(q, cos[:, None], sin[:, None]), rotate(k, cos[:, None], sin[:, None]), v
 
     by_tower = gains.unbind() if gained else []
-    ours, expected = WAYS[way](qkv, heads, by_tower, cos[:, None, None], sin[:, None, None], sizes), unfused()
+    ours, expected = WAYS[way](qkv, heads, by_tower, cos[:, None, None], sin[:, None, None], sizes, EPS), unfused()
     torch.testing.assert_close(ours, expected, rtol=1e-10, atol=1e-10)
     if way != "without":
         gradients = [torch.autograd.grad(out, inputs, grads) for out in (ours, expected)]

@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from transformers import LlamaConfig
+from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from mot_lightning.backbone.rope import grid_position, rope, rotate
 
@@ -18,6 +20,23 @@ def test_rope_angles_match_the_formula_for_any_default_dtype(default):
     assert cos.dtype == sin.dtype == torch.float32
     torch.testing.assert_close(cos.double(), torch.cat([angle.cos()] * 2, 1), rtol=0, atol=2e-5)
     torch.testing.assert_close(sin.double(), torch.cat([-angle.sin(), angle.sin()], 1), rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("factor", [8.0, 32.0])
+def test_scaling_of_llama_3_equals_that_of_transformers(factor):
+    scaling = {"rope_type": "llama3", "factor": factor, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
+    scaling["original_max_position_embeddings"] = 8192
+    config = LlamaConfig(
+        hidden_size=256, num_attention_heads=4, rope_theta=5e5, rope_scaling=scaling, max_position_embeddings=131_072
+    )
+    frequency, _ = ROPE_INIT_FUNCTIONS["llama3"](config, "cpu")
+    one = torch.tensor([1])
+    for angles, function in zip(rope(one, 64, 5e5, scaling), (torch.cos, torch.sin), strict=True):
+        torch.testing.assert_close(angles[0, 32:], function(frequency), rtol=1e-6, atol=1e-7)
+    plain = rope(one, 64, 5e5)[1][0, 32:]
+    differs = (rope(one, 64, 5e5, scaling)[1][0, 32:] - plain).abs() > 1e-9
+    assert differs[-1]
+    assert not differs[0]
 
 
 def test_rotation_preserves_norms_and_depends_on_relative_positions():

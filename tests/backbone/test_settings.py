@@ -5,6 +5,13 @@ import pytest
 from mot_lightning.backbone import BackboneSettings, MoESettings
 from mot_lightning.backbone.settings import group_towers
 
+LLAMA3 = {
+    "rope_type": "llama3",
+    "factor": 8,
+    "low_freq_factor": 1,
+    "high_freq_factor": 4,
+    "original_max_position_embeddings": 64,
+}
 NAMES = ["text", "image", "speech"]
 
 
@@ -35,6 +42,19 @@ def test_invalid_settings_raise_a_one_line_error(wrong, message):
         ({"head_dim": 5}, "backbone.head_dim is 5, wanted a multiple of 2"),
         ({"head_dim": 6, "rope_2d": True}, "backbone.head_dim is 6, wanted a multiple of 4"),
         ({"rope_scaling": 0.0}, "backbone.rope_scaling is 0.0, wanted above 0"),
+        (
+            {"rope_scaling": {"rope_type": "yarn", "factor": 2.0}},
+            "backbone.rope_scaling is {'rope_type': 'yarn', 'factor'",
+        ),
+        ({"rope_scaling": {**LLAMA3, "rope_type": "yarn"}}, "backbone.rope_scaling.rope_type is 'yarn', wanted llama3"),
+        ({"rope_scaling": {**LLAMA3, "factor": 0}}, "backbone.rope_scaling.factor is 0, wanted above 0"),
+        (
+            {"rope_scaling": {**LLAMA3, "low_freq_factor": 4}},
+            "backbone.rope_scaling.high_freq_factor is 4, wanted above low_freq_factor, 4",
+        ),
+        ({"norm_eps": 0.0}, "backbone.norm_eps is 0.0, wanted above 0"),
+        ({"nope_layers": [4]}, "backbone.nope_layers is [4], wanted from 0 to 3"),
+        ({"sliding_window": -1}, "backbone.sliding_window is -1, wanted 0 or more"),
         ({"rope_base": 1.0}, "backbone.rope_base is 1.0, wanted above 1"),
         ({"norm": "post"}, "backbone.norm is 'post', wanted 'pre' or 'res_post'"),
         ({"untie": ["attention"]}, "backbone.untie has 'attention', wanted some of ffn, qkv, o, norm, qk_norm"),

@@ -78,3 +78,12 @@ def test_fixed_length_segments_are_modulated_as_ragged_ones(layer):
         modulation = layer.modulation({"image": 6, "text": 2}, {"image": Condition(vector, segment, length)}, 0)
         outputs.append((layer.project(x, modulation), layer(x, gathered.view(8, 2, DIM // 2), modulation)))
     torch.testing.assert_close(*outputs)
+
+
+def test_biases_are_those_of_queries_keys_and_values_alone():
+    layer = TowerLayer(("text",), frozenset(), BackboneSettings(dim=DIM, heads=2, ffn_dim=16, qkv_bias=True))
+    assert [name for name, _ in layer.named_parameters() if name.endswith("bias")] == ["qkv.bias"]
+    assert not layer.qkv.bias.any()
+    with torch.no_grad():
+        layer.qkv.bias.copy_(torch.arange(24.0))
+        assert layer.project(torch.zeros(1, DIM), [])[0].tolist() == list(range(24))

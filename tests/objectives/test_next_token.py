@@ -92,6 +92,16 @@ def test_tied_embedding_shares_weights_and_keeps_scale_and_flops():
     assert passed["free"].parameters - passed["tied"].parameters == 256  # one embedding row
 
 
+def test_embedding_scale_multiplies_the_rows_of_the_table():
+    for settings, scale in (({}, 1), ({"embedding_scale": 3.0}, 3), ({"tie": True, "embedding_scale": 1.0}, 1)):
+        text = NextToken(**settings)
+        text.build(8, Tokens(vocab_size=5))
+        ids = torch.tensor([4, 0])
+        torch.testing.assert_close(text.embed_clean(ids)[0], scale * text.embedding.weight[ids])
+    with pytest.raises(ValueError, match=r"^embedding_scale is 0, wanted above 0"):
+        NextToken(embedding_scale=0)
+
+
 def test_tied_model_overfits_and_generates_a_sequence():
     objective = {"text": NextToken(tie=True)}
     model = MixtureOfTransformers(objective, {"text": Tokens(vocab_size=9)}, "text", BackboneSettings(64, 1, 2))

@@ -1,0 +1,64 @@
+"""The tokenizer of a language model whose tower is pretrained, kept in checkpoints."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import UInt8
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from mot_lightning.codecs.tokenizer import HFTokenizer
+from mot_lightning.config.paths import absolute_or_name
+from mot_lightning.errors import require
+
+PADDING = 1024  # a table has fewer rows than this beyond its tokenizer: more, and it is another model's
+
+
+class LanguageModelTokenizer(HFTokenizer):
+    """Text <-> ids of a language model's table. Checkpoints contain the tokenizer, so its folder may go.
+
+    Args:
+        name_or_path: as of `HFTokenizer`.
+        vocab_size: rows of the table, which may be padded: ids without a token decode to nothing.
+
+    Raises:
+        ValueError: the tokenizer has more ids than the table, or far fewer. A tokenizer that is not there is missed
+            when it is used, unless a checkpoint has brought it.
+    """
+
+    def __init__(self, name_or_path: str | Path, vocab_size: int) -> None:
+        absolute_or_name(name_or_path, "name_or_path")
+        self._loaded: Tokenizer | None = None
+        try:
+            super().__init__(name_or_path)
+        except ValueError as error:
+            self._missing = str(error)
+        else:
+            size, both = self.vocab_size, f"as many rows as its tokenizer has ids, {self.vocab_size}, or some more"
+            require("vocab_size", vocab_size, both, size <= vocab_size < size + PADDING)
+        self.vocab_size = vocab_size
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        if self._loaded is None:
+            raise ValueError(self._missing)
+        return self._loaded
+
+    @tokenizer.setter
+    def tokenizer(self, tokenizer: Tokenizer) -> None:
+        self._loaded = tokenizer
+
+    @property
+    def pretrained_hash(self) -> str:
+        """None: what it is made of is in its state."""
+        return ""
+
+    def get_extra_state(self) -> UInt8[Tensor, " bytes"]:
+        """The tokenizer's JSON, as bytes; empty if there is none."""
+        text = "" if self._loaded is None else self._loaded.to_str()
+        return torch.tensor(list(text.encode()), dtype=torch.uint8)
+
+    def set_extra_state(self, state: Any) -> None:
+        if len(state):
+            self.tokenizer = Tokenizer.from_str(bytes(state.tolist()).decode())

@@ -1,0 +1,118 @@
+"""A tower as a language model that transformers loads. What it has no place for is refused."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mot_lightning.backbone.feed_forward import SwiGLU
+from mot_lightning.codecs import Codec
+from mot_lightning.codecs.tokenizer import Subwords
+from mot_lightning.errors import require
+from mot_lightning.interop.names import named_views, tower_of
+from mot_lightning.model import MixtureOfTransformers
+from mot_lightning.objectives import NextToken
+
+
+def export_tower(model: MixtureOfTransformers, modality: str, codec: Codec, folder: Path) -> str:
+    """Write config, weights and tokenizer of a modality's tower to a folder; ids are those of its codec.
+
+    Stop and control ids are left out: a language model begins and ends its texts in its own way.
+
+    Returns:
+        The family of the language model.
+
+    Raises:
+        ValueError: no family of transformers computes what the tower does.
+    """
+    _check(model, modality)
+    objective: Any = model.objectives[modality]
+    rows = model.grammar.tokens[modality].vocab_size
+    assert rows is not None
+    weights = {name: view.contiguous().cpu() for name, view in named_views(model, modality, rows).items()}
+    tied = objective.tie and objective.scale == 1
+    if not tied:
+        weights.setdefault("lm_head.weight", weights["model.embed_tokens.weight"].clone())
+    if objective.scale != 1:
+        weights["model.embed_tokens.weight"] = weights["model.embed_tokens.weight"] * objective.scale
+    family = _family(model)
+    _write(folder, _config(model, family, rows, tied), weights, codec)
+    return family
+
+
+def _check(model: MixtureOfTransformers, modality: str) -> None:
+    settings, tower = model.backbone.settings, tower_of(model, modality)
+    objective = type(model.objectives[modality]).__name__
+    require(f"the objective of {modality!r}", objective, "NextToken", objective == NextToken.__name__)
+    lookup = model.objectives[modality].lookup
+    require(f"model.modalities.{modality}.objective.lookup", lookup, "table", lookup == "table")
+    require("model.backbone.norm", settings.norm, "pre: transformers has no such norms", settings.norm == "pre")
+    layers = [layer.towers[tower] for layer in model.backbone.layers]
+    dense = all(isinstance(layer.ffn, SwiGLU) for layer in layers)
+    require(f"model.backbone.experts of {modality!r}", "set", "none: only dense towers are exported", dense)
+    adaptive = any(modality in layer.adapt for layer in layers)
+    require(f"adaptive norms of {modality!r}", "there", "none: transformers has no such norms", not adaptive)
+    on_grid = settings.rope_2d and modality in model.backbone.grids
+    require("model.backbone.rope_2d", True, f"false: {modality!r} is on a grid", not on_grid)
+
+
+def _family(model: MixtureOfTransformers) -> str:
+    settings = model.backbone.settings
+    parts = {
+        "qwen3": settings.qk_norm,
+        "qwen2": settings.qkv_bias,
+        "smollm3": bool(settings.nope_layers),
+        "mistral": settings.sliding_window > 0,
+    }
+    chosen = [family for family, needed in parts.items() if needed]
+    if "mistral" in chosen and len(chosen) > 1:  # all but Llama may have a window
+        chosen.remove("mistral")
+    several = ", ".join(chosen)
+    require("the backbone", f"of the parts of {several}", "those of one of them", len(chosen) < 2)
+    return chosen[0] if chosen else "llama"
+
+
+def _config(model: MixtureOfTransformers, family: str, rows: int, tied: bool) -> Any:
+    from transformers import AutoConfig, AutoModelForCausalLM  # takes seconds
+
+    settings = model.backbone.settings
+    scaling = settings.rope_scaling
+    kind: dict[str, Any] = {"rope_type": "default"} if scaling == 1 else {"rope_type": "linear", "factor": scaling}
+    window = settings.sliding_window or None
+    config = AutoConfig.for_model(
+        family,
+        vocab_size=rows,
+        hidden_size=settings.dim,
+        intermediate_size=settings.hidden,
+        num_hidden_layers=settings.depth,
+        num_attention_heads=settings.heads,
+        num_key_value_heads=settings.key_heads,
+        head_dim=settings.head_size,
+        rms_norm_eps=settings.norm_eps,
+        rope_parameters={**(dict(scaling) if isinstance(scaling, dict) else kind), "rope_theta": settings.rope_base},
+        tie_word_embeddings=tied,
+        sliding_window=window,
+        **({} if family in ("llama", "mistral") else {"use_sliding_window": window is not None}),
+        **({"layer_types": ["sliding_attention"] * settings.depth} if window and family != "mistral" else {}),
+        **({"no_rope_layers": [int(i not in settings.nope_layers) for i in range(settings.depth)]}
+           if family == "smollm3" else {}),
+        bos_token_id=None,
+        eos_token_id=None,
+        pad_token_id=None,
+        dtype=torch.float32,
+    )  # fmt: skip
+    architecture: Any = AutoModelForCausalLM._model_mapping[type(config)]
+    config.architectures = [architecture.__name__]
+    return config
+
+
+def _write(folder: Path, config: Any, weights: dict[str, Tensor], codec: Codec) -> None:
+    from safetensors.torch import save_file
+    from transformers import PreTrainedTokenizerFast
+
+    folder.mkdir(parents=True, exist_ok=True)
+    config.save_pretrained(folder)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    if isinstance(codec, Subwords):
+        PreTrainedTokenizerFast(tokenizer_object=codec.tokenizer).save_pretrained(folder)

@@ -1,0 +1,103 @@
+"""A tower that starts as a language model: its weights are copied, and rows for stop and control ids are added."""
+
+from typing import Any
+
+import torch
+
+from mot_lightning.backbone.moe import MixtureOfExperts
+from mot_lightning.errors import require, say
+from mot_lightning.interop.language_model import LanguageModel, Pretrained
+from mot_lightning.interop.names import named_views, tower_of
+from mot_lightning.model import MixtureOfTransformers
+from mot_lightning.objectives import NextToken
+
+NOISE = 0.02  # standard deviation of the noise of new rows, as a fraction of the table's
+AS_BUILT = {"kv_heads": "key_heads", "head_dim": "head_size", "ffn_dim": "hidden"}  # settings whose 0 stands for a size
+
+
+@torch.no_grad()
+def start_from(model: MixtureOfTransformers, modality: str, pretrained: Pretrained) -> None:
+    """Copy a language model to the tower of a modality, and to those of `copy_to`.
+
+    Raises:
+        ValueError: the model's settings are not those of the language model, or a weight is missing.
+    """
+    source = LanguageModel(pretrained.name_or_path)
+    check_fits(model, modality, source)
+    for name in pretrained.copy_to:
+        _check_copy(model, modality, name)
+    views = named_views(model, modality, source.rows)
+    if differ := sorted({*views} ^ {*source.weights}):
+        raise ValueError(f"model.pretrained.{modality} is {source.name_or_path}, wanted a weight {differ[0]} in both")
+    for name, view in views.items():
+        view.copy_(source.weights[name])
+    added = _add_rows(model, modality, source)
+    for name in pretrained.copy_to:
+        _copy_tower(model, tower_of(model, modality), tower_of(model, name))
+    copies = "".join(f", copied to the tower of {name}" for name in pretrained.copy_to)
+    say(f"pretrained: {modality} starts as {source.name_or_path}{copies}; {added}")
+
+
+def check_fits(model: MixtureOfTransformers, modality: str, source: LanguageModel) -> None:
+    """Raises ValueError, naming both values, if a setting is not that of the language model."""
+    settings, objective = model.backbone.settings, model.objectives[modality]
+
+    def check(name: str, value: Any, expected: Any) -> None:
+        require(name, value, f"{expected!r}, as {source.name_or_path} has", value == expected)
+
+    for name, expected in source.backbone.items():
+        check(f"model.backbone.{name}", getattr(settings, AS_BUILT.get(name, name)), expected)
+    path = f"model.modalities.{modality}"
+    check(f"{path}.objective", type(objective).__name__, NextToken.__name__)
+    check(f"{path}.objective.tie", objective.tie, source.tied)
+    check(f"{path}.objective.embedding_scale", objective.scale, 1.0)
+    check(f"{path}.objective.lookup", objective.lookup, "table")
+    ids = model.grammar.tokens[modality].vocab_size
+    require(f"{path}.codec", f"one of {ids} ids", f"the tokenizer of {source.name_or_path}", ids == source.rows)
+    _check_dense(model, modality)
+
+
+def _check_dense(model: MixtureOfTransformers, modality: str) -> None:
+    experts = isinstance(model.backbone.layers[0].towers[tower_of(model, modality)].ffn, MixtureOfExperts)
+    require(f"model.backbone.experts of {modality!r}", "set", "none in a tower that starts pretrained", not experts)
+
+
+def _check_copy(model: MixtureOfTransformers, modality: str, name: str) -> None:
+    others = [one for one in model.grammar.names if tower_of(model, one) != tower_of(model, modality)]
+    requirement = f"modalities of other towers: {', '.join(others)}"
+    require(f"model.pretrained.{modality}.copy_to", name, requirement, name in others)
+    _check_dense(model, name)
+
+
+def _copy_tower(model: MixtureOfTransformers, source: int, target: int) -> None:
+    """Copy all that both towers have: adaptive norms stay as they are, and change nothing at first."""
+    for layer in model.backbone.layers:
+        for name, module in layer.towers[source].named_children():
+            if name != "adapt":
+                getattr(layer.towers[target], name).load_state_dict(module.state_dict())
+    model.backbone.norms[target].load_state_dict(model.backbone.norms[source].state_dict())
+
+
+def _add_rows(model: MixtureOfTransformers, modality: str, source: LanguageModel) -> str:
+    """Set the rows of stop and control ids, and say how: each as a row that is alike, or as the mean, plus noise.
+
+    A text that begins and ends as the language model knows it costs about the bits that it costs there.
+    """
+    objective: Any = model.objectives[modality]
+    grammar, (bos, eos) = model.grammar, source.ends
+    starts = [grammar.end_of_document, *grammar.begins[modality]] if modality == grammar.control else []
+    embedded = {} if bos is None else dict.fromkeys(starts, bos)
+    stop = grammar.stop(modality)
+    predicted = {} if eos is None or stop is None else {stop: eos}
+    both = {**embedded, **predicted}
+    head, table = objective.head.weight, objective.embedding.weight
+    for weight, alike in ((head, both),) if source.tied else ((head, predicted), (table, embedded)):
+        known, new = weight[: source.rows], weight[source.rows :]
+        new.copy_(known.mean(0))
+        for id, old in alike.items():
+            weight[id] = weight[old]
+        new.add_(NOISE * known.std() * torch.randn_like(new))
+    return (
+        f"of {len(head) - source.rows} new rows of its table, {len(both)} start as those of the ids that begin and end "
+        "its texts, the others as the mean of all, each plus noise"
+    )

@@ -1,0 +1,186 @@
+"""A tower that starts as a language model predicts what the language model does, and what it cannot take is refused."""
+
+from functools import cache
+
+import pytest
+import torch
+from language_models import save
+from properties import hidden_states
+from transformers import AutoModelForCausalLM
+
+from mot_lightning import BackboneSettings, Bytes, Modality, NextToken
+from mot_lightning.backbone import MoESettings
+from mot_lightning.generation import Context
+from mot_lightning.interop import LanguageModel, Pretrained
+from mot_lightning.interop.names import tower_of
+from mot_lightning.interop.start import NOISE
+from mot_lightning.modality import assemble
+from mot_lightning.sequence import Segment, pack
+
+EQUAL = {"rtol": 0, "atol": 1e-5}
+POSITIONS = 1000
+
+
+@cache
+def source_of(folder):
+    return LanguageModel(folder)
+
+
+def build(folder, copy_to=(), objective=None, **backbone):
+    """A model of texts and code whose text tower is pretrained."""
+    source = source_of(folder)
+    modalities = {
+        "text": Modality(source.codec(), objective or source.objective()),
+        "code": Modality(Bytes(), NextToken()),
+    }
+    settings = BackboneSettings(**{**source.backbone, **backbone})
+    torch.manual_seed(1)
+    return assemble(modalities, "text", settings, {"text": Pretrained(folder, [*copy_to])}).eval()
+
+
+@cache
+def model_of(folder):
+    return build(folder)
+
+
+@cache
+@torch.no_grad()
+def theirs(folder, ids):
+    return AutoModelForCausalLM.from_pretrained(folder)(torch.tensor([ids])).logits[0]
+
+
+def random_ids(n=POSITIONS, seed=2):
+    return tuple(torch.randint(320, (n,), generator=torch.Generator().manual_seed(seed)).tolist())
+
+
+every_family = pytest.mark.parametrize("name", ["llama", "llama3", "linear", "mistral", "qwen2", "qwen3", "smollm3"])
+
+
+@every_family
+@torch.no_grad()
+def test_logits_equal_those_of_transformers_whole_and_cached(language_models, name):
+    folder, ids = language_models[name], random_ids()
+    model, expected = model_of(folder), theirs(folder, ids)
+    text = model.objectives["text"]
+    x, _ = text.embed_clean(torch.tensor([ids]))
+    whole = text.head(Context(model.backbone, 1).peek(x, "text", True))[0, :, :320]
+    context = Context(model.backbone, 1)
+    parts = x.split([700, *[1] * 100, 200], dim=1)
+    cached = torch.cat([text.head(context.append(part, "text", True))[0, :, :320] for part in parts])
+    for logits in (whole, cached):
+        torch.testing.assert_close(logits, expected, **EQUAL)
+        assert torch.equal(logits.argmax(-1), expected.argmax(-1))
+
+
+@every_family
+@torch.no_grad()
+def test_packed_documents_with_control_tokens_equal_transformers_on_their_embeddings(language_models, name):
+    folder = language_models[name]
+    model, other = model_of(folder), AutoModelForCausalLM.from_pretrained(folder)
+    text, grammar = model.objectives["text"], model.grammar
+    texts = [torch.tensor(random_ids(n, seed=n)) for n in (30, 70, 45)]
+    hidden = hidden_states(model, [[Segment("text", ids)] for ids in texts])
+    for ids, states in zip(texts, hidden, strict=True):
+        begin, end = grammar.begin_of("text", len(ids)), grammar.end["text"]
+        document = torch.cat([torch.tensor([grammar.end_of_document, begin]), ids, torch.tensor([end])])
+        expected = other(inputs_embeds=text.embed_clean(document[None])[0]).logits[0]
+        torch.testing.assert_close(text.head(states)[:, :320], expected, **EQUAL)
+
+
+def test_training_starts_from_the_gradients_of_the_language_model(language_models):
+    """Gradients of a pretrained tower are those of transformers, so that fine-tuning is the same."""
+    folder = language_models["qwen3"]
+    model, other = build(folder), AutoModelForCausalLM.from_pretrained(folder)
+    text, grammar = model.objectives["text"], model.grammar
+    batch = pack([[Segment("text", torch.tensor(random_ids(40)))]], grammar, 64)
+    captured = []
+    model.backbone.register_forward_hook(lambda module, given, hidden: captured.append(hidden))
+    model(batch)
+    order = batch.layout.slot.argsort()
+    text.head(captured[0][order])[:, :320].square().mean().backward()
+    ids = batch.by_modality["text"].tokens[order]
+    embeddings = text.embed_clean(ids[None])[0].detach()
+    other(inputs_embeds=embeddings).logits.square().mean().backward()
+    layer = model.backbone.layers[1].towers[tower_of(model, "text")]
+    expected = other.model.layers[1]
+    pairs = [
+        (layer.output.weight, expected.self_attn.o_proj.weight),
+        (layer.ffn.down.weight, expected.mlp.down_proj.weight),
+        (layer.attention_norm.gain, expected.input_layernorm.weight),
+    ]
+    for ours, reference in pairs:
+        torch.testing.assert_close(ours.grad, reference.grad, rtol=1e-4, atol=1e-7)
+    joined = torch.cat([expected.self_attn.q_norm.weight.grad, expected.self_attn.k_norm.weight.grad])
+    torch.testing.assert_close(layer.qk_norm.gain.grad, joined, rtol=1e-4, atol=1e-7)
+
+
+def test_new_rows_start_as_those_that_begin_and_end_texts_or_as_the_mean(language_models, tmp_path, capsys):
+    for name, tied in (("llama", True), ("qwen3", False)):
+        folder = save(tmp_path / name, name, bos_token_id=3, eos_token_id=[4, 5])
+        model = build(folder)
+        text, grammar = model.objectives["text"], model.grammar
+        assert (text.embedding.weight is text.head.weight) == tied
+        assert "of 6 new rows of its table, 3 start as those of the ids that begin and" in capsys.readouterr().out
+        begins = {grammar.end_of_document: 3, grammar.begin["text"]: 3}
+        ends = {grammar.stop("text"): 4}
+        for table, alike in ((text.head.weight, ends), (text.embedding.weight, begins)):
+            alike = {**begins, **ends} if tied else alike
+            known = table[:320]
+            rows = [known[alike[id]] if id in alike else known.mean(0) for id in range(320, 326)]
+            deviation = (table[320:] - torch.stack(rows)) / known.std()
+            assert 0.5 * NOISE < deviation.std() < 1.5 * NOISE
+
+
+def weights_of(model, modality):
+    return [x for module in model.backbone.weights_of(modality) for x in module.state_dict().values()]
+
+
+def test_a_copied_tower_has_equal_weights_of_its_own_and_others_start_at_random(language_models):
+    folder = language_models["qwen2"]
+    copied, alone = build(folder, copy_to=["code"]), build(folder)
+    pairs = [*zip(weights_of(copied, "text"), weights_of(copied, "code"), strict=True)]
+    assert all(torch.equal(a, b) and a.data_ptr() != b.data_ptr() for a, b in pairs)
+    assert not any(torch.equal(a, b) for a, b in zip(weights_of(alone, "text"), weights_of(alone, "code"), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"norm_eps": 1e-6}, r"^model.backbone.norm_eps is 1e-06, wanted 0.01, as /.*llama has$"),
+        ({"depth": 4}, r"^model.backbone.depth is 4, wanted 3, as "),
+        ({"kv_heads": 0}, r"^model.backbone.kv_heads is 4, wanted 2, as "),
+        ({"qkv_bias": True}, r"^model.backbone.qkv_bias is True, wanted False, as "),
+        ({"objective": NextToken()}, r"^model.modalities.text.objective.tie is False, wanted True, as "),
+        ({"objective": NextToken(tie=True)}, r"text.objective.embedding_scale is 5.65.*, wanted 1.0, as "),
+        (
+            {"copy_to": ["speech"]},
+            r"^model.pretrained.text.copy_to is 'speech', wanted modalities of other towers: code",
+        ),
+        ({"copy_to": ["text"]}, r"^model.pretrained.text.copy_to is 'text', wanted modalities of other towers: code"),
+        (
+            {"towers": {"a": ["text"], "b": ["code"]}, "experts": {"a": MoESettings()}},
+            r"^model.backbone.experts of 'text' is 'set', wanted none in a tower that starts pretrained",
+        ),
+    ],
+)
+def test_settings_that_contradict_the_language_model_are_refused_naming_both(language_models, settings, message):
+    with pytest.raises(ValueError, match=message) as refused:
+        build(language_models["llama"], **settings)
+    assert "\n" not in str(refused.value)
+
+
+def test_another_codec_or_modality_is_refused(language_models):
+    folder = language_models["llama"]
+    source = source_of(folder)
+    modalities = {"text": Modality(Bytes(), source.objective())}
+    with pytest.raises(ValueError, match=r"text.codec is 'one of 256 ids', wanted the tokenizer of "):
+        assemble(modalities, "text", BackboneSettings(**source.backbone), {"text": Pretrained(folder)})
+    with pytest.raises(ValueError, match=r"^model.pretrained is 'txt', wanted one of the modalities: text$"):
+        assemble(modalities, "text", BackboneSettings(**source.backbone), {"txt": Pretrained(folder)})
+
+
+def test_rows_longer_than_the_sliding_window_are_refused(language_models):
+    settings = BackboneSettings(**source_of(language_models["mistral"]).backbone)
+    settings.check_length("data.row_length", 1024)
+    with pytest.raises(ValueError, match=r"^data.row_length is 1025, wanted at most backbone.sliding_window, 1024$"):
+        settings.check_length("data.row_length", 1025)
