@@ -8,7 +8,7 @@ from tiny_networks import save_ctc
 from torch import nn
 
 from mot_lightning.codecs import Patches
-from mot_lightning.evaluation.chosen import available, told_apart, with_chosen
+from mot_lightning.evaluation.chosen import available, with_chosen, with_task_names
 from mot_lightning.evaluation.measure import task_rows
 from mot_lightning.evaluation.metrics import WordErrorRate
 from mot_lightning.evaluation.tasks import Task
@@ -126,6 +126,6 @@ def test_networks_are_loaded_once_for_all_tasks_at_the_codecs_rate(tmp_path):
 def test_where_several_tasks_have_one_target_names_are_told_apart(task):
     chosen = {"image": {"psnr": spec("torchmetrics.image.psnr.PeakSignalNoiseRatio", data_range=1.0)}}
     spoken = Task("speech -> image", [[("text", "a")]], "image", [1], {"right": None})
-    assert [[*one.metrics] for one in told_apart(with_chosen([task], chosen, CODECS), chosen)] == [["psnr"]]
-    both = told_apart(with_chosen([task, spoken], chosen, CODECS), chosen)
+    assert [[*one.metrics] for one in with_task_names(with_chosen([task], chosen, CODECS), chosen)] == [["psnr"]]
+    both = with_task_names(with_chosen([task, spoken], chosen, CODECS), chosen)
     assert [[*one.metrics] for one in both] == [["text_to_image/psnr"], ["right", "speech_to_image/psnr"]]
