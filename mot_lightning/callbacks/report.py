@@ -11,7 +11,7 @@ from mot_lightning.analysis.ledger.trained import run_figures
 from mot_lightning.callbacks.totals import Totals
 from mot_lightning.config.specs import Specs
 from mot_lightning.errors import say
-from mot_lightning.evaluation.chosen import available, told_apart, with_chosen
+from mot_lightning.evaluation.chosen import available, with_chosen, with_task_names
 from mot_lightning.evaluation.evaluate import evaluate_tasks
 from mot_lightning.evaluation.table import table, tables
 from mot_lightning.evaluation.tasks import Task
@@ -70,7 +70,7 @@ class Report(Totals):
             tasks = [task.subset(prompts) for task in tasks]
         if self.temperature is not None:
             tasks = [task.with_temperature(self.temperature) for task in tasks]
-        tasks = told_apart(with_chosen(tasks, self.metrics, pl_module.pipeline.codecs), self.metrics)
+        tasks = with_task_names(with_chosen(tasks, self.metrics, pl_module.pipeline.codecs), self.metrics)
         tasks, missing = available(tasks)
         losses = {name: value.item() for name, value in trainer.callback_metrics.items() if name.startswith("test/")}
         batch = next(iter(trainer.datamodule.test_dataloader()))

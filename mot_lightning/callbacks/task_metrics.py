@@ -8,7 +8,7 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from mot_lightning.callbacks.report import Report
 from mot_lightning.callbacks.stop_on_signal import stops
 from mot_lightning.errors import ConfigError, require, say
-from mot_lightning.evaluation.chosen import available, told_apart, with_chosen
+from mot_lightning.evaluation.chosen import available, with_chosen, with_task_names
 from mot_lightning.evaluation.evaluate import measured
 from mot_lightning.evaluation.run import run_task
 from mot_lightning.evaluation.tasks import Task
@@ -70,7 +70,7 @@ class TaskMetrics(Callback):
         chosen = next((one.metrics for one in trainer.callbacks if isinstance(one, Report)), {})
         tasks = trainer.datamodule.tasks("val")
         tasks = [task.subset(self.prompts) for task in tasks] if self.prompts else tasks
-        tasks, missing = available(told_apart(with_chosen(tasks, chosen, pl_module.codecs), chosen))
+        tasks, missing = available(with_task_names(with_chosen(tasks, chosen, pl_module.codecs), chosen))
         for name, reason in missing.items():
             say(f"val/{name} is unavailable: {reason}")
         return [task for task in tasks if task.metrics and task.modalities() <= {*pl_module.codecs}]

@@ -51,7 +51,7 @@ class Evaluate(Command):
                 "weights": options["weights"],
                 "guidance": report["guidance"] if options["guidance"] is None else options["guidance"],
                 "prompts": report["prompts"] if options["prompts"] is None else options["prompts"],
-                "metrics": options["metrics"] and options["metrics"].split(","),
+                "metrics": None if options["metrics"] is None else options["metrics"].split(","),
                 "temperature": report["temperature"],
                 "seeds": {"noise": experiment.config["seed"], "samples": report["seed"], "bootstrap": report["seed"]},
                 "precision": str(experiment.trainer.precision),

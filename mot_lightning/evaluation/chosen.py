@@ -65,7 +65,7 @@ def available(tasks: Sequence[Task]) -> tuple[list[Task], dict[str, str]]:
     ], reasons
 
 
-def told_apart(tasks: Sequence[Task], chosen: Chosen) -> list[Task]:
+def with_task_names(tasks: Sequence[Task], chosen: Chosen) -> list[Task]:
     """The tasks, whose chosen metrics are named after them where several have one target: `text_to_image/clip`."""
     targets = Counter(task.target for task in tasks)
 

@@ -39,7 +39,7 @@ def _name(value: Any) -> str:
 
 
 def _weights(value: Any, seen: set[int]) -> Any:
-    """Arrays, tensors and numbers below an object, as nested mappings; None if it has none."""
+    """Arrays, tensors, numbers and texts below an object, as nested mappings; None if it has none."""
     if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
         return torch.from_numpy(np.ascontiguousarray(value))
     if isinstance(value, torch.Tensor | int | float | str | bool | np.generic):

@@ -23,6 +23,7 @@ class DocumentSources:
         self._parts: list[np.ndarray] = []
 
     def noted(self, batches: Iterable[InterleavedBatch]) -> Iterator[InterleavedBatch]:
+        """The batches, after the sources of their documents are noted."""
         for batch in batches:
             if batch.sources is not None:
                 self.names = batch.sources.names
@@ -37,9 +38,8 @@ class DocumentSources:
 
 def _of_documents(batch: InterleavedBatch, of_packed: np.ndarray) -> np.ndarray:
     """The source of each document that `by_document` sums, where some are packed in pieces."""
-    packed = int(batch.layout.document.max()) + 1
     if batch.pieces is None:
-        return of_packed[:packed]
+        return of_packed
     sources = np.zeros(int(batch.pieces.max()) + 1, dtype=int)
     sources[batch.pieces] = of_packed
     return sources

@@ -102,7 +102,11 @@ class Evaluation:
 
     @cached_property
     def task_runs(self) -> list[tuple[Task, float]]:
-        """The data's tasks that the model can do, with their metrics, and guidance."""
+        """The data's tasks that the model can do, with their metrics, and guidance.
+
+        Raises:
+            ConfigError: the settings name a metric that no task has.
+        """
         prompts, temperature = self.settings["prompts"], self.settings["temperature"]
         tasks = [] if prompts == 0 else self.data.tasks(self.split)
         tasks = [task.subset(prompts) for task in tasks] if prompts else tasks

@@ -12,8 +12,7 @@ from mot_lightning.errors import ConfigError, say
 
 WRITTEN_TO = {"dirpath", "save_dir", "root_dir", "log_dir", "dir"}  # arguments of Lightning's classes, by their names
 PATH = re.compile(r"\b_?Path\b|_PATH\b")  # in an annotation
-
-NUMBER = re.compile(r"\b(int|float|bool)\b")
+NUMBER = re.compile(r"\b(int|float|bool)\b")  # in that of an argument that may be no path
 
 
 def takes_path(annotation: Any) -> bool:
@@ -48,6 +47,7 @@ def locate_arguments(arguments: dict[str, Any], kind: type, name: str) -> None:
 
 
 def _refuse_numbers(value: Any, name: str) -> None:
+    """Raises ConfigError if a path is a number, which YAML makes of a folder such as 0."""
     items = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else [value]
     for item in items:
         if isinstance(item, int | float):

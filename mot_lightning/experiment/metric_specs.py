@@ -8,7 +8,7 @@ from mot_lightning.config.hints import did_you_mean
 from mot_lightning.errors import ConfigError
 from mot_lightning.experiment.class_specs import check_mapping, class_spec
 
-OURS = "mot_lightning.evaluation.metrics"
+PACKAGE = "mot_lightning.evaluation.metrics"
 
 
 def metric_specs(report: Any, modalities: Collection[str], allow: Sequence[str]) -> None:
@@ -40,7 +40,7 @@ def _spec(name: str, spec: Any, allow: Sequence[str]) -> Any:
     spec = {"class_path": spec} if isinstance(spec, str) else spec
     check_mapping(name, spec)
     path = class_path_of(name, spec)
-    spec = {**spec, "class_path": path if "." in path else f"{OURS}.{path}"}
+    spec = {**spec, "class_path": path if "." in path else f"{PACKAGE}.{path}"}
     kind, spec = class_spec(name, spec, [*METRICS, *allow], linked=LINKED)
     if not issubclass(kind, Metric):
         raise ConfigError(f"{name} is {kind.__name__}, wanted a class of torchmetrics.Metric")

@@ -1,6 +1,7 @@
 """Metrics of tasks while training."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -59,6 +60,16 @@ def test_not_at_every_validation(measured, tmp_path):
     by_step = scores(tmp_path)
     assert list(by_step) == [6]
     assert by_step[6] == scores(measured)[6]
+
+
+def test_batches_between_validations_are_counted_as_steps():
+    """Validations after 4 batches each are 2 steps apart where 2 batches make one."""
+
+    def is_due(step):
+        trainer = SimpleNamespace(global_step=step, val_check_batch=4, accumulate_grad_batches=2)
+        return TaskMetrics(every_n_steps=3)._is_due(trainer)
+
+    assert [step for step in range(2, 13, 2) if is_due(step)] == [4, 6, 10, 12]
 
 
 @pytest.mark.parametrize("name", ["every_n_steps", "prompts"])

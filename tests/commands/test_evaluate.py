@@ -142,6 +142,7 @@ def test_live_weights_other_splits_and_batch_sizes(evaluate, card):
         ("--weights=best", "--weights is 'best', wanted averaged or live"),
         ("--prompts=-1", "--prompts is -1, wanted 0 or more"),
         ("--metrics=fdi[digits]", "--metrics has 'fdi[digits]', did you mean fid[digits]?"),
+        ("--metrics=", "--metrics has '', wanted some of "),
         ("--guidance=-1", "--guidance is -1, wanted a number of 0 or more"),
         (f"--out={__file__}/x", "wanted a folder to write to"),
     ],

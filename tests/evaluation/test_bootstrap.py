@@ -31,5 +31,13 @@ def test_draws_depend_on_the_seed_and_keep_the_number_of_samples():
     assert interval(samples(50), ratio, 1) == interval(samples(50), ratio, 1) != interval(samples(50), ratio, 2)
 
 
+def test_draws_without_a_value_are_left_out_and_there_is_no_interval_of_a_few():
+    def where_most(rest):
+        return interval(np.array([[1.0, 1.0], *[[0.0, 0.0]] * rest]), ratio, seed=0)
+
+    assert where_most(4) == (1, 1)  # one sample of 5 is in 67 % of the draws
+    assert all(map(math.isnan, interval(samples(20), lambda sums: 1.0 if sums[0] > 130 else math.nan, seed=0)))
+
+
 def test_one_sample_has_no_interval():
     assert all(map(math.isnan, interval(samples(1), ratio, seed=0)))

@@ -26,6 +26,13 @@ def test_pairs_are_the_orders_that_documents_have():
     assert not given.loss
 
 
+def test_a_target_is_the_first_of_its_modality_and_counts_in_full():
+    segments = [s._replace(noise_cap=0.2, weight=0.5) for s in document("image", "text", "text")]
+    ((_, target),) = pairs_of([segments])["image", "text"]
+    assert target.tokens is segments[1].tokens
+    assert (target.noise_cap, target.weight) == (1, 1)
+
+
 @pytest.mark.parametrize("pair", [("text", "image"), ("image", "text")])
 def test_sums_are_the_losses_of_the_second_segment_after_the_first_and_alone(pair):
     model, seeds = make_model(), noise_seeds(0, 3)

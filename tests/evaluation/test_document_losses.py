@@ -32,6 +32,26 @@ def test_sums_of_documents_are_those_of_the_documents_alone():
     assert packed["image"][:, 1].tolist() == [4, 0, 8, 0]  # four latents an image
 
 
+def test_bytes_are_those_of_targets_without_control_tokens():
+    model = make_model()
+    batch = pack(documents(), model.grammar, 40)
+    sizes = torch.arange(len(batch.by_modality["text"].target)) + 1.0
+    with torch.no_grad():
+        columns = document_sums(model, [batch], 0, lambda batch: {"text": sizes})["text"]
+        _, weight, content = model(batch, 0)["text"]
+    assert columns[:, 4].sum() == pytest.approx(float((sizes * weight * content).sum()))
+    assert columns[:, 4].sum() < float((sizes * weight).sum())
+
+
+def test_documents_without_seeds_have_other_noise_in_each_batch():
+    model = make_model()
+    seeded = documents()[:1]
+    plain = [[segment._replace(seed=None) for segment in document] for document in seeded]
+    (a, b), (c, d) = (sums(model, some, some)["image"][:, 0] for some in (plain, seeded))
+    assert a != b
+    assert c == d
+
+
 def test_they_add_up_to_the_sums_of_training():
     model = make_model()
     batch = pack(documents(), model.grammar, 40)

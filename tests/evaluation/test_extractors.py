@@ -28,6 +28,10 @@ class Net(nn.Linear):
     num_features = 4
 
 
+class Pixels(nn.Flatten):
+    num_features = 4
+
+
 def extractors(**metrics):
     return extractors_of([Task("a -> b", [[("a", 1)]], "b", [1], metrics)])
 
@@ -48,6 +52,13 @@ def test_networks_and_judges_have_a_class_and_a_hash_of_their_weights():
         assert listed[name][part]["sha256"] != other[name][part]["sha256"]
 
 
+def test_weights_inside_lists_of_a_judge_count():
+    one, other = Judge(2.0), Judge(2.0)
+    nn.init.ones_(other.parts[0].bias)
+    hashes = {extractors(right=JudgedAccuracy(judge))["b/right"]["judge"]["sha256"] for judge in (one, other)}
+    assert len(hashes) == 2
+
+
 def test_metrics_without_weights_have_none():
-    assert extractors(bleu=BLEU(), exact=ExactMatch()) == {}
+    assert extractors(bleu=BLEU(), exact=ExactMatch(), fid=FrechetDistance(Pixels(), [])) == {}
     assert extractors(rule=JudgedAccuracy(by_rule))["b/rule"]["judge"] == {"class": f"{__name__}.by_rule"}

@@ -52,6 +52,13 @@ def test_a_document_in_pieces_is_one_of_its_source():
     assert {name: row.samples for name, row in rows.items()} == {"text (web)": 1, "text (books)": 1}
 
 
+@pytest.mark.parametrize("kinds", [[["text"], [], ["text"]], [["text"], ["text"], []]], ids=["between", "last"])
+def test_a_document_without_segments_takes_the_source_of_no_other(kinds):
+    model = make_model()
+    rows, _ = rows_of(model, batch(model, kinds, [0, 1, 1] if not kinds[1] else [0, 1, 0]))
+    assert {name: row.samples for name, row in rows.items()} == {"text (books)": 1, "text (web)": 1}
+
+
 def test_one_source_has_no_rows():
     model = make_model()
     assert rows_of(model, batch(model, [["text"]], [0])._replace(sources=None))[0] == {}

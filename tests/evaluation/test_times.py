@@ -28,6 +28,14 @@ def test_bins_add_up_to_the_loss_and_hold_only_times_that_occur(image):
     assert (sums[:, :3, 1].sum(0) > 0).all()
 
 
+@pytest.mark.parametrize("image", ["adaln", "diffusion"])
+def test_a_bin_holds_the_times_up_to_the_next_tenth(image):
+    model = make_model(image)
+    with torch.no_grad():
+        targets = time_sums(model, [batch(model, cap=0.09)], [7])["image"][..., 1].sum(0)
+    assert targets.tolist() == [20 * 4, *[0] * 9]
+
+
 def test_more_seeds_sample_more_times():
     model = make_model()
     with torch.no_grad():

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -53,9 +54,16 @@ def test_flops_are_those_of_the_ledger_that_a_run_left(add):
     (runs[1].folder / "ledger.json").write_text(json.dumps({"flops": {"training_per_step": 1.5e6}}))
     image = row(compare([runs[0], read_run(runs[1].folder)]), "mot", "image")
     assert image.flops.value == pytest.approx(1.5e6 / (2 * 100 * 3 * 1000))
-    (runs[1].folder / "ledger.json").write_text("{")
-    with pytest.raises(ConfigError, match="cannot be read as a run"):
-        read_run(runs[1].folder)
+    for broken in ("{", '{"flops": {}}'):
+        (runs[1].folder / "ledger.json").write_text(broken)
+        with pytest.raises(ConfigError, match="cannot be read as a run"):
+            read_run(runs[1].folder)
+
+
+def test_ledger_of_a_run_that_has_not_trained_is_none_of_its_steps(add):
+    run = replace(add(), ledger={"flops": {"training_per_step": 1.5e6}})
+    assert run.flops_per_step == 1.5e6
+    assert np.isnan(replace(run, figures={}).flops_per_step)
 
 
 def test_table_has_tokens_where_arms_differ_in_them_and_begins_with_the_baseline(add):

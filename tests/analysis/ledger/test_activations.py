@@ -6,7 +6,7 @@ import torch
 from conftest import make_document, make_model
 
 from mot_lightning.analysis.ledger.activations import activation_bytes, watch_forward
-from mot_lightning.sequence import pack
+from mot_lightning.sequence import Segment, pack
 
 DENSE = {"all": ["text", "image", "speech"]}
 
@@ -25,6 +25,13 @@ def test_activations_grow_with_tokens_and_shrink_with_checkpointing():
     again = make_model("additive", DENSE, activation_checkpointing=True).train()
     checkpointed = activation_bytes(again, some_batch(again))
     assert 2 * tokens * hidden < checkpointed < one / 2
+
+
+def test_weights_are_none_of_them():
+    model = make_model("additive", DENSE).train()
+    short = pack([[Segment("text", torch.arange(1))]], model.grammar, 4)
+    weights = 4 * sum(p.numel() for p in model.backbone.layers.parameters())
+    assert activation_bytes(model, short) < weights / 2
 
 
 def test_mixed_precision_keeps_less():

@@ -28,6 +28,23 @@ class Means(torch.nn.Module):
         return torch.nn.functional.adaptive_avg_pool2d(images.float().mean(1, keepdim=True), 2).flatten(1) / 25
 
 
+class Seeing(Metric):
+    """Keeps what it is updated with."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def compute(self):
+        return torch.tensor(len(self.seen))
+
+
+def seeing(update, **members):
+    """A metric with an `update` as if it were torchmetrics'."""
+    update.__module__ = "torchmetrics"
+    return adapted(type("Seeing", (Seeing,), {"update": update, **members}))()
+
+
 def images(n, seed=0):
     return list(torch.rand(n, 1, 12, 12, generator=torch.Generator().manual_seed(seed)))
 
@@ -62,6 +79,7 @@ def test_sets_of_images_are_compared_by_any_extractor():
     assert (row.low, row.high) == (pytest.approx(ours.low, rel=1e-4), pytest.approx(ours.high, rel=1e-4))
     assert "fewer than 10,000" in row.note
     assert again == row
+    assert value(metric, images(1), [0]).note == "unavailable: 1 samples, wanted at least 2"
     assert int(metric.real_features_num_samples) == 70  # once, for all measurements
 
 
@@ -73,12 +91,33 @@ def test_means_over_random_parts_have_a_value_and_no_interval():
     row = value(metric, images(40), [0] * 40)
     assert row.value > 0
     assert row.low != row.low
+    assert row.note == ""
     assert value(metric, images(40), [0] * 40) == row
     with pytest.warns(UserWarning, match="buffer"):
         score = adapted(InceptionScore)(feature=Means(), splits=2)
     assert score.compares_with == "labels"
     assert not hasattr(score, "reference")
     assert value(score, images(40), [0] * 40).value >= 1
+
+
+def test_images_have_the_range_that_a_class_takes():
+    image = torch.tensor([[[0.0, 0.5, 1.0]]])
+    pairs = seeing(lambda self, img1, img2: self.seen.append((img1, img2)), normalize=False)
+    pairs.update([image], [torch.zeros(1, 1, 3)])
+    assert [one.flatten().tolist() for one in pairs.seen[0]] == [[-1, 0, 1], [-1, -1, -1]]
+    alone = seeing(lambda self, imgs: self.seen.append(imgs), normalize=False)
+    alone.update([image], [0])
+    assert alone.seen[0].flatten().tolist() == [0, 128, 255]
+
+
+def test_images_are_compared_with_the_texts_of_prompts():
+    metric = seeing(lambda self, source, target: self.seen.append((source, target)))
+    assert metric.compares_with == "texts"
+    metric.update(images(60), [f"image {i}" for i in range(60)])
+    assert [(source.dtype, len(source), target[0]) for source, target in metric.seen] == [
+        (torch.uint8, 50, "image 0"),
+        (torch.uint8, 10, "image 50"),
+    ]
 
 
 def test_media_alone():
