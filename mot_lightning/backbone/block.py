@@ -110,4 +110,5 @@ def _compiled() -> tuple[Any, ...]:
     # absent towers, single tokens, training and evaluation are compiled separately; beyond the limit, 8 by default, a
     # region would silently run uncompiled
     torch._dynamo.config.recompile_limit = max(64, torch._dynamo.config.recompile_limit)
+    torch._dynamo.config.specialize_float = True  # the epsilon of norms is a constant, not an input of each graph
     return tuple(torch.compile(region, dynamic=True) for region in REGIONS)

@@ -39,6 +39,7 @@ def counted(monkeypatch):
     """Compile the block regions with aot_eager, which needs no C++ compiler, and count graphs."""
     torch._dynamo.reset()
     counter = CompileCounterWithBackend("aot_eager")
+    block._compiled()  # sets the options of the compiler
     regions = tuple(torch.compile(region, dynamic=True, backend=counter) for region in block.REGIONS)
     monkeypatch.setattr(block, "_compiled", lambda: regions)
     yield counter
