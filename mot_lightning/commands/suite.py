@@ -43,6 +43,8 @@ class Suite(Command):
         expected = read_card(options["check"]) if options["check"] else None
         out = (options["out"] or Path("suites") / suite.suite).absolute()
         check_folder(out, "--out")
+        if options["check"] and options["check"].absolute().parent == out:
+            raise ConfigError(f"--check is {options['check']}, the card of --out itself, wanted another --out")
         configs = configs_of(suite)
         check_begun(configs, out)
         if options["list"]:
@@ -61,6 +63,8 @@ class Suite(Command):
             say(*(lines or [f"verdicts and figures are those of {options['check']}"]))
             if lines:
                 raise SystemExit(1)
+        if failures:
+            raise SystemExit(1)
 
 
 def _report(suite: "Settings", out: Path, failures: dict[str, str], command: str) -> dict[str, object]:

@@ -134,8 +134,9 @@ def _interval(
     if math.isnan(width):
         return math.nan, math.nan
     lowest, highest = (getattr(metric, f"plot_{end}_bound", None) for end in ("lower", "upper"))
-    low = value - width if lowest is None else max(lowest, value - width)
-    return low, value + width if highest is None else max(value, min(highest, value + width))
+    # a bound of plots alone, where the value is beyond it: an error rate may be above 1
+    low = value - width if lowest is None or value < lowest else max(lowest, value - width)
+    return low, value + width if highest is None or value > highest else min(highest, value + width)
 
 
 def _bootstrapped(metric: Metric, media: Sequence[Any], targets: Sequence[Any], seed: int) -> float:

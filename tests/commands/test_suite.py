@@ -71,6 +71,9 @@ def test_card_is_checked(finished, tmp_path, capsys):
     with pytest.raises(SystemExit) as end:
         main(check)
     assert end.value.code == 1
+    with pytest.raises(SystemExit) as end:
+        main(["suite", str(finished), *out, "--check", str(tmp_path / "out/card.yaml")])
+    assert end.value.code == 2
     assert "MoT gains for images: holds, where the card says does not hold" in capsys.readouterr().out
 
 
@@ -104,7 +107,9 @@ def test_an_arm_that_fails_is_in_the_report_and_the_others_are_judged(finished, 
 
     monkeypatch.setattr(execute, "execute", fail)
     path = suite(arms={**SUITE["arms"], "broken": "conf/backbone/moe_4x.yaml"})
-    main(["suite", str(path), "--out", str(tmp_path / "out")])
+    with pytest.raises(SystemExit) as end:
+        main(["suite", str(path), "--out", str(tmp_path / "out")])
+    assert end.value.code == 1
     assert "broken, rate 0.01, seed 100  exit code 2: no reason" in " ".join(capsys.readouterr().out.split("\n"))
     card = yaml.safe_load((tmp_path / "out/card.yaml").read_text())
     assert {*card["failures"]} == {f"broken, rate {rate}, seed 100" for rate in (0.01, 0.02)}
@@ -165,11 +170,11 @@ def test_suite_runs_goes_on_and_survives_a_failing_arm(suite, tmp_path):
     settings |= {"trainer.max_steps": 12, "trainer.val_check_interval": 3}
     path = suite(arms=arms, settings=settings, sweep_steps=12, seeds=[0, 1])
     command = ["-m", "mot_lightning", "suite", str(path), "--out", str(tmp_path / "out"), "--processes=2"]
-    output = run_in_subprocess(*command, cwd=tmp_path, timeout=500)
+    output = run_in_subprocess(*command, cwd=tmp_path, timeout=500, code=1)
     assert "broken, rate 0.01, seed 100 failed: exit code 2: error: " in output
     card = yaml.safe_load((tmp_path / "out/card.yaml").read_text())
     assert {figure["arm"] for figure in card["figures"] if not figure["yardstick"]} == {"mot"}
     assert {*card["failures"]} == {"broken, rate 0.01, seed 100", "broken, rate 0.02, seed 100"}
     before = sorted(tmp_path.glob("out/runs/**/metrics.csv"))
-    run_in_subprocess(*command, cwd=tmp_path, timeout=500)  # only what failed runs again
+    run_in_subprocess(*command, cwd=tmp_path, timeout=500, code=1)  # only what failed runs again
     assert sorted(tmp_path.glob("out/runs/**/metrics.csv")) == before

@@ -41,12 +41,14 @@ def run(folder: Path, *arguments: str) -> int:
     return 0
 
 
-def run_in_subprocess(*command: str, cwd: Path, env: Mapping[str, str] | None = None, timeout: float = 200) -> str:
-    """The output of Python in a subprocess, with this checkout on its path."""
+def run_in_subprocess(
+    *command: str, cwd: Path, env: Mapping[str, str] | None = None, timeout: float = 200, code: int = 0
+) -> str:
+    """The output of Python in a subprocess, with this checkout on its path, which ends with an exit code."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **(env or {})}
     command = (sys.executable, "-W", "ignore", *command)
     finished = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout, cwd=cwd)
-    assert finished.returncode == 0, finished.stderr[-2000:]
+    assert finished.returncode == code, finished.stderr[-2000:]
     return finished.stdout
 
 

@@ -14,6 +14,8 @@ from mot_lightning.evaluation.metrics.features import as_bytes
 from mot_lightning.evaluation.metrics.frechet import FrechetDistance
 from mot_lightning.evaluation.metrics.references import NESTED, references_of
 
+# dimensions of the media that the classes of a package of torchmetrics take; texts have none
+DIMENSIONS = {"text": 0, "audio": 1, "image": 3}
 SIZE = 50  # media in one update, whose features are in memory together
 
 
@@ -60,6 +62,7 @@ class Adapted(Metric):
 
     def update(self, media: Sequence[Any], targets: Sequence[Any]) -> None:
         update: Any = super().update  # type: ignore[safe-super]
+        self._check(media[0])
         size = 1 if isinstance(media[0], Tensor) and media[0].ndim == 1 else SIZE  # sounds have lengths of their own
         if self.of_sets and not self._knows_real:
             for start in range(0, len(self.reference), SIZE):
@@ -74,6 +77,14 @@ class Adapted(Metric):
                 update(self._input(some), list(others))
             else:
                 update(*self._pair(some, others))
+
+    def _check(self, medium: Any) -> None:
+        """Raises ValueError if the class is for other media: it might not end on a waveform as a text."""
+        package = type(self).__module__.partition(".")[2].partition(".")[0]
+        seen = 0 if isinstance(medium, str) else medium.ndim
+        if DIMENSIONS.get(package, seen) != seen:
+            names = {number: name for name, number in DIMENSIONS.items()}
+            raise ValueError(f"{type(self).__name__} is for media of {package}, wanted one for {names.get(seen, seen)}")
 
     def compute(self) -> Any:
         value: Any = super().compute()  # type: ignore[safe-super]

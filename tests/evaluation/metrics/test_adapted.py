@@ -156,3 +156,28 @@ def test_what_has_no_one_value_or_cannot_be_updated_says_so():
         adapted(Three)
     assert issubclass(adapted(WordErrorRate), Metric)
     assert adapted(WordErrorRate).__module__ == "torchmetrics.text.wer"
+
+
+@pytest.mark.parametrize(
+    ("kind", "medium", "message"),
+    [
+        (WordErrorRate, torch.zeros(9), "WordErrorRate is for media of text, wanted one for audio"),
+        (PeakSignalNoiseRatio, "a word", "PeakSignalNoiseRatio is for media of image, wanted one for text"),
+        (
+            ScaleInvariantSignalDistortionRatio,
+            torch.zeros(1, 4, 4),
+            "is for media of audio, wanted one for image",
+        ),
+    ],
+)
+def test_media_of_another_kind_are_refused(kind, medium, message):
+    metric = adapted(kind)(**({"data_range": 1.0} if kind is PeakSignalNoiseRatio else {}))
+    with pytest.raises(ValueError, match=message):
+        metric.update([medium], [medium])
+
+
+def test_interval_of_an_error_rate_above_one_reaches_above_its_value():
+    texts, references = ["a b c d e f g", "a b c d e f", "q r s t u v w x y"] * 4, ["a b", "z", "q r"] * 4
+    row = measure(adapted(WordErrorRate)(), texts, references, ("speech", "wer", ""), 0)
+    assert row.value > 2
+    assert row.low < row.value < row.high
