@@ -179,7 +179,7 @@ def _spell_out(config: Config, allow: Sequence[str]) -> Config:
     for key in ("seed_everything", "model.seed", "data.init_args.seed"):
         if key in flatten_keys(config):
             raise ConfigError(f"{key.replace('.init_args', '')} is set, wanted seed: one for weights, data and noise")
-    if PRETRAINED in model:
+    if model.get(PRETRAINED) is not None:
         model[PRETRAINED] = spelled_out(model[PRETRAINED])
     optimizer = model.get("optimizer")
     for name in ("algorithm", "schedule") if isinstance(optimizer, dict) else ():

@@ -129,6 +129,7 @@ WAYS = {
 }
 
 
+@pytest.mark.filterwarnings("ignore")  # PyTorch's own warnings while compiling
 @pytest.mark.parametrize("settings", [
     pytest.param(one, id=name, marks=[pytest.mark.slow] * (name == "compiled")) for name, one in WAYS.items()
 ])  # fmt: skip
