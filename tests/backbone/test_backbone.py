@@ -36,7 +36,7 @@ VARIANTS = {
     "narrow heads": {"head_dim": 8},
     "stretched positions": {"rope_scaling": 4.0},
     "grids": {"rope_2d": True},
-    "as Qwen2": {"qk_norm": False, "qkv_bias": True, "norm_eps": 1e-2},
+    "biases": {"qkv_bias": True, "norm_eps": 1e-2},  # without QK-norm, some weights of attention round to 0
     "as SmolLM3": {"qk_norm": False, "nope_layers": [1]},
     "all at once": {
         "untie": ["ffn", "o"],
