@@ -136,7 +136,7 @@ class Records(InterleavedDataModule):
         return values
 
     def load_codecs(self, codecs: Mapping[str, Codec], fitted: Collection[str]) -> set[str]:
-        return self.source.load_codecs(codecs, fitted)
+        return self.source.load_codecs({name: codec for name, codec in codecs.items() if name in self.columns}, fitted)
 
     def connect(self, codecs: dict[str, Codec], grammar: Grammar) -> None:
         super().connect(codecs, grammar)

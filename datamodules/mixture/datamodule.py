@@ -4,7 +4,7 @@ Knows the datamodules that it mixes; how they are weighted over time is left to 
 """
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, Literal
@@ -110,6 +110,12 @@ class Mixture(InterleavedDataModule):
     def setup(self, stage: str) -> None:
         for source in self.sources.values():
             source.setup(stage)
+
+    def load_codecs(self, codecs: Mapping[str, Codec], fitted: Collection[str]) -> set[str]:
+        loaded: set[str] = set()
+        for source in self.sources.values():  # those of the first are compared with the others'
+            loaded |= source.load_codecs(codecs, {*fitted, *loaded})
+        return loaded
 
     def connect(self, codecs: dict[str, Codec], grammar: Grammar) -> None:
         super().connect(codecs, grammar)
