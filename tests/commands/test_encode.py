@@ -131,6 +131,27 @@ def test_batches_by_tokens_are_those_of_the_records(config, tokens):
     assert_equal(whole, batches(40, *settings, *tokens_from(tokens), "--data.num_workers=2"))
 
 
+def test_a_mixture_of_encoded_sources_has_the_batches_of_its_records(config, corpus, tmp_path):
+    content, sources = json.loads((corpus / "config.yaml").read_text()), {}
+    modalities, recipe = content["model"]["modalities"], content["data"]["init_args"]
+    content["model"]["modalities"] = {**modalities, "image": None}
+    for name, absent in (("text", "speech"), ("speech", "text")):
+        media, of_one = {name: recipe["media"][name]}, {**content["model"], "control": name}
+        sources[name] = {"class_path": "Records", "init_args": {**recipe, "documents": {name: 1.0}, "media": media}}
+        of_one["modalities"] = {**content["model"]["modalities"], absent: None}
+        (tmp_path / f"{name}.yaml").write_text(json.dumps({"model": of_one, "data": sources[name]}))
+        assert encode(tmp_path / name, f"--config={tmp_path}/{name}.yaml") == 0
+    content["data"] = {"class_path": "Mixture", "init_args": {"sources": sources, "batch_size": 4}}
+    (tmp_path / "mixed.yaml").write_text(json.dumps(content))
+    settings = [f"--config={tmp_path}/mixed.yaml"]
+    encoded = [f"--data.sources.{name}.source{option}" for name in sources
+               for option in ("=Tokens", f".path={tmp_path / name}")]  # fmt: skip
+    whole = batches(20, *settings)
+    assert {name for batch in whole for name, part in batch.by_modality.items() if part.content.any()} == {*sources}
+    assert_equal(whole, batches(20, *settings, *encoded))
+    assert_equal(whole, batches(20, *settings, *encoded[:2]))  # the other one is not encoded
+
+
 @pytest.mark.slow
 @pytest.mark.nightly
 def test_first_100_batches_of_real_photographs_captions_and_speech_are_equal(tmp_path):
