@@ -5,6 +5,7 @@ from typing import Any
 
 import yaml
 
+from mot_lightning.analysis.compare.recorded import MIN_POINTS
 from mot_lightning.analysis.suite.planned import PlannedRun
 from mot_lightning.analysis.suite.settings import Suite
 from mot_lightning.config.merge import diff
@@ -33,7 +34,9 @@ def configs_of(suite: Suite) -> dict[str, dict[str, Any]]:
                 config = resolve(list(map(Path, run.configs)), [*settings.items()], allow)
             except ConfigError as error:
                 raise ConfigError(f"{f'{arm} {size}'.strip()}: {error}") from None
-            configs[f"{arm} {size}".strip()] = {**config, "sweep_steps": suite.sweep_steps}
+            name = f"{arm} {size}".strip()
+            _check_validations(name, config["trainer"], suite.sweep_steps)
+            configs[name] = {**config, "sweep_steps": suite.sweep_steps}
     modalities = {name for config in configs.values() for name, of in config["model"]["modalities"].items() if of}
     for claim in suite.claims:
         for name in {claim.modality, *([claim.bound[1]] if isinstance(claim.bound, tuple) else [])}:
@@ -42,6 +45,22 @@ def configs_of(suite: Suite) -> dict[str, dict[str, Any]]:
                     f"claim {claim.claim!r} names {name!r}, wanted one of {', '.join(sorted(modalities))}"
                 )
     return configs
+
+
+def _check_validations(name: str, trainer: dict[str, Any], sweep_steps: int) -> None:
+    """Raises ConfigError if the runs of an arm would have too few validations to be chosen by, or to be compared."""
+    interval, batches = trainer.get("val_check_interval"), trainer.get("accumulate_grad_batches") or 1
+    if not isinstance(interval, int):  # a fraction of an epoch, or its end
+        return
+    for setting, steps, least in (
+        ("sweep_steps", sweep_steps, 1),
+        ("trainer.max_steps", trainer.get("max_steps"), MIN_POINTS),
+    ):
+        if isinstance(steps, int) and steps > 0 and steps * batches < least * interval:
+            raise ConfigError(
+                f"{name}: trainer.val_check_interval is {interval} batches, wanted at most {steps * batches // least}: "
+                f"{least} validations in {setting}, {steps}"
+            )
 
 
 def check_begun(configs: dict[str, dict[str, Any]], out: Path) -> None:

@@ -81,8 +81,15 @@ class RecordedRun:
         return self.figures.get("fit/steps") or np.nan
 
 
-def read_run(folder: Path) -> RecordedRun:
-    """Raises ConfigError if a folder is not that of a run with loss curves."""
+def read_run(folder: Path, least: int = MIN_POINTS) -> RecordedRun:
+    """A run from its folder.
+
+    Args:
+        least: validations that it has; with fewer than `MIN_POINTS`, no curve can be compared.
+
+    Raises:
+        ConfigError: a folder is not that of a run with loss curves.
+    """
     try:
         config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
         with (folder / "metrics.csv").open(newline="", encoding="utf-8") as file:
@@ -100,12 +107,12 @@ def read_run(folder: Path) -> RecordedRun:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ConfigError(f"{folder} cannot be read as a run: {reason[:200]}") from None
     points = max((len(curve.steps) for curve in run.curves.get("val", {}).values()), default=0)
-    if points < MIN_POINTS:
+    if points < least:
         raise ConfigError(
-            f"{folder} has {points} validations in metrics.csv, wanted at least {MIN_POINTS}: "
+            f"{folder} has {points} validations in metrics.csv, wanted at least {least}: "
             "lower trainer.val_check_interval"
         )
-    return replace(run, curves={split: of for split, of in run.curves.items() if _is_curve(of)})
+    return replace(run, curves={split: of for split, of in run.curves.items() if _is_curve(of, least)})
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -113,9 +120,9 @@ def _read_json(path: Path) -> dict[str, Any]:
     return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
 
-def _is_curve(by_modality: Mapping[str, Curve]) -> bool:
+def _is_curve(by_modality: Mapping[str, Curve], least: int) -> bool:
     """Whether a split was evaluated while training, and not only at the end, as the test split of every run is."""
-    return max(len(curve.steps) for curve in by_modality.values()) >= MIN_POINTS
+    return max(len(curve.steps) for curve in by_modality.values()) >= least
 
 
 def _check_whole(run: RecordedRun) -> None:

@@ -60,7 +60,7 @@ class PlannedRun:
         """At its end; infinite if it did not finish."""
         from mot_lightning.analysis.compare.recorded import read_run
 
-        return float(read_run(self.finished).curves["val"][""].losses[-1]) if self.finished else float("inf")
+        return float(read_run(self.finished, 1).curves["val"][""].losses[-1]) if self.finished else float("inf")
 
     @property
     def configs(self) -> list[str]:
