@@ -58,8 +58,8 @@ def _check_validations(name: str, trainer: dict[str, Any], sweep_steps: int) -> 
     ):
         if isinstance(steps, int) and steps > 0 and steps * batches < least * interval:
             raise ConfigError(
-                f"{name}: trainer.val_check_interval is {interval} batches, wanted at most {steps * batches // least}: "
-                f"{least} validations in {setting}, {steps}"
+                f"{name}: trainer.val_check_interval is {interval} batches, wanted at most {steps * batches // least}, for "
+                f"{least} or more validations in {setting}, {steps}"
             )
 
 

@@ -14,6 +14,7 @@ from mot_lightning.cli.main import main
 SUITE = {
     "suite": "tiny",
     "configs": [],
+    "settings": {"trainer.val_check_interval": 100},
     "arms": {"dense": "conf/backbone/dense.yaml", "mot": "conf/backbone/mot.yaml"},
     "baseline": "dense",
     "learning_rates": [0.01, 0.02],
@@ -140,6 +141,14 @@ def test_bad_input_is_one_line(suite, refusal, arguments, message):
         (
             {"arms": {**SUITE["arms"], "mot": "conf/backbone/mott.yaml"}},
             "mot: --config conf/backbone/mott.yaml does not",
+        ),
+        (
+            {"settings": {}},
+            "dense: trainer.val_check_interval is 500 batches, wanted at most 100, for 1 or more validations in sweep_steps",
+        ),
+        (
+            {"settings": {}, "sweep_steps": 600},
+            "trainer.val_check_interval is 500 batches, wanted at most 375, for 4 or more validations in trainer",
         ),
         ({"configs": ["missing.yaml"]}, "dense: --config missing.yaml does not exist"),
         ({"claims": [{**SUITE["claims"][0], "modality": "smell"}]}, "names 'smell', wanted one of image, speech, text"),

@@ -55,6 +55,12 @@ def test_newest_folder_tells_how_far_a_run_has_come(tmp_path):
     assert run.validation_loss > 0
 
 
+def test_one_validation_is_enough_to_choose_a_learning_rate_by(tmp_path):
+    run = planned(tmp_path)
+    recorded_run(run.home / "0", "dense", max_steps=50)
+    assert 0 < run.validation_loss < float("inf")
+
+
 def test_folders_differ_where_runs_do(tmp_path):
     runs = [planned(tmp_path, **change) for change in ({}, {"arm": "mot"}, {"seed": 4}, {"learning_rate": 0.02})]
     assert len({run.home for run in runs}) == 4
