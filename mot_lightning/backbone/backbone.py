@@ -14,13 +14,15 @@ from mot_lightning.backbone.attention import AttentionFn
 from mot_lightning.backbone.attention.flex import FlexAttention
 from mot_lightning.backbone.attention.visibility import Visibility
 from mot_lightning.backbone.block import BatchPositions, Block
+from mot_lightning.backbone.bridge import Bridge
 from mot_lightning.backbone.graphs import TrainingGraphs, can_capture
 from mot_lightning.backbone.memory import check_memory
 from mot_lightning.backbone.norm import RMSNorm
 from mot_lightning.backbone.padding import PaddedBatch
 from mot_lightning.backbone.rope import grid_position, rope
-from mot_lightning.backbone.settings import BackboneSettings, experts_by_tower, group_towers
+from mot_lightning.backbone.settings import BackboneSettings
 from mot_lightning.backbone.tower import Condition, cat_rows
+from mot_lightning.backbone.towers import experts_by_tower, group_towers
 
 
 class Backbone(nn.Module):
@@ -53,9 +55,14 @@ class Backbone(nn.Module):
         self.layers = nn.ModuleList(  # type: ignore[assignment]
             Block(self.towers, conditioned, settings, number, experts) for number in range(settings.depth)
         )
-        self.norms = nn.ModuleList(RMSNorm(settings.dim, settings.norm_eps) for _ in self.towers)
+        widths = [settings.size_of(tower)[0] for tower in self.towers]
+        self.norms = nn.ModuleList(RMSNorm(width, settings.norm_eps) for width in widths)
         if "norm" not in settings.untie:
             self.norms = nn.ModuleList(self.norms[0] for _ in self.towers)
+        unequal = {str(i): width for i, width in enumerate(widths) if width != settings.dim}
+        self.bridges: Mapping[str, Bridge] = nn.ModuleDict(  # type: ignore[assignment]
+            {number: Bridge(settings.dim, width) for number, width in unequal.items()}
+        )
         self.graphs = TrainingGraphs() if settings.cuda_graphs else None
 
     @property
@@ -67,10 +74,14 @@ class Backbone(nn.Module):
         """All modules that a token of one modality passes through."""
         tower = next(i for i, members in enumerate(self.towers) if modality in members)
         layers = [layer.towers[tower] for layer in self.layers]
-        return [*(module for layer in layers for module in layer.weights_of(modality)), self.norms[tower]]
+        bridge = [self.bridges[str(tower)]] if str(tower) in self.bridges else []
+        return [*(module for layer in layers for module in layer.weights_of(modality)), self.norms[tower], *bridge]
 
     def adapt(self, modality: str, vectors: Float[Tensor, "k d"]) -> Float[Tensor, "k depth 6 d"]:
-        """Modulation of all layers for condition vectors of a modality: shift, gain and gate of attention and FFN."""
+        """Modulation of all layers for condition vectors of a modality: shift, gain and gate of attention and FFN.
+
+        In the result, d is the width of the modality's tower.
+        """
         tower = next(i for i, members in enumerate(self.towers) if modality in members)
         return torch.stack([layer.towers[tower].adapted(modality, vectors) for layer in self.layers], dim=1)
 
@@ -117,14 +128,20 @@ class Backbone(nn.Module):
         still = positions
         if settings.nope_layers:  # where queries and keys stay as they are
             still = positions._replace(cos=torch.ones_like(positions.cos), sin=torch.zeros_like(positions.sin))
-        xs = list(x.split(sizes))  # one (n, d) for each tower
+        xs = [self._into(i, part) for i, part in zip(live, x.split(sizes), strict=True)]  # (n, d) of each tower
         for number, layer in enumerate(self.layers):
             at = still if number in settings.nope_layers else positions
             if settings.activation_checkpointing and torch.is_grad_enabled():
                 xs = checkpoint(layer, xs, at, attend, conditions, use_reentrant=False)
             else:
                 xs = layer(xs, at, attend, conditions)
-        return cat_rows([self.norms[i](x) for i, x in zip(live, xs, strict=True)])  # (N, d)
+        return cat_rows([self._out_of(i, self.norms[i](x)) for i, x in zip(live, xs, strict=True)])  # (N, d)
+
+    def _into(self, tower: int, x: Tensor) -> Tensor:
+        return self.bridges[str(tower)].in_(x) if str(tower) in self.bridges else x
+
+    def _out_of(self, tower: int, x: Tensor) -> Tensor:
+        return self.bridges[str(tower)].out_(x) if str(tower) in self.bridges else x
 
     def _rotary_position(self, position: Tensor, counts: Sequence[int]) -> Tensor:
         """Position of each token for its rotation: (N,) in the document or, with `rope_2d`, (N, 2) row and column."""

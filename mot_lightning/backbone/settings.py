@@ -1,6 +1,6 @@
 """Size and shape of the backbone: which modalities share which weights, and the options of a layer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -8,6 +8,7 @@ from mot_lightning.backbone.attention import AttentionBackend
 from mot_lightning.backbone.moe import MoESettings
 from mot_lightning.backbone.norm import EPS
 from mot_lightning.backbone.rope import check_scaling
+from mot_lightning.backbone.towers import Tower, TowerSettings, ffn_width, modalities_of
 from mot_lightning.config.checked import checked
 from mot_lightning.errors import require
 
@@ -44,7 +45,8 @@ class BackboneSettings:
             It is not computed: data whose rows are longer are refused.
         rope_2d: whether tokens on a grid are rotated by row and column, each with half of the frequencies.
         towers: modalities that share weights, by tower; empty gives every modality a tower of its own.
-            One tower with all modalities is a dense transformer.
+            One tower with all modalities is a dense transformer. A mapping of `modalities`, `dim` and `ffn_dim` gives a
+            tower a size of its own (`TowerSettings`).
         untie: weights that are separate for each tower; all towers share the others.
         untied_layers: [start, end), the layers whose weights are untied; empty means all.
         sees: modalities that the tokens of a modality attend to, itself among them; one that is not named sees all.
@@ -77,7 +79,7 @@ class BackboneSettings:
     rope_2d: bool = False
     nope_layers: list[int] = field(default_factory=list)
     sliding_window: int = 0
-    towers: dict[str, list[str]] = field(default_factory=dict)
+    towers: dict[str, Tower] = field(default_factory=dict)
     untie: list[Shareable] = field(default_factory=lambda: list(SHAREABLE))
     untied_layers: list[int] = field(default_factory=list)
     sees: dict[str, list[str]] = field(default_factory=dict)
@@ -126,8 +128,23 @@ class BackboneSettings:
             layers = list(getattr(self, name))
             in_order = not layers or (len(layers) == 2 and 0 <= layers[0] < layers[1] <= self.depth)
             check(name, f"[first, after the last] from 0 to depth {self.depth}", in_order)
+        self._check_sizes()
         if self.experts and any("ffn" in self.tied(layer) for layer in range(self.depth)):
             raise ValueError(f"backbone.experts has {next(iter(self.experts))!r}, wanted none: towers share ffn")
+
+    def _check_sizes(self) -> None:
+        """Towers of different sizes cannot share the weights that have this size."""
+        shared = {part for layer in range(self.depth) for part in self.tied(layer)}
+        sizes = {
+            name: self.size_of(modalities_of(tower)) for name, tower in self.towers.items() if modalities_of(tower)
+        }
+        for number, (size, parts) in enumerate((("dim", ("ffn", "qkv", "o", "norm")), ("ffn_dim", ("ffn",)))):
+            values = {name: size_of_tower[number] for name, size_of_tower in sizes.items()}
+            if len({*values.values()}) > 1 and (common := [part for part in parts if part in shared]):
+                seen = ", ".join(f"{name} {value}" for name, value in values.items())
+                raise ValueError(
+                    f"backbone.towers has {size} of {seen}, wanted equal ones where towers share {common[0]}"
+                )
 
     @property
     def head_size(self) -> int:
@@ -139,7 +156,15 @@ class BackboneSettings:
 
     @property
     def hidden(self) -> int:
-        return self.ffn_dim or max(64, round(8 * self.dim / 3 / 64) * 64)
+        return self.ffn_dim or ffn_width(self.dim)
+
+    def size_of(self, modalities: Sequence[str]) -> tuple[int, int]:
+        """Width of the hidden states and of SwiGLU in the tower of these modalities."""
+        for tower in self.towers.values():
+            if isinstance(tower, TowerSettings) and sorted(tower.modalities) == sorted(modalities):
+                dim = tower.dim or self.dim
+                return dim, tower.ffn_dim or (self.hidden if dim == self.dim else ffn_width(dim))
+        return self.dim, self.hidden
 
     def check_length(self, name: str, length: int) -> None:
         """Raises ValueError if a sequence of this length has tokens that the sliding window would hide."""
@@ -150,43 +175,3 @@ class BackboneSettings:
         """Which weights of a layer all towers share."""
         first, end = self.untied_layers or (0, self.depth)
         return [part for part in SHAREABLE if part not in self.untie or not first <= layer < end]
-
-
-def group_towers(towers: Mapping[str, Sequence[str]], modalities: Sequence[str]) -> list[tuple[str, ...]]:
-    """The modalities of each tower, in an order that does not depend on the declaration.
-
-    Raises:
-        ValueError: a modality is in no tower or in two, or a tower names one that does not exist.
-    """
-    if not towers:
-        return [(name,) for name in sorted(modalities)]
-    named = [name for members in towers.values() for name in members]
-    for name in sorted({*named, *modalities}):
-        if name not in modalities:
-            raise ValueError(f"backbone.towers names {name!r}, wanted modalities among {', '.join(sorted(modalities))}")
-        if named.count(name) != 1:
-            raise ValueError(
-                f"backbone.towers names {name!r} {named.count(name)} times, wanted it in exactly one tower"
-            )
-    return sorted(tuple(sorted(members)) for members in towers.values() if members)
-
-
-def tower_members(towers: Mapping[str, Sequence[str]], modalities: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """The sorted modalities of each tower; without `towers`, each modality is a tower of its name."""
-    members = {name: tuple(sorted(shared_by)) for name, shared_by in towers.items() if shared_by}
-    return members or {name: (name,) for name in modalities}
-
-
-def experts_by_tower(
-    experts: Mapping[str, MoESettings], towers: Mapping[str, Sequence[str]], modalities: Sequence[str]
-) -> dict[tuple[str, ...], MoESettings]:
-    """Settings by the sorted modalities of each tower.
-
-    Raises:
-        ValueError: there is no such tower.
-    """
-    members = tower_members(towers, modalities)
-    for name in experts:
-        if name not in members:
-            raise ValueError(f"backbone.experts has {name!r}, wanted towers among {', '.join(sorted(members))}")
-    return {members[name]: settings for name, settings in experts.items()}

@@ -46,11 +46,16 @@ class Modulation(NamedTuple):
 
 
 class AdaptiveNorm(nn.Module):
-    """Shift, gain and gate of both branches, one row per segment (adaLN, arXiv 2212.09748); zero at initialisation."""
+    """Shift, gain and gate of both branches, one row per segment (adaLN, arXiv 2212.09748); zero at initialisation.
 
-    def __init__(self, dim: int) -> None:
+    Args:
+        inputs: width of a condition vector.
+        dim: width of the hidden states.
+    """
+
+    def __init__(self, inputs: int, dim: int) -> None:
         super().__init__()
-        self.linear = init_linear(nn.Linear(dim, 6 * dim), std=0.0)
+        self.linear = init_linear(nn.Linear(inputs, 6 * dim), std=0.0)
 
     def forward(self, vector: Float[Tensor, "k d"]) -> Float[Tensor, "k 6 d"]:
         return self.linear(F.silu(vector)).unflatten(-1, (6, -1))
@@ -82,7 +87,7 @@ class TowerLayer(nn.Module):
         experts: MoESettings | None = None,
     ) -> None:
         super().__init__()
-        dim, size = settings.dim, settings.head_size
+        (dim, hidden), size = settings.size_of(modalities), settings.head_size
         self.modalities, self.pre = modalities, settings.norm == "pre"
         self.attention_norm = RMSNorm(dim, settings.norm_eps)
         heads = settings.heads + 2 * settings.key_heads
@@ -91,10 +96,9 @@ class TowerLayer(nn.Module):
         inputs, depth = settings.heads * size, settings.depth
         self.output = init_linear(nn.Linear(inputs, dim, bias=False), residual_std(inputs, depth))  # W_O
         self.ffn_norm = RMSNorm(dim, settings.norm_eps)
-        hidden = settings.hidden
         self.ffn: nn.Module = experts.build(dim, hidden, depth) if experts else SwiGLU(dim, hidden, depth)
         self.dropout = nn.Dropout(settings.dropout) if settings.dropout else None
-        self.adapt = nn.ModuleDict({m: AdaptiveNorm(dim) for m in modalities if m in conditioned})
+        self.adapt = nn.ModuleDict({m: AdaptiveNorm(settings.dim, dim) for m in modalities if m in conditioned})
 
     def tie(self, other: "TowerLayer", parts: list[Shareable]) -> None:
         """Replace the modules of `parts` by those of another tower."""

@@ -33,7 +33,9 @@ def shorten(message: str) -> str:
         return f"{other['key']} is {other['path']}, wanted a subclass of {other['base']}"
     if ours := _our_message(message):
         return ours
-    if missing := re.search(r'"(?P<key>[^"]+)": .*?following arguments are required: (?P<names>.+?)(?: - |$)', message):
+    if missing := re.search(
+        r'"(?P<key>[^"]+)": .*?following arguments are required: (?P<names>.+?)(?: - | Given|$)', message
+    ):
         return f"{missing['key']} has no {missing['names']}, wanted one"
     # the first .* is greedy: of nested unions, it selects the innermost
     union = re.search(

@@ -143,8 +143,8 @@ def _without_towers_of_absent(config: Config, absent: set[str]) -> Config:
     changes: Config = {}
     for setting in ("towers", "sees"):
         lists = backbone.get(setting)
-        if isinstance(lists, dict) and all(isinstance(names, list) for names in lists.values()):
-            changes[setting] = {key: [name for name in names if name not in absent] for key, names in lists.items()}
+        if isinstance(lists, dict) and all(isinstance(_names(tower), list) for tower in lists.values()):
+            changes[setting] = {key: _without(tower, absent) for key, tower in lists.items()}
     if isinstance(backbone.get("insulate"), list):
         changes["insulate"] = [name for name in backbone["insulate"] if name not in absent]
     if not absent or not changes:
@@ -153,6 +153,16 @@ def _without_towers_of_absent(config: Config, absent: set[str]) -> Config:
     for name in absent & {*changes.get("sees", {})}:  # its keys are modalities, too
         del config["model"]["backbone"]["sees"][name]
     return config
+
+
+def _names(tower: Any) -> Any:
+    """The modalities of a tower, which is a list of them, or has one beside its size."""
+    return tower.get("modalities") if isinstance(tower, dict) else tower
+
+
+def _without(tower: Any, absent: set[str]) -> Any:
+    names = [name for name in _names(tower) if name not in absent]
+    return {**tower, "modalities": names} if isinstance(tower, dict) and names else names
 
 
 def _spell_out(config: Config, allow: Sequence[str]) -> Config:

@@ -37,7 +37,7 @@ def export_tower(model: MixtureOfTransformers, modality: str, codec: Codec, fold
     if objective.scale != 1:
         weights["model.embed_tokens.weight"] = weights["model.embed_tokens.weight"] * objective.scale
     family = _family(model)
-    _write(folder, _config(model, family, rows, tied), weights, codec)
+    _write(folder, _config(model, modality, family, rows, tied), weights, codec)
     return family
 
 
@@ -53,6 +53,10 @@ def _check(model: MixtureOfTransformers, modality: str) -> None:
     require(f"model.backbone.experts of {modality!r}", "set", "none: only dense towers are exported", dense)
     adaptive = any(modality in layer.adapt for layer in layers)
     require(f"adaptive norms of {modality!r}", "there", "none: transformers has no such norms", not adaptive)
+    width = settings.size_of(model.backbone.towers[tower])[0]
+    require(
+        f"the width of the tower of {modality!r}", width, f"model.backbone.dim, {settings.dim}", width == settings.dim
+    )
     on_grid = settings.rope_2d and modality in model.backbone.grids
     require("model.backbone.rope_2d", True, f"false: {modality!r} is on a grid", not on_grid)
 
@@ -73,7 +77,7 @@ def _family(model: MixtureOfTransformers) -> str:
     return chosen[0] if chosen else "llama"
 
 
-def _config(model: MixtureOfTransformers, family: str, rows: int, tied: bool) -> Any:
+def _config(model: MixtureOfTransformers, modality: str, family: str, rows: int, tied: bool) -> Any:
     from transformers import AutoConfig, AutoModelForCausalLM  # takes seconds
 
     settings = model.backbone.settings
@@ -84,7 +88,7 @@ def _config(model: MixtureOfTransformers, family: str, rows: int, tied: bool) ->
         family,
         vocab_size=rows,
         hidden_size=settings.dim,
-        intermediate_size=settings.hidden,
+        intermediate_size=settings.size_of(model.backbone.towers[tower_of(model, modality)])[1],
         num_hidden_layers=settings.depth,
         num_attention_heads=settings.heads,
         num_key_value_heads=settings.key_heads,

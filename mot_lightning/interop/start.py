@@ -54,7 +54,16 @@ def check_fits(model: MixtureOfTransformers, modality: str, source: LanguageMode
     check(f"{path}.objective.lookup", objective.lookup, "table")
     ids = model.grammar.tokens[modality].vocab_size
     require(f"{path}.codec", f"one of {ids} ids", f"the tokenizer of {source.name_or_path}", ids == source.rows)
+    _check_size(model, modality)
     _check_dense(model, modality)
+
+
+def _check_size(model: MixtureOfTransformers, modality: str) -> None:
+    """A tower that starts pretrained has the size of the backbone, which is that of the language model."""
+    settings, tower = model.backbone.settings, model.backbone.towers[tower_of(model, modality)]
+    whole = settings.dim, settings.hidden
+    size = settings.size_of(tower)
+    require(f"dim and ffn_dim of the tower of {modality!r}", size, f"{whole}, of the language model", size == whole)
 
 
 def _check_dense(model: MixtureOfTransformers, modality: str) -> None:
@@ -66,6 +75,7 @@ def _check_copy(model: MixtureOfTransformers, modality: str, name: str) -> None:
     others = [one for one in model.grammar.names if tower_of(model, one) != tower_of(model, modality)]
     requirement = f"modalities of other towers: {', '.join(others)}"
     require(f"model.pretrained.{modality}.copy_to", name, requirement, name in others)
+    _check_size(model, name)
     _check_dense(model, name)
 
 

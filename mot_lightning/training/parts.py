@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from mot_lightning.backbone.settings import tower_members
 from mot_lightning.backbone.tower import MODULES
+from mot_lightning.backbone.towers import tower_members
 from mot_lightning.model import MixtureOfTransformers
 from mot_lightning.training.part_settings import COMMON, PartSettings
 

@@ -22,9 +22,15 @@ from properties import (
 
 from mot_lightning.analysis.ledger import total_parameters
 from mot_lightning.backbone.settings import SHAREABLE
+from mot_lightning.backbone.towers import TowerSettings
 from mot_lightning.sequence import pack
 
 NAMES = ("text", "image", "speech")
+UNEQUAL = {
+    "text": ["text"],
+    "image": TowerSettings(["image"], dim=16, ffn_dim=48),
+    "speech": TowerSettings(["speech"], dim=48),
+}
 VARIANTS = {
     "ffn untied": {"untie": ["ffn"]},
     "ffn and qkv untied": {"untie": ["ffn", "qkv"]},
@@ -38,6 +44,7 @@ VARIANTS = {
     "grids": {"rope_2d": True},
     "biases": {"qkv_bias": True, "norm_eps": 1e-2},  # without QK-norm, some weights of attention round to 0
     "as SmolLM3": {"qk_norm": False, "nope_layers": [1]},
+    "narrow images, wide speech": {"towers": UNEQUAL},
     "all at once": {
         "untie": ["ffn", "o"],
         "untied_layers": [1, 2],

@@ -19,7 +19,7 @@ from mot_lightning.analysis.ledger import costs
 from mot_lightning.backbone import MoESettings
 from mot_lightning.backbone.feed_forward import SwiGLU
 from mot_lightning.backbone.moe import collect_router_stats, experts_of
-from mot_lightning.backbone.settings import experts_by_tower
+from mot_lightning.backbone.towers import experts_by_tower
 from mot_lightning.sequence import pack
 
 DIM, HIDDEN = 16, 24

@@ -3,7 +3,7 @@
 import pytest
 
 from mot_lightning.backbone import BackboneSettings, MoESettings
-from mot_lightning.backbone.settings import group_towers
+from mot_lightning.backbone.towers import group_towers
 
 LLAMA3 = {
     "rope_type": "llama3",

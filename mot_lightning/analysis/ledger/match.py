@@ -13,6 +13,7 @@ import torch
 from mot_lightning.analysis.ledger.parameters import total_parameters
 from mot_lightning.analysis.ledger.step import step_cost
 from mot_lightning.backbone import BackboneSettings
+from mot_lightning.backbone.towers import modalities_of
 from mot_lightning.model import MixtureOfTransformers
 from mot_lightning.sequence import InterleavedBatch
 
@@ -32,7 +33,7 @@ class Match:
 
     def settings(self) -> list[str]:
         """The command line's settings that make it of the model's config."""
-        tower = ", ".join(next(iter(self.backbone.towers.values())))
+        tower = ", ".join(modalities_of(next(iter(self.backbone.towers.values()))))
         sizes = {"dim": self.backbone.dim, "ffn_dim": self.backbone.ffn_dim}
         lines = [f"--model.backbone.{name}={value}" for name, value in sizes.items()]
         return [*lines, f"--model.backbone.towers='{{all: [{tower}]}}'", "--model.backbone.experts='{}'"]

@@ -1,11 +1,12 @@
 """The base of telemetry that looks at a batch once more where it logs: training is bitwise as without it."""
 
 from abc import abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 from lightning.pytorch import Callback
 from lightning.pytorch.utilities.seed import isolate_rng
 
+from mot_lightning.errors import ConfigError
 from mot_lightning.sequence import InterleavedBatch
 from mot_lightning.training.metrics import is_logged, log_row
 
@@ -15,6 +16,17 @@ class Probe(Callback):
 
     All ranks measure, as the weights may be sharded.
     """
+
+    one_width: ClassVar[bool] = False  # whether hidden states of all towers are taken together
+
+    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        """Raises ConfigError if towers differ in width, and that cannot be."""
+        if self.one_width:
+            backbone = pl_module.model.backbone
+            widths = {"+".join(tower): backbone.settings.size_of(tower)[0] for tower in backbone.towers}
+            if len({*widths.values()}) > 1:
+                seen = ", ".join(f"{name} {width}" for name, width in widths.items())
+                raise ConfigError(f"backbone.towers has dim of {seen}, wanted equal ones with {type(self).__name__}")
 
     @abstractmethod
     def measure(self, pl_module: Any, batch: InterleavedBatch) -> dict[str, float]:

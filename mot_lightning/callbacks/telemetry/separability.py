@@ -18,6 +18,8 @@ class Separability(Probe):
     Layer 0 is the embeddings. 1 over the number of modalities is chance.
     """
 
+    one_width = True
+
     def measure(self, pl_module: Any, batch: InterleavedBatch) -> dict[str, float]:
         states = hidden_states(pl_module.model, batch, pl_module.seed)
         counts = torch.tensor(batch.layout.counts)

@@ -19,6 +19,8 @@ class TowerSimilarity(Probe):
     Towers with experts are left out.
     """
 
+    one_width = True
+
     def measure(self, pl_module: Any, batch: InterleavedBatch) -> dict[str, float]:
         states = hidden_states(pl_module.model, batch, pl_module.seed)
         values = {}
