@@ -56,10 +56,10 @@ def _check_validations(name: str, trainer: dict[str, Any], sweep_steps: int) -> 
         ("sweep_steps", sweep_steps, 1),
         ("trainer.max_steps", trainer.get("max_steps"), MIN_POINTS),
     ):
-        if isinstance(steps, int) and steps > 0 and steps * batches < least * interval:
+        if isinstance(steps, int) and steps > 0 and (most := steps * batches // least) < interval:
             raise ConfigError(
-                f"{name}: trainer.val_check_interval is {interval} batches, wanted at most {steps * batches // least}, for "
-                f"{least} or more validations in {setting}, {steps}"
+                f"{name}: trainer.val_check_interval is {interval} batches, wanted at most {most}: "
+                f"{setting} is {steps}, with {least} or more validations"
             )
 
 

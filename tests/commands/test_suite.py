@@ -144,11 +144,11 @@ def test_bad_input_is_one_line(suite, refusal, arguments, message):
         ),
         (
             {"settings": {}},
-            "dense: trainer.val_check_interval is 500 batches, wanted at most 100, for 1 or more validations in sweep_steps",
+            "dense: trainer.val_check_interval is 500 batches, wanted at most 100: sweep_steps is 100, with 1",
         ),
         (
             {"settings": {}, "sweep_steps": 600},
-            "trainer.val_check_interval is 500 batches, wanted at most 375, for 4 or more validations in trainer",
+            "trainer.val_check_interval is 500 batches, wanted at most 375: trainer.max_steps is 1500, with 4",
         ),
         ({"configs": ["missing.yaml"]}, "dense: --config missing.yaml does not exist"),
         ({"claims": [{**SUITE["claims"][0], "modality": "smell"}]}, "names 'smell', wanted one of image, speech, text"),
