@@ -136,7 +136,7 @@ class SavedPipeline:
         check_types(SavedPipeline.save_pretrained, {"folder": folder, "license": license})
         folder = absolute(folder, "folder")
         check_new_folder(folder, "folder")
-        self._write(folder, ".", license)
+        self._write(folder, None, license)
 
     def push_to_hub(
         self, repo_id: str, private: bool | None = None, token: str | None = None, license: str | None = None
@@ -160,6 +160,6 @@ class SavedPipeline:
             self._write(Path(folder), repo_id, license)
             return upload(Path(folder), repo_id, private, token)
 
-    def _write(self, folder: Path, name: str, license: str | None) -> None:
-        checkpoint = self.checkpoint()
-        write_folder(folder, checkpoint, model_card(checkpoint, self.model, self.codecs, name, license))
+    def _write(self, folder: Path, repo_id: str | None, license: str | None) -> None:
+        checkpoint, title = self.checkpoint(), repo_id.rpartition("/")[2] if repo_id else folder.name
+        write_folder(folder, checkpoint, model_card(checkpoint, self.model, self.codecs, repo_id, title, license))

@@ -18,7 +18,7 @@ PAPER = "[Mixture-of-Transformers](https://arxiv.org/abs/2411.04996)"
 CALL = """```python
 from mot_lightning import MoTPipeline
 
-pipeline = MoTPipeline.from_pretrained({arguments})
+pipeline = MoTPipeline.from_pretrained({arguments}){remark}
 (document,) = pipeline([[]], max_segments=2, max_length=64)  # an empty prompt: the model begins, and chooses modalities
 print([modality for modality, media in document])
 ```"""
@@ -28,25 +28,29 @@ def model_card(
     checkpoint: Mapping[str, Any],
     model: MixtureOfTransformers,
     codecs: Mapping[str, Codec],
-    name: str,
+    repo_id: str | None,
+    title: str,
     license: str | None = None,
 ) -> str:
     """Markdown with the metadata that the Hub reads.
 
     Args:
         checkpoint: of the pipeline, which `config.json` holds, too.
-        name: what `from_pretrained` takes: a repository, or a folder.
+        repo_id: the repository that it is for; None of a folder.
         license: an identifier of the Hub, such as apache-2.0.
     """
     training = checkpoint["training"] or {}
     modalities = ", ".join(model.grammar.names)
     parts = [
-        f"# {name.rstrip('/').rpartition('/')[2]}",
+        f"# {title}",
         f"A {PAPER} over one sequence of {modalities}, trained with mot_lightning. {_backbone(model)}",
         _table(("modality", "objective", "codec", "tokens", "parameters of a token"), _modalities(model, codecs)),
         _limits(checkpoint["limits"], codecs),
         "## Use",
-        CALL.format(arguments=", ".join([f'"{name}"', *_arguments(checkpoint, codecs)])),
+        CALL.format(
+            arguments=", ".join([f'"{repo_id or "."}"', *_arguments(checkpoint, codecs)]),
+            remark="" if repo_id else "  # this folder, or its repository",
+        ),
     ]
     if tested := list(_tested(training.get("metrics") or {})):
         parts += ["## Test", _table(("modality", "quantity", "value", "samples"), tested)]
@@ -71,7 +75,7 @@ def _metadata(codecs: Mapping[str, Codec], license: str | None) -> dict[str, Any
 def _backbone(model: MixtureOfTransformers) -> str:
     settings, towers = model.backbone.settings, [", ".join(tower) for tower in model.backbone.towers]
     of = f"{len(towers)} towers ({'; '.join(towers)})" if len(towers) > 1 else "one tower"
-    size = f"{settings.depth} layers of dimension {settings.dim}, {of}"
+    size = f"{settings.depth} layer{'s' * (settings.depth != 1)} of dimension {settings.dim}, {of}"
     return f"It has {total_parameters(model):,} parameters: {size}."
 
 

@@ -19,7 +19,6 @@ from mot_lightning.runs.find import CONFIG, WEIGHTS
 
 LEARNED, CARD = "codecs.safetensors", "README.md"
 FILES = (CONFIG, WEIGHTS, LEARNED, CARD)
-STATE = "state"  # the entry of the metadata for what the codecs learned that is no tensor
 
 
 def check_new_folder(folder: Path, name: str) -> None:
@@ -44,17 +43,19 @@ def write_folder(folder: Path, checkpoint: Mapping[str, Any], card: str) -> None
 
     weights = checkpoint["state_dict"]
     learned, others = split(strip_prefix(weights, CODECS))
+    tied = write_tensors(folder / WEIGHTS, strip_prefix(weights, AVERAGED))
+    write_tensors(folder / LEARNED, learned)
+    write_text(folder / CARD, card)
     content = {
         "format": FORMAT,
         "mot_lightning": version("mot_lightning"),
         "model": checkpoint["config"]["model"],
         "limits": checkpoint["limits"],
+        "tied_weights": tied,
         "codecs": checkpoint["codecs"],
+        "codec_state": others,
         "training": checkpoint["training"],
     }
-    write_tensors(folder / WEIGHTS, strip_prefix(weights, AVERAGED))
-    write_tensors(folder / LEARNED, learned, {STATE: others})
-    write_text(folder / CARD, card)
     write_text(folder / CONFIG, json.dumps(plain(content), indent=2) + "\n")
 
 
@@ -69,12 +70,13 @@ def read_folder(folder: Path, argument: str = "folder") -> dict[str, Any]:
     """
     content = _read_config(folder, argument)
     training = content.get("training") or {}
-    weights, _ = read_tensors(folder / WEIGHTS, argument)
-    learned, notes = read_tensors(folder / LEARNED, argument)
+    weights = read_tensors(folder / WEIGHTS, argument)
+    learned = read_tensors(folder / LEARNED, argument)
+    weights |= {name: weights[kept] for name, kept in content["tied_weights"].items() if kept in weights}
     try:
-        state = join(learned, notes.get(STATE, "{}"))
-    except (ValueError, TypeError) as error:
-        raise ConfigError(f"{argument} {folder / LEARNED} cannot be read: {' '.join(str(error).split())}") from None
+        state = join(learned, content["codec_state"])
+    except ValueError as error:
+        raise ConfigError(f"{argument} {folder / LEARNED} is not that of {CONFIG}: {error}") from None
     return {
         "config": {"experiment": training.get("experiment"), "model": content["model"]},
         "state_dict": {
@@ -98,8 +100,10 @@ def _read_config(folder: Path, argument: str) -> dict[str, Any]:
         of = f": it is of a {content['model_type']}" if isinstance(content, dict) and "model_type" in content else ""
         raise ConfigError(f"{argument} {path} is not of mot_lightning{of}, wanted that of a whole model")
     check_format(content.get("format", 1), f"{argument} {path}")
-    expected = {"model": dict, "limits": dict | None, "codecs": dict, "training": dict | None}
-    for name, kind in expected.items():
-        if name not in content or not isinstance(content[name], kind):
+    for name in ("model", "limits", "tied_weights", "codecs", "codec_state", "training"):
+        missing = name not in content or (content[name] is None and name not in ("limits", "training"))
+        if missing or not isinstance(content[name], dict | None):
             raise ConfigError(f"{argument} {path} has {name} {content.get(name)!r:.60}, wanted a mapping")
+    if (limits := content["limits"]) and {*limits} != {"row_length", "unconditional"}:
+        raise ConfigError(f"{argument} {path} has limits {limits!r:.60}, wanted row_length and unconditional")
     return content

@@ -17,10 +17,10 @@ def names_repository(path: Any) -> bool:
 def check_repository(name: str, argument: str) -> None:
     """Raises ConfigError if a name is none that a repository can have."""
     from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import _validators
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
     try:
-        _validators.validate_repo_id(name)
+        validate_repo_id(name)
     except HFValidationError as error:
         raise ConfigError(f"{argument} is {name!r}, wanted USER/NAME: {_reason(error)}") from None
 

@@ -1,6 +1,5 @@
 """Saved state as tensors and JSON, for files that hold nothing else."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,24 +9,24 @@ from torch import Tensor
 TENSOR = "tensor:"  # before the name of a tensor, in JSON
 
 
-def split(state: Mapping[str, Any]) -> tuple[dict[str, Tensor], str]:
-    """The tensors of a state dict by name, and its other entries as JSON that names the tensors inside them.
+def split(state: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors of a state dict by name, and its other entries as JSON takes them, with names of tensors inside.
 
     Raises:
         ValueError: an entry holds what JSON does not.
     """
     tensors = {name: _plain(value) for name, value in state.items() if isinstance(value, Tensor)}
     others = {name: value for name, value in state.items() if name not in tensors}
-    return tensors, json.dumps({name: _flatten(value, name, tensors) for name, value in others.items()})
+    return tensors, {name: _flatten(value, name, tensors) for name, value in others.items()}
 
 
-def join(tensors: Mapping[str, Tensor], others: str) -> dict[str, Any]:
+def join(tensors: Mapping[str, Tensor], others: Mapping[str, Any]) -> dict[str, Any]:
     """The state dict that `split` took apart.
 
     Raises:
-        ValueError: the JSON is damaged, or names a tensor that is not there.
+        ValueError: a tensor is not there.
     """
-    nested = {name: _restore(value, tensors) for name, value in dict(json.loads(others)).items()}
+    nested = {name: _restore(value, tensors) for name, value in others.items()}
     inside = tuple(f"{name}." for name in nested)
     return {**{name: x for name, x in tensors.items() if not name.startswith(inside)}, **nested}
 

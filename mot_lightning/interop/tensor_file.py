@@ -1,5 +1,6 @@
 """Files of safetensors: tensors that share memory are written once, and reading runs no code."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,14 +12,11 @@ from mot_lightning.runs.atomic import replacing
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], notes: Mapping[str, str] | None = None) -> None:
-    """Write tensors whole, or not at all.
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, str]:
+    """Write tensors whole, or not at all; of those that share memory, as tied weights do, the first alone.
 
-    Of those that share memory, as tied weights do, the first is written; the file's metadata name it for each other
-    one, as `safetensors.torch.save_model` does.
-
-    Args:
-        notes: more metadata.
+    Returns:
+        For each tensor that is not written, the name of the one that it is the same as.
 
     Raises:
         NotWritten: the system refused a write.
@@ -28,22 +26,27 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], notes: Mapping[str,
 
     written: dict[str, Tensor] = {}
     first: dict[tuple[object, ...], str] = {}  # names of the tensors in memory
-    same = {}
+    tied = {}
     for name, tensor in tensors.items():
         kept = first.setdefault((tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype), name)
         if kept == name or not tensor.numel():
             written[name] = tensor.detach().contiguous().cpu()
         else:
-            same[name] = kept
+            tied[name] = kept
     try:
         with replacing(path) as file:
-            save_file(written, file.name, metadata={**same, **(notes or {}), "format": "pt"})
+            mode = os.fstat(file.fileno()).st_mode
+            save_file(written, file.name, metadata={"format": "pt"})
+            with Path(file.name).open("rb") as new:  # safetensors puts a file of its own there, for its owner alone
+                os.fchmod(new.fileno(), mode)
+                os.fsync(new.fileno())
     except SafetensorError as error:
         raise NotWritten(f"{path} cannot be written: {error}") from error
+    return tied
 
 
-def read_tensors(path: Path, argument: str) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The tensors of a file, those written once under each of their names, and its other metadata.
+def read_tensors(path: Path, argument: str) -> dict[str, Tensor]:
+    """The tensors of a file, on the host.
 
     Args:
         argument: what the file's folder was given for, in errors.
@@ -51,20 +54,16 @@ def read_tensors(path: Path, argument: str) -> tuple[dict[str, Tensor], dict[str
     Raises:
         ConfigError: the file is missing or damaged.
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
 
     if not path.is_file():
         raise ConfigError(f"{argument} {path.parent} has no {path.name}{_pickled(path.parent)}")
     try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
-            notes = dict(file.metadata() or {})
+        return load_file(path)
     except (OSError, SafetensorError) as error:
         reason = " ".join(str(error).split())
         raise ConfigError(f"{argument} {path} cannot be read: damaged, cut short or no safetensors: {reason}") from None
-    same = {name: kept for name, kept in notes.items() if kept in tensors}
-    restored = {**tensors, **{name: tensors[kept] for name, kept in same.items()}}
-    return restored, {name: note for name, note in notes.items() if name not in same}
 
 
 def _pickled(folder: Path) -> str:

@@ -22,8 +22,8 @@ def check_codecs(codecs: Mapping[str, Codec], checkpoint: Mapping[str, Any]) -> 
         actual = plain(codec.fingerprint(strip_prefix(checkpoint["state_dict"], f"codecs.{name}.")))
         saved = plain(checkpoint.get("codecs", {}).get(name, actual))  # the checkpoint of a `CodecModule` has none
         for part, value in actual.items():
-            if saved[part] != value:
-                raise ValueError(f"codec of {name!r}: its {part} is {value}, wanted the checkpoint's {saved[part]}")
+            if (before := saved.get(part)) != value:
+                raise ValueError(f"codec of {name!r}: its {part} is {value}, wanted the checkpoint's {before}")
 
 
 def check_names_and_shapes(weights: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
