@@ -1,8 +1,11 @@
 """The model card: metadata for the Hub, figures of the run, and a block that runs."""
 
+import json
 import re
+import shutil
 
 import pytest
+import torch
 import yaml
 
 from mot_lightning import BackboneSettings, FlowMatching, Modality, NextToken, Patches
@@ -43,8 +46,6 @@ def test_one_kind_of_media_is_not_any_to_any_and_no_license_is_none(tmp_path):
 
 
 def test_figures_are_those_of_the_run(card, trained):
-    import json
-
     metrics = json.loads((trained / "metrics.json").read_text())
     body = card[1]
     assert f"It has {metrics['model/parameters']:,} parameters: 1 layer of dimension 16, 3 towers" in body
@@ -57,13 +58,12 @@ def test_figures_are_those_of_the_run(card, trained):
 
 
 def test_figures_of_other_weights_of_the_run_are_left_out(tmp_path, trained):
-    import shutil
-
     run = tmp_path / "run"
     (run / "checkpoints").mkdir(parents=True)
     for name in ("config.yaml", "metrics.json"):
         shutil.copy(trained / name, run)
-    shutil.copy(trained / "checkpoints/last-1.ckpt", run / "checkpoints/last.ckpt")  # of step 3
+    content = torch.load(trained / "checkpoints/last.ckpt", weights_only=True)
+    torch.save({**content, "global_step": 3}, run / "checkpoints/best.ckpt")
     _, body = card_of(MoTPipeline.from_pretrained(run), tmp_path / "model")
     assert "3 steps, with averaged weights." in body
     assert "## Test" not in body

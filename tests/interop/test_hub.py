@@ -34,7 +34,7 @@ def hub_cache(tmp_path, monkeypatch, pipeline):
 class Api:
     """Stands in for `HfApi`, and keeps what is uploaded."""
 
-    calls: dict = {}
+    calls: dict
 
     def __init__(self, token=None):
         self.calls.update(token=token)
@@ -49,7 +49,7 @@ class Api:
 
 @pytest.fixture
 def uploads(tmp_path, monkeypatch):
-    monkeypatch.setattr(Api, "calls", {"uploads": tmp_path / "uploads"})
+    monkeypatch.setattr(Api, "calls", {"uploads": tmp_path / "uploads"}, raising=False)
     monkeypatch.setattr(huggingface_hub, "HfApi", Api)
     return Api.calls
 
