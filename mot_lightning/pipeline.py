@@ -1,9 +1,8 @@
 """MoTPipeline: continues prompts of text, images and audio with a trained model and its codecs.
 
-Knows how to load a checkpoint and generate; it needs no trainer, no datamodule and no run folder.
+Knows how to generate, and leaves files to `saved_pipeline.py`; it needs no trainer, no datamodule and no run folder.
 """
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,89 +10,32 @@ from typing import Any
 
 import torch
 
-from mot_lightning.codecs import Codec
-from mot_lightning.config.instantiate import instantiate
-from mot_lightning.config.types import check_names, check_types
-from mot_lightning.errors import ConfigError
-from mot_lightning.generation import GenerationLimits, GenerationSettings, generate
+from mot_lightning.config.types import check_names
+from mot_lightning.generation import GenerationSettings, generate
 from mot_lightning.generation.checks import check_prompts
 from mot_lightning.generation.prompts import Document, Prompt, decode, encode, read_prompt, warn_of_ended
 from mot_lightning.generation.sampler import Progress, Sampler
 from mot_lightning.generation.session import Session
 from mot_lightning.generation.settings import DEFAULT_GUIDANCE
-from mot_lightning.modality import assemble
-from mot_lightning.model import MixtureOfTransformers
-from mot_lightning.runs.checkpoint import read_checkpoint, strip_prefix
-from mot_lightning.runs.compatibility import check_codecs
+from mot_lightning.saved_pipeline import SavedPipeline
 from mot_lightning.seeds import generator_for
 from mot_lightning.sequence import Segment
 
 
-class MoTPipeline:
+class MoTPipeline(SavedPipeline):
     """Continues documents of text, images and audio.
 
     Args:
         codecs: of each modality.
         model: with averaged weights.
         limits: what the model was trained on; None allows everything.
+        training: steps, settings and figures of its training as plain values, for the model card.
     """
-
-    def __init__(
-        self, codecs: Mapping[str, Codec], model: MixtureOfTransformers, limits: GenerationLimits | None = None
-    ) -> None:
-        self.codecs, self.model, self.limits = codecs, model, limits
 
     def __new__(cls, *args: Any, **kwargs: Any) -> "MoTPipeline":
         if args and isinstance(args[0], str | Path):
             raise TypeError(f"MoTPipeline has the path {str(args[0])!r}, did you mean MoTPipeline.from_pretrained?")
         return super().__new__(cls)
-
-    @classmethod
-    def from_pretrained(
-        cls, path: str | Path, allow: Sequence[str] = (), name_or_path: Mapping[str, str | Path] | None = None
-    ) -> "MoTPipeline":
-        """The pipeline of a checkpoint.
-
-        Args:
-            path: a checkpoint, a run folder or its folder of checkpoints: last.ckpt, or else best.ckpt, or
-                else the only one.
-            allow: packages whose classes its config may name, besides those of this framework.
-            name_or_path: by modality, the new folder of a pretrained codec that was moved.
-
-        Raises:
-            ConfigError: the file is missing, damaged, of another format, or not a checkpoint.
-            ValueError: a codec is not the one of the checkpoint.
-        """
-        check_types(MoTPipeline.from_pretrained, {"path": path, "allow": allow, "name_or_path": name_or_path})
-        return cls.from_checkpoint(read_checkpoint(Path(path), "checkpoint"), allow, name_or_path)
-
-    @classmethod
-    def from_checkpoint(
-        cls,
-        checkpoint: Mapping[str, Any],
-        allow: Sequence[str] = (),
-        name_or_path: Mapping[str, str | Path] | None = None,
-    ) -> "MoTPipeline":
-        """The pipeline of a checkpoint in memory."""
-        settings = copy.deepcopy(checkpoint["config"]["model"])
-        if "modalities" not in settings:
-            raise ConfigError("the checkpoint is a codec's, wanted a model's")
-        settings = {name: settings[name] for name in ("modalities", "control", "backbone") if name in settings}
-        for name, path in (name_or_path or {}).items():
-            if name not in settings["modalities"]:
-                raise ConfigError(f"name_or_path names {name!r}, wanted some of {', '.join(settings['modalities'])}")
-            settings["modalities"][name]["codec"]["init_args"]["name_or_path"] = str(path)
-        arguments = instantiate(assemble, settings, allow)
-        with torch.random.fork_rng(devices=[]):  # the initial weights are replaced below
-            model = assemble(**arguments)
-        codecs = {name: modality.codec for name, modality in arguments["modalities"].items()}
-        check_codecs(codecs, checkpoint)
-        weights = checkpoint["state_dict"]
-        for name, codec in codecs.items():
-            codec.load_state_dict(strip_prefix(weights, f"codecs.{name}."))
-        model.load_state_dict(strip_prefix(weights, "ema_model."))
-        limits = checkpoint.get("limits")
-        return cls(codecs, model.eval(), GenerationLimits.from_state_dict(limits) if limits else None)
 
     def to(self, device: torch.device | str) -> "MoTPipeline":
         """Move the model to a device; codecs stay on the host."""

@@ -22,7 +22,7 @@ BY_MODALITY = re.compile(r"(guidance|lengths)\.(\w+)")
 class Generate(Command):
     name = "generate"
     summary = "continue a prompt of text, images and audio"
-    checkpoint_help = "the checkpoint, or the folder of a run (required)"
+    checkpoint_help = "the checkpoint, the folder of a run or of export (required)"
     takes_settings = False
     options = (
         Option("prompt", "TEXT_OR_FILE", "text, or the path of an image or a sound; image:photo.png also\n"
@@ -55,8 +55,8 @@ class Generate(Command):
     def run(self, invocation: Invocation) -> None:
         from mot_lightning.experiment.startup import keep_freed_memory
         from mot_lightning.generation.prompts import encode, read_prompts, read_words
+        from mot_lightning.interop.source import read_source
         from mot_lightning.pipeline import MoTPipeline
-        from mot_lightning.runs.checkpoint import read_checkpoint
         from mot_lightning.signals import interruptible
 
         options = dict(invocation.options)
@@ -80,7 +80,7 @@ class Generate(Command):
         assert invocation.ckpt_path is not None
         with interruptible():
             path = invocation.ckpt_path
-            checkpoint = read_checkpoint(path)
+            checkpoint = read_source(path, "--ckpt_path")
             try:
                 pipeline = MoTPipeline.from_checkpoint(checkpoint, invocation.allow, name_or_path)
                 control, folder = pipeline.model.grammar.control, file.parent if file else Path()
@@ -156,11 +156,11 @@ def _write_samples(
     from mot_lightning.bar import Bar
     from mot_lightning.generation import output
     from mot_lightning.generation.stream import Stream
-    from mot_lightning.runs.find import run_folder_of
+    from mot_lightning.runs.find import WEIGHTS, run_folder_of
     from mot_lightning.signals import shielded
 
     folder = output.new_folder(options["out"], (run_folder_of(checkpoint) or Path.cwd()) / "generated")
-    output.write_request(folder, request, settings, checkpoint)
+    output.write_request(folder, request, settings, checkpoint / WEIGHTS if checkpoint.is_dir() else checkpoint)
     samples, size = options["num_samples"], options["batch_size"]
     numbers = [k for _ in prompts for k in range(samples)]  # so that sample k does not depend on the other prompts
     repeated = [document for document in documents for _ in range(samples)]

@@ -11,8 +11,10 @@ from mot_lightning.codecs import Codec
 from mot_lightning.codecs.tokenizer import Subwords
 from mot_lightning.errors import require
 from mot_lightning.interop.names import named_views, tower_of
+from mot_lightning.interop.tensor_file import write_tensors
 from mot_lightning.model import MixtureOfTransformers
 from mot_lightning.objectives import NextToken
+from mot_lightning.runs.find import WEIGHTS
 
 
 def export_tower(model: MixtureOfTransformers, modality: str, codec: Codec, folder: Path) -> str:
@@ -112,11 +114,10 @@ def _config(model: MixtureOfTransformers, modality: str, family: str, rows: int,
 
 
 def _write(folder: Path, config: Any, weights: dict[str, Tensor], codec: Codec) -> None:
-    from safetensors.torch import save_file
     from transformers import PreTrainedTokenizerFast
 
     folder.mkdir(parents=True, exist_ok=True)
     config.save_pretrained(folder)
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    write_tensors(folder / WEIGHTS, weights)
     if isinstance(codec, Subwords):
         PreTrainedTokenizerFast(tokenizer_object=codec.tokenizer).save_pretrained(folder)

@@ -13,7 +13,7 @@ from mot_lightning.runs.atomic import replacing
 from mot_lightning.runs.find import LAST, PREVIOUS, find_checkpoint
 from mot_lightning.runs.integrity import add_digest, check_integrity, is_intact
 
-LIVE, AVERAGED = "model.", "ema_model."  # prefixes of a module's weights
+LIVE, AVERAGED, CODECS = "model.", "ema_model.", "codecs."  # prefixes of a module's weights
 FORMAT = 2  # increased when names in the config or the weights change
 
 
@@ -49,6 +49,11 @@ def read_checkpoint(path: Path, argument: str = "--ckpt_path") -> dict[str, Any]
         ConfigError: the file is missing, damaged, of another format, or not a checkpoint of this framework.
     """
     path = find_checkpoint(path, argument)
+    if path.is_dir():
+        raise ConfigError(
+            f"{argument} {path} is a model that export wrote, without data and optimizer, wanted a checkpoint: "
+            "generate, export and MoTPipeline.from_pretrained read both"
+        )
     if not path.is_file():
         raise ConfigError(f"{argument} {path} does not exist{_offer(path)}")
     try:
@@ -60,14 +65,23 @@ def read_checkpoint(path: Path, argument: str = "--ckpt_path") -> dict[str, Any]
     parts = ("config", "state_dict")
     if not isinstance(checkpoint, dict) or not all(isinstance(checkpoint.get(part), dict) for part in parts):
         raise ConfigError(f"{argument} {path} is not a checkpoint of mot_lightning")
-    if (version := checkpoint.get("format", 1)) != FORMAT:
-        older = "an earlier" if version < FORMAT else "a later"
-        raise ConfigError(
-            f"{argument} {path} is of {older} version of mot_lightning (format {version}), wanted format {FORMAT}: "
-            "its names changed, so train again or use the version that wrote it"
-        )
+    check_format(checkpoint.get("format", 1), f"{argument} {path}")
     checkpoint["state_dict"] = with_live_weights(checkpoint["state_dict"])
     return checkpoint
+
+
+def check_format(number: Any, name: str) -> None:
+    """Raises ConfigError if a file is of another format than this version's.
+
+    Args:
+        name: of the file, in the message.
+    """
+    if number != FORMAT:
+        older = "a later" if isinstance(number, int) and number > FORMAT else "an earlier"
+        raise ConfigError(
+            f"{name} is of {older} version of mot_lightning (format {number}), wanted format {FORMAT}: "
+            "its names changed, so train again or use the version that wrote it"
+        )
 
 
 def _offer(path: Path) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mot_lightning.codecs.base import Codec
+from mot_lightning.config.recorded import plain
 from mot_lightning.errors import ConfigError
 from mot_lightning.runs.checkpoint import strip_prefix
 
@@ -17,11 +18,23 @@ PRETRAINED = "pretrained"  # the model setting that a checkpoint makes void: it 
 def check_codecs(codecs: Mapping[str, Codec], checkpoint: Mapping[str, Any]) -> None:
     """Raises ValueError if a checkpoint was trained with other codecs."""
     for name, codec in codecs.items():
-        actual = codec.fingerprint(strip_prefix(checkpoint["state_dict"], f"codecs.{name}."))
-        saved = checkpoint.get("codecs", {}).get(name, actual)  # the checkpoint of a `CodecModule` has none
+        # as plain values, which are the same after JSON
+        actual = plain(codec.fingerprint(strip_prefix(checkpoint["state_dict"], f"codecs.{name}.")))
+        saved = plain(checkpoint.get("codecs", {}).get(name, actual))  # the checkpoint of a `CodecModule` has none
         for part, value in actual.items():
-            if saved[part] != value:
-                raise ValueError(f"codec of {name!r}: its {part} is {value}, wanted the checkpoint's {saved[part]}")
+            if (before := saved.get(part)) != value:
+                raise ValueError(f"codec of {name!r}: its {part} is {value}, wanted the checkpoint's {before}")
+
+
+def check_names_and_shapes(weights: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+    """Raises ConfigError if the weights of a model are not those that its config makes."""
+    for name in sorted({*weights, *expected}):
+        seen, needed = (tuple(state[name].shape) if name in state else None for state in (weights, expected))
+        if seen != needed:
+            raise ConfigError(
+                f"weight {name} is {'missing' if seen is None else f'of shape {seen}'}, wanted "
+                f"{'none of this name' if needed is None else f'shape {needed}'}: weights and config do not fit"
+            )
 
 
 def check_weights(module: Any, checkpoint: Mapping[str, Any], name: str) -> None:

@@ -7,6 +7,7 @@ from mot_lightning.errors import ConfigError
 
 LAST, PREVIOUS, BEST = "last.ckpt", "last-1.ckpt", "best.ckpt"
 NAMES = (LAST, PREVIOUS, BEST)  # in order of preference
+CONFIG, WEIGHTS = "config.json", "model.safetensors"  # of a folder that holds a whole model, without pickles
 
 
 def run_folder_of(checkpoint: Path) -> Path | None:
@@ -15,8 +16,15 @@ def run_folder_of(checkpoint: Path) -> Path | None:
     return folder if checkpoint.parent.name == "checkpoints" and (folder / "config.yaml").is_file() else None
 
 
+def holds_model(path: Path) -> bool:
+    """Whether a path is a folder that export wrote, or what is left of one."""
+    return any((path / name).is_file() for name in (CONFIG, WEIGHTS))
+
+
 def find_checkpoint(path: Path, argument: str = "--ckpt_path") -> Path:
     """The checkpoint of a run folder or of its folder of checkpoints; any other path is returned, absolute.
+
+    So is that of a folder that holds a whole model.
 
     A folder without checkpoints of these names, such as one of a plain Trainer, may have one of any name.
 
@@ -27,7 +35,7 @@ def find_checkpoint(path: Path, argument: str = "--ckpt_path") -> Path:
         ConfigError: a folder has no checkpoint, or several of other names.
     """
     path = absolute(path, argument)
-    if not path.is_dir():
+    if not path.is_dir() or holds_model(path):
         return path
     files = [folder / name for folder in (path / "checkpoints", path) for name in NAMES]
     for file in files:

@@ -33,7 +33,7 @@ EXACT = [
 
 def run(folder: Path, *arguments: str) -> int:
     """Run a command line with its runs in `folder`, and return the exit code."""
-    folders = [] if arguments[0] in ("generate", "compare", "suite") else [f"--runs={folder}"]
+    folders = [] if arguments[0] in ("generate", "export", "compare", "suite") else [f"--runs={folder}"]
     try:
         main([*arguments, *folders])
     except SystemExit as end:

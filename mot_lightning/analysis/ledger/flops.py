@@ -13,7 +13,6 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from mot_lightning.analysis.ledger.frozen import saved_flops
-from mot_lightning.analysis.ledger.parameters import active_parameters
 from mot_lightning.analysis.training_factor import TRAINING_FACTOR
 from mot_lightning.backbone.attention.flex import VisibleRanges
 from mot_lightning.backbone.attention.permute import inverse
@@ -21,6 +20,7 @@ from mot_lightning.backbone.attention.visibility import modality_of
 from mot_lightning.backbone.moe import experts_of
 from mot_lightning.model import MixtureOfTransformers
 from mot_lightning.noise import Noise
+from mot_lightning.parameters import active_parameters
 from mot_lightning.sequence import InterleavedBatch, Layout, ModalityBatch
 
 

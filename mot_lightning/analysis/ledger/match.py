@@ -10,11 +10,11 @@ from typing import Literal, get_args
 
 import torch
 
-from mot_lightning.analysis.ledger.parameters import total_parameters
 from mot_lightning.analysis.ledger.step import step_cost
 from mot_lightning.backbone import BackboneSettings
 from mot_lightning.backbone.towers import modalities_of
 from mot_lightning.model import MixtureOfTransformers
+from mot_lightning.parameters import total_parameters
 from mot_lightning.sequence import InterleavedBatch
 
 # all weights, embeddings and heads included; those that a token uses; FLOPs of a training step. The latter two are

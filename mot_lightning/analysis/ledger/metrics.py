@@ -1,8 +1,8 @@
 """What a model costs as flat metrics, `model/<modality>/<quantity>`, for metrics.json."""
 
 from mot_lightning.analysis.ledger.flops import costs
-from mot_lightning.analysis.ledger.parameters import total_parameters
 from mot_lightning.model import MixtureOfTransformers
+from mot_lightning.parameters import total_parameters
 from mot_lightning.sequence import InterleavedBatch
 
 

@@ -5,7 +5,6 @@ from typing import Literal, NamedTuple, get_args
 
 from torch import nn
 
-from mot_lightning.backbone.moe import MixtureOfExperts
 from mot_lightning.codecs import Codec
 from mot_lightning.codecs.pretrained import FrozenNetwork
 from mot_lightning.model import MixtureOfTransformers
@@ -24,10 +23,6 @@ class Group(NamedTuple):
 
     kind: Kind
     name: str
-
-
-def total_parameters(model: nn.Module) -> int:
-    return sum(p.numel() for p in model.parameters())
 
 
 def parameter_groups(model: MixtureOfTransformers) -> dict[Group, int]:
@@ -57,18 +52,3 @@ def codec_numbers(codec: Codec) -> int:
     """Numbers that a codec holds, in its state or in a network that is no part of the model."""
     outside = [value.network for value in vars(codec).values() if isinstance(value, FrozenNetwork)]
     return sum(x.numel() for module in (codec, *outside) for x in (*module.parameters(), *module.buffers()))
-
-
-def active_parameters(model: MixtureOfTransformers, name: str) -> int:
-    """Parameters that a token of a modality uses: of embeddings one row, of experts those that process it."""
-    count = 0
-    for module in model.weights_of(name):
-        tables = {id(m.weight) for m in module.modules() if isinstance(m, nn.Embedding)}
-        # a tied table is also the head, which uses all of it
-        tables -= {id(m.weight) for m in module.modules() if isinstance(m, nn.Linear)}
-        mixtures = [m for m in module.modules() if isinstance(m, MixtureOfExperts)]
-        visited = {id(p): m.active / m.settings.count for m in mixtures for p in m.experts.parameters()}
-        for p in module.parameters():
-            used = p.shape[-1] if id(p) in tables else p.numel()
-            count += round(used * visited.get(id(p), 1))
-    return count
