@@ -84,8 +84,8 @@ def _copy_tower(model: MixtureOfTransformers, source: int, target: int) -> None:
 def _add_rows(model: MixtureOfTransformers, modality: str, source: LanguageModel) -> str:
     """Set the rows that the language model does not have, and say how.
 
-    A text begins by a copy of the row by which the language model begins one, and ends by its id, so that it costs about
-    the bits that it costs there. All other rows start as the mean of all, plus noise.
+    A text begins by a copy of the row by which the language model begins one, and ends by its id, so that it costs the
+    bits that it costs there. All other rows start as the mean of all, plus noise.
     """
     objective: Any = model.objectives[modality]
     grammar, (bos, eos) = model.grammar, source.ends

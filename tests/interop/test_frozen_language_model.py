@@ -1,9 +1,12 @@
 """A frozen language model predicts texts as before, to the last bit, while other modalities and control ids learn."""
 
+import json
+
 import pytest
 import torch
 from language_models import save
-from runs import TINY, rows, run
+from runs import TINY, run
+from transformers import AutoModelForCausalLM
 
 from mot_lightning import BackboneSettings, FlowMatching, Modality, MoTModule, Patches
 from mot_lightning.interop import LanguageModel, Pretrained
@@ -34,14 +37,15 @@ def learning(model, modality):
 @pytest.mark.parametrize("freeze", [{"towers": {"text": FROZEN}}, {"objectives": {"text": FROZEN}}])
 def test_of_a_frozen_objective_only_rows_that_no_text_reads_learn(language_models, freeze):
     for name in ("llama", "qwen3"):  # tied, untied
-        assert learning(build(language_models[name], **freeze), "text") == {"control.head.weight", "control.others.weight"}
+        expected = {"control.head.weight", "control.others.weight"}
+        assert learning(build(language_models[name], **freeze), "text") == expected
 
 
 @torch.no_grad()
 def test_losses_of_texts_depend_on_no_weight_that_learns_beside_a_frozen_language_model(language_models):
     model = build(language_models["qwen3"], towers={"text": FROZEN})
-    texts = [[Segment("text", torch.arange(5, 20))], [Segment("text", torch.arange(7)), Segment("text", torch.ones(3).long())]]
-    batch = pack(texts, model.grammar, 64)
+    one, two, three = (Segment("text", torch.arange(n, 2 * n)) for n in (15, 7, 3))
+    batch = pack([[one], [two, three]], model.grammar, 64)
     before = model(batch)["text"]
     for weight in model.parameters():
         if weight.requires_grad:
@@ -55,8 +59,6 @@ def test_losses_of_texts_depend_on_no_weight_that_learns_beside_a_frozen_languag
 @torch.no_grad()
 def test_a_text_costs_what_it_costs_in_the_language_model(language_models):
     """The loss of each id and of the end of the text, where the language model is given what begins the document."""
-    from transformers import AutoModelForCausalLM
-
     folder, ids = language_models["llama"], torch.randint(1, 300, (30,), generator=torch.Generator().manual_seed(3))
     model, source = build(folder), LanguageModel(folder)
     losses = model(pack([[Segment("text", ids)]], model.grammar, 64))["text"]
@@ -72,8 +74,6 @@ def bits_per_byte(folder, checkpoint):
     alone = ["--data.documents={text: 1.0}", "--report.prompts=0", "--trainer.limit_test_batches=1.0"]
     assert run(folder, "test", f"--ckpt_path={checkpoint}", *alone) == 0
     newest = max(folder.rglob("metrics.json"), key=lambda path: path.stat().st_mtime)
-    import json
-
     return json.loads(newest.read_text())["test/text/bits_per_byte"]
 
 

@@ -38,7 +38,9 @@ def test_each_id_has_an_embedding_and_a_gradient_of_its_own(model):
     embeddings = text.embed_clean(torch.arange(28)[None])[0][0]
     assert len(embeddings.unique(dim=0)) == 28
     text.embed_clean(torch.tensor([[model.grammar.begin["image"], 3]]))[0].sum().backward()
-    changed = {name: int(weight.grad.any(1).sum()) for name, weight in text.named_parameters() if weight.grad is not None}
+    changed = {
+        name: int(weight.grad.any(1).sum()) for name, weight in text.named_parameters() if weight.grad is not None
+    }
     assert changed == {"embedding.weight": 1, "control.others.weight": 1, "control.alone.weight": 0}
 
 
