@@ -4,7 +4,6 @@ Knows tokens, not media; codecs, trainer and optimizer are left to `module.py`.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
@@ -66,8 +65,7 @@ class MixtureOfTransformers(nn.Module):
             )
         self.objectives = nn.ModuleDict({name: objectives[name] for name in self.grammar.names})  # type: ignore[assignment]
         for name, objective in self.objectives.items():
-            kind = tokens[name]
-            objective.build(settings.dim, replace(kind, vocab_size=self.grammar.ids(name)) if kind.discrete else kind)
+            objective.build(settings.dim, self.grammar.complete(name))
 
     @property
     def control(self) -> ControlObjective:

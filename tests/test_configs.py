@@ -12,6 +12,7 @@ DATA = {
     "study/chameleon_speech": ("data.sources.speech.source.path", "fsdd"),
 }
 WITH_VQ = ("chameleon", "chameleon_speech", "show_o")  # which they train if it is not cached
+PRETRAINED = ("upcycle",)  # which start from a language model
 QUICK = ("transfusion", "backbone/moe_4x")
 
 
@@ -27,7 +28,7 @@ def name(path):
         if path not in LARGE
     ],
 )
-def test_shipped_config_trains_two_steps(path, tmp_path):
+def test_shipped_config_trains_two_steps(path, tmp_path, request):
     arguments = [
         "--trainer.max_steps=2", "--trainer.val_check_interval=2", "--trainer.limit_val_batches=1",
         "--trainer.limit_test_batches=1", "--trainer.enable_progress_bar=false", "--report.prompts=1",
@@ -36,6 +37,8 @@ def test_shipped_config_trains_two_steps(path, tmp_path):
     if name(path) in DATA:
         setting, folder = DATA[name(path)]
         arguments.append(f"--{setting}={real_data(folder)}")
+    if name(path) in PRETRAINED:
+        arguments.append(f"--model.pretrained.text={request.getfixturevalue('language_models')['llama']}")
     if name(path) in WITH_VQ:
         arguments.append("--model.modalities.image.codec.steps=20")
     assert run(tmp_path, "fit", f"--config={path}", *arguments) == 0

@@ -40,10 +40,11 @@ def commands(path):
 
 
 @pytest.fixture
-def reader(tmp_path, monkeypatch, trained):
-    """A reader's folder with one finished run; modules that a page writes there can be imported."""
+def reader(tmp_path, monkeypatch, trained, language_models):
+    """A reader's folder with a finished run and a language model; modules that a page writes there can be imported."""
     (tmp_path / "runs/default").mkdir(parents=True)
     (tmp_path / "runs/default/0").symlink_to(trained)
+    (tmp_path / "runs/caption_lm").symlink_to(language_models["llama"])
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     before = {*sys.modules}

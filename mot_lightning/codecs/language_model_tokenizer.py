@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from tokenizers import Tokenizer
 from torch import Tensor
 
@@ -21,13 +21,14 @@ class LanguageModelTokenizer(HFTokenizer):
     Args:
         name_or_path: as of `HFTokenizer`.
         vocab_size: rows of the table, which may be padded: ids without a token decode to nothing.
+        stop: the id by which the language model ends its texts; null adds one.
 
     Raises:
         ValueError: the tokenizer has more ids than the table, or far fewer. A tokenizer that is not there is missed
             when it is used, unless a checkpoint has brought it.
     """
 
-    def __init__(self, name_or_path: str | Path, vocab_size: int) -> None:
+    def __init__(self, name_or_path: str | Path, vocab_size: int, stop: int | None = None) -> None:
         absolute_or_name(name_or_path, "name_or_path")
         self._loaded: Tokenizer | None = None
         try:
@@ -37,7 +38,8 @@ class LanguageModelTokenizer(HFTokenizer):
         else:
             size, both = self.vocab_size, f"as many rows as its tokenizer has ids, {self.vocab_size}, or some more"
             require("vocab_size", vocab_size, both, size <= vocab_size < size + PADDING)
-        self.vocab_size = vocab_size
+        require("stop", stop, f"an id below {vocab_size}", stop is None or 0 <= stop < vocab_size)
+        self.vocab_size, self.stop = vocab_size, stop
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -48,6 +50,13 @@ class LanguageModelTokenizer(HFTokenizer):
     @tokenizer.setter
     def tokenizer(self, tokenizer: Tokenizer) -> None:
         self._loaded = tokenizer
+
+    def bytes_per_token(self) -> Float[Tensor, " vocab_size"]:
+        """As of `Subwords`; the id that ends a text encodes no byte of it."""
+        sizes = super().bytes_per_token()
+        if self.stop is not None:
+            sizes[self.stop] = 0
+        return sizes
 
     @property
     def pretrained_hash(self) -> str:

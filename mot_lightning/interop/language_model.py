@@ -66,10 +66,11 @@ class LanguageModel:
 
     def codec(self) -> LanguageModelTokenizer:
         """The codec of its texts."""
-        return LanguageModelTokenizer(self.name_or_path, self.rows)
+        return LanguageModelTokenizer(self.name_or_path, self.rows, self.ends[1])
 
     def objective(self) -> NextToken:
-        return NextToken(tie=self.tied, embedding_scale=1.0)
+        """The objective of its texts: its own table, beside tables for control ids."""
+        return NextToken(tie=self.tied, embedding_scale=1.0, decouple_control=True)
 
     @cached_property
     def weights(self) -> dict[str, Tensor]:

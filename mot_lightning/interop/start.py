@@ -1,8 +1,9 @@
-"""A tower that starts as a language model: its weights are copied, and rows for stop and control ids are added."""
+"""A tower that starts as a language model: its weights are copied, and control ids get rows of their own."""
 
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from mot_lightning.backbone.moe import MixtureOfExperts
 from mot_lightning.errors import require, say
@@ -11,7 +12,7 @@ from mot_lightning.interop.names import named_views, tower_of
 from mot_lightning.model import MixtureOfTransformers
 from mot_lightning.objectives import NextToken
 
-NOISE = 0.02  # standard deviation of the noise of new rows, as a fraction of the table's
+NOISE = 0.02  # standard deviation of the noise of new rows that start as the mean, as a fraction of the table's
 AS_BUILT = {"kv_heads": "key_heads", "head_dim": "head_size", "ffn_dim": "hidden"}  # settings whose 0 stands for a size
 
 
@@ -52,6 +53,8 @@ def check_fits(model: MixtureOfTransformers, modality: str, source: LanguageMode
     check(f"{path}.objective.tie", objective.tie, source.tied)
     check(f"{path}.objective.embedding_scale", objective.scale, 1.0)
     check(f"{path}.objective.lookup", objective.lookup, "table")
+    apart = objective.decouple_control or modality != model.grammar.control
+    require(f"{path}.objective.decouple_control", False, "true, as its table has no rows for control ids", apart)
     ids = model.grammar.tokens[modality].vocab_size
     require(f"{path}.codec", f"one of {ids} ids", f"the tokenizer of {source.name_or_path}", ids == source.rows)
     _check_size(model, modality)
@@ -89,25 +92,34 @@ def _copy_tower(model: MixtureOfTransformers, source: int, target: int) -> None:
 
 
 def _add_rows(model: MixtureOfTransformers, modality: str, source: LanguageModel) -> str:
-    """Set the rows of stop and control ids, and say how: each as a row that is alike, or as the mean, plus noise.
+    """Set the rows that the language model does not have, and say how.
 
-    A text that begins and ends as the language model knows it costs about the bits that it costs there.
+    A text begins by a copy of the row by which the language model begins one, and ends by its id, so that it costs the
+    bits that it costs there. All other rows start as the mean of all, plus noise.
     """
     objective: Any = model.objectives[modality]
     grammar, (bos, eos) = model.grammar, source.ends
-    starts = [grammar.end_of_document, *grammar.begins[modality]] if modality == grammar.control else []
-    embedded = {} if bos is None else dict.fromkeys(starts, bos)
-    stop = grammar.stop(modality)
-    predicted = {} if eos is None or stop is None else {stop: eos}
-    both = {**embedded, **predicted}
-    head, table = objective.head.weight, objective.embedding.weight
-    for weight, alike in ((head, both),) if source.tied else ((head, predicted), (table, embedded)):
-        known, new = weight[: source.rows], weight[source.rows :]
-        new.copy_(known.mean(0))
-        for id, old in alike.items():
-            weight[id] = weight[old]
-        new.add_(NOISE * known.std() * torch.randn_like(new))
+    table, head, control = objective.embedding.weight, objective.head.weight, objective.control
+    known, new = table[: source.rows], [table[source.rows :]]
+    new_in_head = [] if source.tied else [head[source.rows :]]
+    begun = 0
+    if control is not None:
+        new += [x.weight for x in (control.alone, control.others) if x is not None]
+        new_in_head.append(control.head.weight)
+    for rows in new:
+        _start_as_mean(rows, known)
+    for rows in new_in_head:
+        _start_as_mean(rows, head[: source.rows])
+    if control is not None and bos is not None:
+        starts = (grammar.end_of_document, *grammar.begins[modality])
+        begun = len(starts)
+        control.alone.weight[:begun] = table[bos]
+    ends = "a new id" if eos is None else f"its id {eos}"
     return (
-        f"of {len(head) - source.rows} new rows of its table, {len(both)} start as those of the ids that begin and end "
-        "its texts, the others as the mean of all, each plus noise"
+        f"of {sum(map(len, new))} new embeddings, {begun} start as that of the id that begins its texts, the others as "
+        f"the mean of all, plus noise; a text ends by {ends}"
     )
+
+
+def _start_as_mean(rows: Tensor, known: Tensor) -> None:
+    rows.copy_(known.mean(0) + NOISE * known.std() * torch.randn_like(rows))

@@ -110,6 +110,10 @@ class Objective(Recorded, nn.Module, ABC):
     def build(self, dim: int, tokens: Tokens) -> None:
         """Create the weights for hidden states of `dim` and these tokens."""
 
+    def never_frozen(self) -> Iterator[nn.Parameter]:
+        """Weights that learn by the common settings where the objective is frozen. Most objectives have none."""
+        return iter(())
+
     def set_codebook(self, codebook: Float[Tensor, "v c"] | None) -> None:
         """Take the codebook of a fitted codec. Most objectives do not use it."""
 

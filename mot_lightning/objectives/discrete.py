@@ -3,6 +3,7 @@
 Knows ids and hidden states; each objective chooses its targets.
 """
 
+from collections.abc import Iterator
 from typing import Literal
 
 import torch
@@ -15,6 +16,7 @@ from mot_lightning.errors import require
 from mot_lightning.initialisation import NEARLY_UNIFORM, init_linear
 from mot_lightning.objectives.base import Objective
 from mot_lightning.objectives.codebook_embedding import CodebookEmbedding
+from mot_lightning.objectives.control_rows import ControlRows
 from mot_lightning.sequence import Tokens
 
 
@@ -35,6 +37,10 @@ class DiscreteObjective(Objective):
         lookup: how ids are embedded: "table" by a row of a table, "codebook" by a linear map of their codebook vectors,
             as in VAR (arXiv 2404.02905). Ids with similar codebook vectors then have similar embeddings, which helps if
             there are too few media to learn each id by itself. Stop and control ids always use a table.
+        decouple_control: of the control modality, whether control ids have tables of their own, as those that IDEFICS
+            adds to a language model (arXiv 2306.16527). All other ids are then predicted among themselves, and control
+            ids among themselves, as they are sampled. Where the objective is frozen, control ids are still learned, but
+            for the embeddings that documents of the control modality alone read: the losses of these stay as they are.
     """
 
     discrete = True
@@ -47,6 +53,7 @@ class DiscreteObjective(Objective):
         max_logits: int = 2**25,
         lookup: Literal["table", "codebook"] = "table",
         embedding_scale: float | None = None,
+        decouple_control: bool = False,
     ) -> None:
         super().__init__()
         require("label_smoothing", label_smoothing, "from 0 to below 1", 0 <= label_smoothing < 1)
@@ -56,17 +63,21 @@ class DiscreteObjective(Objective):
         require("lookup", lookup, "'table' or 'codebook'", lookup in ("table", "codebook"))
         if tie and lookup == "codebook":
             raise ValueError("lookup is 'codebook' and tie is true, wanted one of them: a tied table embeds, too")
+        if decouple_control and lookup == "codebook":
+            raise ValueError("lookup is 'codebook' and decouple_control is true, wanted one of them")
         self.tie, self.label_smoothing, self.z_loss, self.max_logits = tie, label_smoothing, z_loss, max_logits
-        self.lookup, self.embedding_scale = lookup, embedding_scale
+        self.lookup, self.embedding_scale, self.decouple_control = lookup, embedding_scale, decouple_control
 
     def build(self, dim: int, tokens: Tokens) -> None:
         assert tokens.vocab_size is not None
         self.tokens = tokens
         self.scale = (dim**0.5 if self.tie else 1.0) if self.embedding_scale is None else self.embedding_scale
-        table = self.lookup == "table"
-        self.embedding = nn.Embedding(tokens.vocab_size, dim) if table else CodebookEmbedding(dim, tokens)
+        table, decoupled = self.lookup == "table", self.decouple_control and len(tokens.control_ids) > 0
+        rows = tokens.vocab_size - decoupled * len(tokens.control_ids)
+        self.embedding = nn.Embedding(rows, dim) if table else CodebookEmbedding(dim, tokens)
         std = dim**-0.5 if self.tie else NEARLY_UNIFORM
-        self.head = init_linear(nn.Linear(dim, tokens.vocab_size, bias=False), std)
+        self.head = init_linear(nn.Linear(dim, rows, bias=False), std)
+        self.control = ControlRows(dim, tokens) if decoupled else None
         if self.tie:
             self.embedding.weight = self.head.weight
 
@@ -75,8 +86,29 @@ class DiscreteObjective(Objective):
             assert codebook is not None
             self.embedding.set_codebook(codebook)
 
+    @property
+    def content_ids(self) -> int:
+        """Number of ids that are no control ids."""
+        return self.tokens.vocab_size - len(self.tokens.control_ids)  # type: ignore[operator]
+
+    def never_frozen(self) -> Iterator[nn.Parameter]:
+        if self.control is not None:
+            yield self.control.head.weight
+            if self.control.others is not None:
+                yield self.control.others.weight
+
     def _embed(self, ids: Tensor) -> Tensor:
-        return self.embedding(ids) * self.scale if self.scale != 1 else self.embedding(ids)  # (..., d)
+        if self.control is None:
+            embedding = self.embedding(ids)
+        else:
+            content = self.embedding(ids.clamp(max=self.control.first - 1))
+            embedding = torch.where((ids < self.control.first)[..., None], content, self.control.embed(ids))
+        return embedding * self.scale if self.scale != 1 else embedding  # (..., d)
+
+    def logits(self, hidden: Float[Tensor, "t d"]) -> Float[Tensor, "t v"]:
+        """Of all ids, control ids last."""
+        logits = self.head(hidden)
+        return logits if self.control is None else torch.cat([logits, self.control.head(hidden)], dim=-1)
 
     def cross_entropy(self, hidden: Float[Tensor, "t d"], target: Int[Tensor, " t"]) -> Float[Tensor, " t"]:
         """Loss of each target, from the hidden states that predict them, with at most `max_logits` logits at a time."""
@@ -89,7 +121,15 @@ class DiscreteObjective(Objective):
         )
 
     def _score(self, hidden: Tensor, target: Tensor) -> Tensor:
-        logits = self.head(hidden).float()  # (t, v)
+        if self.control is None:
+            return self._loss(self.head(hidden), target)
+        first = self.control.first
+        content = self._loss(self.head(hidden), target.clamp(max=first - 1))
+        control = self._loss(self.control.head(hidden), (target - first).clamp(min=0))
+        return torch.where(target < first, content, control)  # (t,)
+
+    def _loss(self, logits: Float[Tensor, "t v"], target: Int[Tensor, " t"]) -> Float[Tensor, " t"]:
+        logits = logits.float()
         if not self.training:
             return F.cross_entropy(logits, target, reduction="none")
         loss = F.cross_entropy(logits, target, reduction="none", label_smoothing=self.label_smoothing)

@@ -22,6 +22,7 @@ class NextToken(DiscreteObjective):
         z_loss: weight of the squared logarithm of the softmax's normaliser, in training (PaLM: 1e-4).
         max_logits: maximum number of logits computed at a time; for more, the head is applied in chunks.
         lookup, embedding_scale: how ids are embedded, as in `DiscreteObjective`.
+        decouple_control: whether control ids have tables of their own, as in `DiscreteObjective`.
     """
 
     causal = True
@@ -39,20 +40,21 @@ class NextToken(DiscreteObjective):
         self, hidden: Float[Tensor, "r d"], ids: slice | Int[Tensor, " v"], request: Request
     ) -> Int[Tensor, " r"]:
         """Sample one id for each hidden state, among `ids`."""
-        candidates = torch.arange(self.head.out_features, device=hidden.device)[ids]  # (v,)
-        return candidates[sample_ids(self.head(hidden).float()[:, candidates], request)]  # (r,)
+        logits = self.logits(hidden).float()  # (r, v)
+        candidates = torch.arange(logits.shape[1], device=hidden.device)[ids]
+        return candidates[sample_ids(logits[:, candidates], request)]  # (r,)
 
     def sample(self, context: Context, request: Request) -> list[Ids]:
         stop = request.stop
         assert stop is not None, "the grammar gives every modality learned by NextToken a stop id"
         r, device = len(request.generators), context.last.device
         sampled: list[list[int]] = [[] for _ in range(r)]
-        seen = torch.zeros(r, stop + 1, dtype=torch.bool, device=device)
+        seen = torch.zeros(r, self.content_ids, dtype=torch.bool, device=device)
         for row, ids in enumerate(request.prefixes):
             seen[row, ids] = True
         rows, active_request = list(range(r)), request  # sequences that have not ended, and their generators
         for _ in range(request.max_length):
-            logits = request.guide(self.head(context.last)[:, : stop + 1].float())  # (r, stop + 1)
+            logits = request.guide(self.head(context.last)[:, : self.content_ids].float())  # (r, content ids)
             # ended sequences sample no more, so that their generators do not depend on the lengths of others
             active = slice(None) if len(rows) == r else rows
             ids = sample_ids(logits[active], active_request, seen[active])

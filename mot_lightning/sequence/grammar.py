@@ -4,6 +4,7 @@ Knows ids and lengths; `records.py` describes the form of a document.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from mot_lightning.errors import require
 from mot_lightning.sequence.records import Segment, Tokens
@@ -35,7 +36,7 @@ class Grammar:
         for name, sizes in self.sizes.items():  # allocated last, so that no other id depends on max_length
             self.begins[name] += range(unused, unused + len(sizes[1:]))
             unused += len(sizes[1:])
-        self._control_ids = unused - first
+        self.control_ids = range(first, unused)
 
     def _sizes(self, name: str) -> range:
         kind = self.tokens[name]
@@ -51,14 +52,25 @@ class Grammar:
 
     def stop(self, name: str) -> int | None:
         """The id that ends a segment of this modality; None if its length ends it."""
-        return self.tokens[name].vocab_size if self.causal[name] else None
+        kind = self.tokens[name]
+        return (kind.vocab_size if kind.stop is None else kind.stop) if self.causal[name] else None
 
     def _content_size(self, name: str) -> int:
-        return (self.tokens[name].vocab_size or 0) + (self.stop(name) is not None)
+        size = self.tokens[name].vocab_size or 0
+        return max(size, 1 + (self.stop(name) or 0)) if size else 0
 
     def ids(self, name: str) -> int:
         """Number of ids of a discrete modality: those of its codec, the stop id and control ids."""
-        return self._content_size(name) + (self._control_ids if name == self.control else 0)
+        return self._content_size(name) + (len(self.control_ids) if name == self.control else 0)
+
+    def complete(self, name: str) -> Tokens:
+        """The tokens of a modality with the ids that the grammar adds, as an objective is built for them."""
+        kind = self.tokens[name]
+        if not kind.discrete:
+            return kind
+        alone = (self.end_of_document, *self.begins[name], self.end[name])
+        control = {"control_ids": self.control_ids, "control_ids_alone": alone} if name == self.control else {}
+        return replace(kind, vocab_size=self.ids(name), **control)
 
     def length(self, document: Sequence[Segment]) -> int:
         """Number of slots of a document, control tokens included."""

@@ -141,6 +141,9 @@ class Tokens:
     patch_size: int = 1  # side of the patch that one token of a grid holds, flattened as (channels, rows, columns)
     max_length: int | None = None  # of a segment, if its begin token encodes the length
     codebook: tuple[int, int] | None = None  # shape of the codec's codebook, if it has one
+    stop: int | None = None  # the id that ends a segment, if the codec has one; else the grammar adds one
+    control_ids: range = range(0)  # of the control modality, as the grammar adds them
+    control_ids_alone: tuple[int, ...] = ()  # those in documents of the control modality alone
 
     @property
     def discrete(self) -> bool:

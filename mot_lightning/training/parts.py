@@ -22,7 +22,7 @@ def parts_by_weight(
     """The part of each weight by its id; weights that follow the common settings are left out.
 
     An objective without settings follows the tower of its modality. Weights that towers share follow the settings that
-    all of these towers have, and the common ones if they differ.
+    all of these towers have, and the common ones if they differ; so do `never_frozen` weights of a frozen objective.
 
     Raises:
         ValueError: there is no such tower or objective, or a frozen tower shares weights with one that learns.
@@ -41,7 +41,9 @@ def parts_by_weight(
             of_objective = objectives.get(modality)
             part = Part(f"tower/{tower}", settings)
             part = Part(f"objective/{modality}", of_objective) if of_objective else part
-            parts |= dict.fromkeys(map(id, model.objectives[modality].parameters()), part)
+            objective = model.objectives[modality]
+            learned = {id(weight) for weight in objective.never_frozen()} if part.settings.freeze else set()
+            parts |= dict.fromkeys({id(weight) for weight in objective.parameters()} - learned, part)
     for path, weight in backbone.named_parameters():
         _check_frozen_together(path, users[id(weight)])
         tower, settings = next(iter(users[id(weight)].items()))

@@ -25,7 +25,7 @@ def test_a_language_model_settles_what_the_user_does_not_set(language_models):
     assert (backbone["dim"], backbone["depth"], backbone["head_dim"], backbone["qk_norm"]) == (32, 3, 16, True)
     text = model["modalities"]["text"]
     assert text["codec"]["class_path"].endswith("LanguageModelTokenizer")
-    assert text["codec"]["init_args"] == {"name_or_path": str(folder), "vocab_size": 320}
+    assert text["codec"]["init_args"] == {"name_or_path": str(folder), "vocab_size": 320, "stop": 0}
     assert text["objective"]["init_args"]["z_loss"] == 0.5
     assert text["objective"]["init_args"]["embedding_scale"] == 1.0
     llama = settled(("model.pretrained.text", str(language_models["llama3"])))
@@ -54,7 +54,7 @@ def test_a_pretrained_run_trains_resumes_and_generates_without_the_folder(langua
     stay = ["--model.optimizer.learning_rate=1e-9", "--model.optimizer.weight_decay=0"]
     assert run(tmp_path, "fit", *SHORT, spec, *stay) == 0
     output = capsys.readouterr().out
-    assert f"pretrained: text starts as {folder}, copied to the tower of image; of 8 new rows" in output
+    assert f"pretrained: text starts as {folder}, copied to the tower of image; of 7 new embeddings" in output
     (checkpoint,) = tmp_path.glob("default/*/checkpoints/last.ckpt")
     saved = load_file(folder / "model.safetensors")["model.embed_tokens.weight"]
     shutil.rmtree(folder)

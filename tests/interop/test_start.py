@@ -114,21 +114,27 @@ def test_training_starts_from_the_gradients_of_the_language_model(language_model
     torch.testing.assert_close(layer.qk_norm.gain.grad, joined, rtol=1e-4, atol=1e-7)
 
 
-def test_new_rows_start_as_those_that_begin_and_end_texts_or_as_the_mean(language_models, tmp_path, capsys):
+def test_texts_begin_as_in_the_language_model_and_end_by_its_id(language_models, tmp_path, capsys):
     for name, tied in (("llama", True), ("qwen3", False)):
         folder = save(tmp_path / name, name, bos_token_id=3, eos_token_id=[4, 5])
         model = build(folder)
         text, grammar = model.objectives["text"], model.grammar
         assert (text.embedding.weight is text.head.weight) == tied
-        assert "of 6 new rows of its table, 3 start as those of the ids that begin and" in capsys.readouterr().out
-        begins = {grammar.end_of_document: 3, grammar.begin["text"]: 3}
-        ends = {grammar.stop("text"): 4}
-        for table, alike in ((text.head.weight, ends), (text.embedding.weight, begins)):
-            alike = {**begins, **ends} if tied else alike
-            known = table[:320]
-            rows = [known[alike[id]] if id in alike else known.mean(0) for id in range(320, 326)]
-            deviation = (table[320:] - torch.stack(rows)) / known.std()
+        assert "of 5 new embeddings, 2 start as that of the id that begins its texts" in capsys.readouterr().out
+        assert grammar.stop("text") == 4
+        assert len(text.embedding.weight) == len(text.head.weight) == grammar.end_of_document == 320
+        starts = torch.tensor([grammar.end_of_document, grammar.begin["text"]])
+        assert torch.equal(text.embed_clean(starts)[0], text.embedding.weight[[3, 3]])
+        others = torch.tensor([grammar.end["text"], grammar.begin["code"], grammar.end["code"]])
+        for rows, table in ((text.embed_clean(others)[0], text.embedding), (text.control.head.weight, text.head)):
+            deviation = (rows - table.weight.mean(0)) / table.weight.std()
             assert 0.5 * NOISE < deviation.std() < 1.5 * NOISE
+
+
+def test_a_language_model_without_an_end_gets_an_id_that_ends_its_texts(tmp_path):
+    model = build(save(tmp_path / "llama", "llama", bos_token_id=None, eos_token_id=None))
+    assert model.grammar.stop("text") == 320
+    assert len(model.objectives["text"].head.weight) == model.grammar.end_of_document == 321
 
 
 def weights_of(model, modality):
@@ -151,6 +157,10 @@ def test_a_copied_tower_has_equal_weights_of_its_own_and_others_start_at_random(
         ({"kv_heads": 0}, r"^model.backbone.kv_heads is 4, wanted 2, as "),
         ({"qkv_bias": True}, r"^model.backbone.qkv_bias is True, wanted False, as "),
         ({"objective": NextToken()}, r"^model.modalities.text.objective.tie is False, wanted True, as "),
+        (
+            {"objective": NextToken(tie=True, embedding_scale=1.0)},
+            r"objective.decouple_control is False, wanted true, as its table has no rows for control ids$",
+        ),
         ({"objective": NextToken(tie=True)}, r"text.objective.embedding_scale is 5.65.*, wanted 1.0, as "),
         (
             {"copy_to": ["speech"]},

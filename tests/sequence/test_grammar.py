@@ -38,6 +38,20 @@ def test_control_ids_follow_the_vocabulary_in_any_declaration_order():
     assert (other.begin, other.end, other.end_of_document) == (rules.begin, rules.end, rules.end_of_document)
 
 
+def test_a_segment_may_end_by_an_id_of_its_codec():
+    rules = grammar({**TOKENS, "text": Tokens(vocab_size=20, stop=7)})
+    assert (rules.stop("text"), rules.end_of_document) == (7, 20)
+    assert rules.ids("text") == grammar().ids("text") - 1
+
+
+def test_the_control_modality_alone_has_few_control_ids():
+    rules = grammar()
+    kind = rules.complete("text")
+    assert kind.control_ids == range(STOP_TEXT + 1, rules.ids("text"))
+    assert set(kind.control_ids_alone) == {rules.end_of_document, rules.begin["text"], rules.end["text"]}
+    assert not rules.complete("speech").control_ids
+
+
 SIZED = {**TOKENS, "image": Tokens(latent_dim=3, max_length=3)}
 
 
