@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         NextLatent,
         NextToken,
         Objective,
+        Observed,
         Regression,
     )
     from mot_lightning.pipeline import MoTPipeline
@@ -52,7 +53,8 @@ _HOMES = {  # of the public names
     "generation": ("GenerationSettings",),
     "modality": ("Modality",),
     "module": ("MoTModule",),
-    "objectives": ("Diffusion", "FlowMatching", "MaskedToken", "NextLatent", "NextToken", "Objective", "Regression"),
+    "objectives": ("Diffusion", "FlowMatching", "MaskedToken", "NextLatent", "NextToken", "Objective", "Observed",
+                   "Regression"),
     "pipeline": ("MoTPipeline",),
     "training.optimizer": ("OptimizerSettings",),
     "training.part_settings": ("PartSettings",),
@@ -84,6 +86,7 @@ __all__ = [
     "NextLatent",
     "NextToken",
     "Objective",
+    "Observed",
     "OptimizerSettings",
     "PartSettings",
     "PatchUnits",

@@ -50,6 +50,7 @@ def tokens_of(codec: Codec) -> Tokens:
         grid=codec.grid,
         patch_size=codec.patch_size,
         max_length=codec.max_length,
+        decodable=codec.decodable,
         codebook=None if codec.codebook is None else (len(codec.codebook), codec.codebook.shape[1]),
     )
 

@@ -14,7 +14,8 @@ The tokens in angle brackets are *control tokens*: ids of the one discrete modal
 routes and predicts them. What follows a segment (or starts a document) is predicted at the control token before it.
 A causal segment is predicted token by token, its first token at its begin token; if it is discrete, a stop id of its
 own vocabulary ends it. Every other segment ends by its length, which its shape fixes or its begin token encodes: there
-is a begin token for each length. End tokens follow from these, so they carry no loss.
+is a begin token for each length. End tokens follow from these, so they carry no loss. A segment of an *observed*
+modality is given and not predicted: neither its tokens nor its begin token carry a loss.
 """
 
 from collections.abc import Sequence
@@ -141,6 +142,7 @@ class Tokens:
     patch_size: int = 1  # side of the patch that one token of a grid holds, flattened as (channels, rows, columns)
     max_length: int | None = None  # of a segment, if its begin token encodes the length
     codebook: tuple[int, int] | None = None  # shape of the codec's codebook, if it has one
+    decodable: bool = True  # False if the codec cannot turn them into media: they can only be read
 
     @property
     def discrete(self) -> bool:
