@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         Codec,
         HFTokenizer,
         HubertUnits,
+        ImageFeatures,
         LogMelUnits,
         MelLatents,
         NeuralCodec,
@@ -47,8 +48,8 @@ __version__ = version("mot_lightning")
 
 _HOMES = {  # of the public names
     "backbone": ("BackboneSettings", "MoESettings"),
-    "codecs": ("BPE", "RAE", "VAE", "VQ", "Bytes", "Codec", "HFTokenizer", "HubertUnits", "LogMelUnits", "MelLatents",
-               "NeuralCodec", "PatchUnits", "Patches", "Standardized"),
+    "codecs": ("BPE", "RAE", "VAE", "VQ", "Bytes", "Codec", "HFTokenizer", "HubertUnits", "ImageFeatures",
+               "LogMelUnits", "MelLatents", "NeuralCodec", "PatchUnits", "Patches", "Standardized"),
     "errors": ("ConfigError",),
     "generation": ("GenerationSettings",),
     "modality": ("Modality",),
@@ -75,6 +76,7 @@ __all__ = [
     "GenerationSettings",
     "HFTokenizer",
     "HubertUnits",
+    "ImageFeatures",
     "LogMelUnits",
     "MaskedToken",
     "MelLatents",
