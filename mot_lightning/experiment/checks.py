@@ -121,6 +121,7 @@ def _check_data(experiment: Experiment) -> None:
         data.setup("fit")
         encoded: set[str] = set()  # names of codecs that come with the data
         if isinstance(module, MoTModule):
+            data.check_roles(module.codecs)
             encoded = data.load_codecs(module.codecs, module.fitted_codecs)
             module.fitted_codecs |= encoded
         for name, codec in module.codecs.items():
