@@ -10,6 +10,7 @@ from typing import Any
 
 from mot_lightning.codecs import Codec
 from mot_lightning.config.checked import Checked
+from mot_lightning.errors import ConfigError
 from mot_lightning.evaluation.tasks import Task
 from mot_lightning.sequence import Grammar
 
@@ -48,11 +49,13 @@ class MediaRoles(Checked):
                 raise ValueError(f"data.seen_as is {shown(self.seen_as)}, wanted codecs of the same media: {kinds}")
 
 
-def check_seen_as(seen_as: SeenAs) -> SeenAs:
-    """The same. Raises ValueError if a modality is seen as itself, or two as one."""
+def check_seen_as(seen_as: Any) -> SeenAs:
+    """A mapping of names. Raises ConfigError if it is none, or a modality is seen as itself, or two as one."""
+    if not isinstance(seen_as, Mapping) or not all(isinstance(view, str) for view in seen_as.values()):
+        raise ConfigError(f"data.seen_as is {seen_as!r}, wanted a mapping of modalities")
     for name, view in seen_as.items():
         if view == name or view in seen_as or [*seen_as.values()].count(view) > 1:
-            raise ValueError(f"data.seen_as is {shown(seen_as)}, wanted for each modality another one, used once")
+            raise ConfigError(f"data.seen_as is {shown(seen_as)}, wanted for each modality another one, used once")
     return seen_as
 
 
@@ -95,8 +98,7 @@ def _codec_settings(codec_settings: Callable[..., dict[str, Any]]) -> Callable[.
     @wraps(codec_settings)
     def of_roles(cls: Any, **settings: Any) -> dict[str, Any]:
         arguments = codec_settings(cls, **settings)
-        seen_as = settings.get("seen_as")
-        pairs = seen_as.items() if isinstance(seen_as, Mapping) else ()  # of another type, it is refused later
-        return {**{view: arguments[name] for name, view in pairs if name in arguments}, **arguments}
+        seen_as = check_seen_as(settings.get("seen_as") or {})  # what is wrong with it would else show in a codec
+        return {**{view: arguments[name] for name, view in seen_as.items() if name in arguments}, **arguments}
 
     return of_roles

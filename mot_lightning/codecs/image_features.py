@@ -53,7 +53,7 @@ class ImageFeatures(ImageCodec):
         expected = "a folder or hub name of a vision model, in safetensors"
         network, self.processor = load_pretrained(lambda: _load(name), "ImageFeatures", name, expected)
         self.frozen = FrozenNetwork(network)
-        patch_size = getattr(network.config, "patch_size", None)
+        patch_size: Any = getattr(network.config, "patch_size", None)
         require("name_or_path", name, "a vision model with a patch_size in its config", isinstance(patch_size, int))
         pixels = self._pixels(torch.zeros(self.shape))  # (1, 3, h', w')
         self.grid_size = pixels.shape[2] // patch_size, pixels.shape[3] // patch_size
