@@ -3,7 +3,7 @@
 Knows segments and the randomness of a document; the datamodule knows which media it has.
 """
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol, get_args
 
@@ -82,6 +82,7 @@ class DocumentSource(Protocol):
     def source_name(self) -> str: ...
 
     codecs: dict[str, Codec]
+    seen_as: Mapping[str, str]
 
     @property
     def unconditional(self) -> tuple[str, ...]: ...
@@ -154,9 +155,13 @@ class Documents(Dataset[Document]):
         place = self.source.seed, SPLITS.index(self.split), index.number, index.repeat
         segments = Document()
         for i, medium in enumerate(media):
+            followed = i + 1 < len(media)
+            if followed:  # it is read
+                medium = medium._replace(modality=self.source.seen_as.get(medium.modality, medium.modality))
             modality.append(medium.modality)
             tokens, extra_bytes = encoded(medium)
-            shown = context if i + 1 < len(media) and not self.grammar.causal[medium.modality] else {}
+            shown = context if followed and not self.grammar.causal[medium.modality] else {}
+            shown = {"loss": False} if medium.modality in self.grammar.observed else shown
             segment = Segment(medium.modality, tokens, **shown, extra_bytes=extra_bytes)
             segments.append(segment._replace(weight=medium.weight, seed=mix(*place, i)))
         return segments

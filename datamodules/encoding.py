@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 
 from datamodules.documents import SPLITS
 from datamodules.records import Records
+from datamodules.seen_as import shown
 from datamodules.sources import Tokens
 from datamodules.sources.base import Encoded
 from datamodules.sources.tokens import ENCODING, FINGERPRINTS, FORMAT, Part, check_recipe, part_path, parts_of
@@ -34,6 +35,8 @@ def check_encodable(data: Any) -> None:
         raise ValueError("data.source is Tokens, wanted one that is not encoded yet")
     if data.source.streamed:
         raise ValueError("data.source streams, wanted one that is stored, as its records are encoded in parts")
+    if data.seen_as:
+        raise ValueError(f"data.seen_as is {shown(data.seen_as)}, wanted none: each column is encoded by one codec")
     for name, column in data.columns.items():
         if column.transforms:
             raise ValueError(f"data.media.{name} has transforms, which differ each time, wanted none to encode")

@@ -18,11 +18,11 @@ from datamodules.loaders import loader
 from datamodules.progress import Progress
 from datamodules.run_counts import line
 from datamodules.sampler import OrderedSampler, RepeatingSampler, ResumableSampler, SampleIndex
+from datamodules.seen_as import MediaRoles, check_seen_as
 from datamodules.token_batches import say_which_are_encoded
 from datamodules.token_runs import first_that_fit
 from datamodules.too_long import TooLong
 from mot_lightning.codecs import Codec
-from mot_lightning.config.checked import Checked
 from mot_lightning.errors import require
 from mot_lightning.evaluation.tasks import Task
 from mot_lightning.generation.checks import PREDICTABLE
@@ -33,7 +33,7 @@ __all__ = ["InterleavedDataModule", "Medium", "Split"]
 MOST_TOKENS = 10_000_000  # of a batch: more would be counted for hours before memory runs out
 
 
-class InterleavedDataModule(Checked, LightningDataModule):
+class InterleavedDataModule(MediaRoles, LightningDataModule):
     """Documents of interleaved media, as packed batches.
 
     Args:
@@ -46,6 +46,8 @@ class InterleavedDataModule(Checked, LightningDataModule):
         too_long: what becomes of a document that is longer than a row: "refuse" ends the run, "skip" leaves it out and
             counts it, "split" makes pieces, which do not see each other: of text, as images stay whole.
         tokens: of a batch, per process, on average over all: it has as many documents as fit, in place of `batch_size`.
+        seen_as: the modality of a medium that is read, by its own: {image: view} gives an image that other segments of
+            its document follow to `view`, whose codec encodes it. The last segment of a document is its own.
 
     Attributes:
         bad_records, max_bad_fraction: as in `Records`.
@@ -65,6 +67,7 @@ class InterleavedDataModule(Checked, LightningDataModule):
         num_workers: int = 0,
         too_long: TooLong = "refuse",
         tokens: int | None = None,
+        seen_as: dict[str, str] | None = None,
     ) -> None:
         super().__init__()
         for method in ("media", "size", "compose"):  # LightningDataModule is not abstract
@@ -77,6 +80,7 @@ class InterleavedDataModule(Checked, LightningDataModule):
         require("data.tokens", tokens, f"at least data.row_length, {row_length}, and at most {MOST_TOKENS:,}", fits)
         self.batch_size, self.row_length, self.document_settings = batch_size, row_length, document_settings
         self.seed, self.num_workers, self.too_long, self.tokens = seed, num_workers, too_long, tokens
+        self.seen_as = check_seen_as(seen_as or {})
         self.progress = Progress()
         self.name = ""  # in a mixture
         self.codecs: dict[str, Codec] = {}
@@ -119,9 +123,10 @@ class InterleavedDataModule(Checked, LightningDataModule):
 
     def connect(self, codecs: dict[str, Codec], grammar: Grammar) -> None:
         """Set the codecs and the grammar of a model; to be called before any batch is loaded."""
+        self.check_roles(codecs)
         self.codecs, self.grammar = codecs, grammar
-        for name in sorted({*(self.document_settings.unconditional_modalities or ())} - {*grammar.names}):
-            names = ", ".join(grammar.names)
+        for name in sorted({*(self.document_settings.unconditional_modalities or ())} - {*grammar.predicted}):
+            names = ", ".join(grammar.predicted)
             raise ValueError(f"data.document_settings.unconditional_modalities names {name!r}, wanted some of {names}")
 
     @property
@@ -130,7 +135,7 @@ class InterleavedDataModule(Checked, LightningDataModule):
         assert self.grammar is not None
         if not self.document_settings.condition_dropout:
             return ()
-        bidirectional = tuple(name for name in self.grammar.names if not self.grammar.causal[name])
+        bidirectional = tuple(name for name in self.grammar.predicted if not self.grammar.causal[name])
         named = self.document_settings.unconditional_modalities
         return bidirectional if named is None else tuple(named)
 

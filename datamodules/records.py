@@ -227,7 +227,8 @@ class Records(InterleavedDataModule):
         """Each modality from the one before it in a document, to look at beside the real one; nothing is measured."""
         in_model = self.columns if self.grammar is None else self.grammar.tokens
         pairs = self.forms.neighbours(in_model.keys())
-        return [task for pair in pairs if (task := self._task(split, *pair)).prompts]
+        hidden = {name for name, codec in self.codecs.items() if self.encoded and not codec.decodable}
+        return [task for pair in pairs if not hidden & {*pair} and (task := self._task(split, *pair)).prompts]
 
     def _task(self, split: Split, given: str, target: str) -> Task:
         prompts, references = [], []
@@ -237,7 +238,7 @@ class Records(InterleavedDataModule):
                 continue
             try:
                 prompt, reference = (self.columns[name].decode(of_record[0]) for name, of_record in values.items())
-                if self.too_long != "refuse" and not self._fits(Medium(given, prompt)):
+                if self.too_long != "refuse" and not self._fits(Medium(self.seen_as.get(given, given), prompt)):
                     continue
             except ValueError:
                 if self.bad_records == "fail":

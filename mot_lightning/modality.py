@@ -51,6 +51,7 @@ def tokens_of(codec: Codec) -> Tokens:
         patch_size=codec.patch_size,
         max_length=codec.max_length,
         stop=codec.stop,
+        decodable=codec.decodable,
         codebook=None if codec.codebook is None else (len(codec.codebook), codec.codebook.shape[1]),
     )
 

@@ -51,13 +51,14 @@ class MixtureOfTransformers(nn.Module):
         super().__init__()
         settings = backbone or BackboneSettings()
         for name, objective in objectives.items():
-            if objective.discrete != tokens[name].discrete:
+            if objective.predicts and objective.discrete != tokens[name].discrete:
                 raise ValueError(incompatible(name, objective, tokens[name]))
         conditioned = frozenset(name for name, objective in objectives.items() if objective.adaptive_norm)
         grids = {name: kind.grid for name, kind in tokens.items() if kind.grid}
         self.backbone = Backbone(settings, sorted(objectives), conditioned, grids)
         causal = {name: objective.causal for name, objective in objectives.items()}
-        self.grammar = Grammar(tokens, causal, control, self.backbone.modalities)
+        observed = [name for name, objective in objectives.items() if not objective.predicts]
+        self.grammar = Grammar(tokens, causal, control, self.backbone.modalities, observed)
         if not isinstance(objectives[control], ControlObjective):
             learner = type(objectives[control]).__name__
             raise ValueError(

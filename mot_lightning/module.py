@@ -116,6 +116,7 @@ class MoTModule(Checked, SavedModule):
 
     def fit_codecs(self, data: Any) -> None:
         """Fit the codecs that are not fitted yet, then set codebooks and connect the data to the codecs."""
+        data.check_roles(self.codecs)
         self.fitted_codecs |= data.load_codecs(self.codecs, self.fitted_codecs)
         for name in [name for name in self.codecs if name not in self.fitted_codecs]:
             fit_once(self.codecs[name], data.media(name, "train"), self.codec_samples[name])

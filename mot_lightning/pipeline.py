@@ -110,10 +110,10 @@ class MoTPipeline(SavedPipeline):
         grammar = self.model.grammar
         settings.check(grammar)
         if settings.guidance is None:
-            bidirectional = [name for name in grammar.names if not grammar.causal[name]]
+            bidirectional = [name for name in grammar.predicted if not grammar.causal[name]]
             guided = [name for name in bidirectional if self.supports_guidance(name)]
             settings = replace(settings, guidance=dict.fromkeys(guided, DEFAULT_GUIDANCE))
-        scales = {name: settings.scale(name, grammar.causal[name]) for name in grammar.names}
+        scales = {name: settings.scale(name, grammar.causal[name]) for name in grammar.predicted}
         return replace(settings, guidance={**scales, **(by_modality or {})})
 
     def check(

@@ -71,6 +71,7 @@ class Mixture(InterleavedDataModule):
             source.seed = mix(self.seed, crc32(name.encode()))
             source.batch_size, source.row_length, source.num_workers = self.batch_size, self.row_length, 0
             source.document_settings, source.too_long = self.document_settings, self.too_long
+            source.seen_as = self.seen_as
 
     @classmethod
     def codec_settings(cls, sources: Mapping[str, Any] | None = None, **settings: Any) -> dict[str, dict[str, Any]]:
@@ -110,6 +111,11 @@ class Mixture(InterleavedDataModule):
     def setup(self, stage: str) -> None:
         for source in self.sources.values():
             source.setup(stage)
+
+    def check_roles(self, codecs: Mapping[str, Codec]) -> None:
+        super().check_roles(codecs)
+        for source in self.sources.values():
+            source.check_roles(codecs)
 
     def load_codecs(self, codecs: Mapping[str, Codec], fitted: Collection[str]) -> set[str]:
         loaded: set[str] = set()

@@ -27,7 +27,7 @@ def write_inspection(
     folder: Path,
     title: str,
     inspection: Inspection,
-    documents: Sequence[tuple[Sequence[Segment], Sequence[Piece]]],
+    documents: Sequence[tuple[Sequence[Segment], Sequence[Piece | None]]],
     batch: InterleavedBatch,
     grammar: Grammar,
     codecs: Mapping[str, str],
@@ -69,7 +69,7 @@ def write_inspection(
     return path
 
 
-def _document(segments: Sequence[Segment], pieces: Sequence[Piece], colours: Mapping[str, str]) -> str:
+def _document(segments: Sequence[Segment], pieces: Sequence[Piece | None], colours: Mapping[str, str]) -> str:
     bar = "".join(
         f'<div style="flex:{len(segment.tokens)};background:{colours[segment.modality]};'
         f'opacity:{1 if segment.loss else 0.35};height:.8rem" title="{len(segment.tokens)} tokens"></div>'
@@ -78,6 +78,7 @@ def _document(segments: Sequence[Segment], pieces: Sequence[Piece], colours: Map
     media = "".join(
         figure(piece.file, f"{piece.modality}, {len(segment.tokens)} tokens")
         for segment, piece in zip(segments, pieces, strict=True)
+        if piece
     )
     return (
         f'<div class="card"><div style="display:flex;gap:2px;margin-bottom:.6rem">{bar}</div>'

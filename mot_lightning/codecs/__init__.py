@@ -2,6 +2,7 @@
 
 from mot_lightning.codecs.base import Codec
 from mot_lightning.codecs.hubert import HubertUnits
+from mot_lightning.codecs.image_features import ImageFeatures
 from mot_lightning.codecs.mel_latents import MelLatents
 from mot_lightning.codecs.mel_units import LogMelUnits
 from mot_lightning.codecs.neural_audio import NeuralCodec
@@ -23,6 +24,7 @@ __all__ = [
     "Codec",
     "HFTokenizer",
     "HubertUnits",
+    "ImageFeatures",
     "LogMelUnits",
     "MelLatents",
     "NeuralCodec",

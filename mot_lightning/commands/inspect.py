@@ -69,13 +69,16 @@ class Inspect(Command):
         say(f"page:    {page}")
 
 
-def _pieces(module: Any, document: "list[Segment]", stem: Path) -> "list[Piece]":
-    """The media of a document, decoded from its tokens and written to files."""
+def _pieces(module: Any, document: "list[Segment]", stem: Path) -> "list[Piece | None]":
+    """The media of a document, decoded from its tokens and written to files; None where they cannot be decoded."""
     from mot_lightning.media.html import Piece
 
-    pieces = []
+    pieces: list[Piece | None] = []
     for k, (name, tokens) in enumerate((segment.modality, segment.tokens) for segment in document):
         codec = module.codecs[name]
+        if not codec.decodable:
+            pieces.append(None)
+            continue
         file = codec.media_type.write(codec.decode(tokens), stem.with_name(f"{stem.name}_{k}_{name}"))
         pieces.append(Piece(name, file, prompt=True))
     return pieces

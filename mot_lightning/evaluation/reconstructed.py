@@ -20,7 +20,7 @@ def codec_rows(codecs: Mapping[str, Codec], data: Any, split: str, seed: int) ->
     """The metrics of the first images and sounds of a split after their codec; none of data that are tokens already."""
     rows = []
     for name, codec in codecs.items():
-        if not (metrics := metrics_of(codec)):
+        if not codec.decodable or not (metrics := metrics_of(codec)):
             continue
         try:
             media = list(islice(iter(data.media(name, split)), FIRST))

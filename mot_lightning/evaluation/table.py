@@ -21,7 +21,7 @@ def tables(metrics: Mapping[str, float], modalities: Sequence[str], tasks: Seque
         rows.append(
             [
                 name,
-                f"{metrics.get(f'test/{name}/loss', float('nan')):.3f}",
+                "none" if (loss := metrics.get(f"test/{name}/loss")) is None else f"{loss:.3f}",
                 " ".join(quantities),
                 f"{metrics.get(f'model/{name}/active_parameters', 0):,}",
                 f"{metrics.get(f'model/{name}/forward_flops_per_token', 0) / 1e6:.2f}",

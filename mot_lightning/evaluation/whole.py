@@ -73,7 +73,8 @@ class Evaluation:
     def conditional(self) -> list[Row]:
         """The loss of each modality after another one, and alone."""
         rows: list[Row] = []
-        pairs = pairs_of(self.documents)
+        predicted = self.model.grammar.predicted
+        pairs = {pair: some for pair, some in pairs_of(self.documents).items() if pair[1] in predicted}
         total = sum(map(len, pairs.values()))
         with Bar(total=total, desc="Given another", unit="pair", disable=not (total and self.progress_bar)) as bar:
             for (given, name), documents in pairs.items():

@@ -93,9 +93,11 @@ def _logged(module: MoTModule | CodecModule) -> set[str]:
         return {"val/loss", f"train/{module.modality}/loss", *names}
     names = {"train/learning_rate", "train/loss", "val/loss"}
     for name, objective in module.model.objectives.items():
+        names.add(f"train/{name}/grad_norm")
+        if not objective.predicts:
+            continue
         quantities = {"loss", *(module.codecs[name].metrics(1.0, 1.0, 1.0) if objective.discrete else ())}
         names |= {f"{stage}/{name}/{quantity}" for stage in ("train", "val") for quantity in quantities}
-        names.add(f"train/{name}/grad_norm")
     parts = {part for part in module.optimizer.parts_of(module.model).values() if not part.settings.freeze}
     names |= {f"train/{part.name}/learning_rate" for part in parts}
     experts = {name: mixture.settings.count for name, mixture in module.experts.items()}
@@ -107,7 +109,7 @@ def _logged_by_source(experiment: Experiment) -> set[str]:
     module, sources = experiment.module, getattr(experiment.data, "sources_by_name", {})
     if isinstance(module, CodecModule) or len(sources) < 2:
         return set()
-    losses = ["loss", *(f"{name}/loss" for name in module.modalities)]
+    losses = ["loss", *(f"{name}/loss" for name in module.model.grammar.predicted)]
     names = {f"{stage}/source/{one}/{loss}" for stage in ("train", "val") for one in sources for loss in losses}
     return names | {f"train/source/{one}/{count}" for one in sources for count in ("documents", "epochs")}
 
@@ -119,6 +121,7 @@ def _check_data(experiment: Experiment) -> None:
         data.setup("fit")
         encoded: set[str] = set()  # names of codecs that come with the data
         if isinstance(module, MoTModule):
+            data.check_roles(module.codecs)
             encoded = data.load_codecs(module.codecs, module.fitted_codecs)
             module.fitted_codecs |= encoded
         for name, codec in module.codecs.items():

@@ -200,6 +200,10 @@ def _spell_out(config: Config, allow: Sequence[str]) -> Config:
     locate_trainer(trainer, allow)
     if trainer.get("callbacks"):
         trainer["callbacks"] = [callback_spec(spec, allow) for spec in as_list(trainer["callbacks"])]
+    seen_as = config["data"]["init_args"].get("seen_as") or {}
+    for name in [*seen_as, *seen_as.values()] if "codec" not in model else ():
+        if name not in _modalities(config):
+            raise ConfigError(f"data.seen_as names {name!r}, wanted some of {', '.join(sorted(_modalities(config)))}")
     for name, modality in _modalities(config).items():
         path = f"model.modalities.{name}"
         if modality is not None:

@@ -23,7 +23,7 @@ def check_prompts(
     if settings.continue_final_segment:
         for number, prompt in enumerate(prompts):
             _check_open_end(grammar, number, prompt, settings.modalities)
-    names = settings.modalities or grammar.names
+    names = settings.modalities or grammar.predicted
     if negative_prompt and all(settings.scale(name, grammar.causal[name]) == 1 for name in names):
         raise ValueError(
             f"a negative_prompt is given, but guidance is 1 for {', '.join(sorted({*names}))}, "

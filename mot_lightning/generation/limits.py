@@ -36,7 +36,7 @@ class GenerationLimits(NamedTuple):
         """Raises ValueError if a prompt is too long, or a guided modality was not trained unconditionally."""
         for number, prompt in enumerate(prompts):
             self.check_length(f"prompt {number}", grammar.length(prompt))
-        for name in settings.modalities or grammar.names:
+        for name in settings.modalities or grammar.predicted:
             scale = settings.scale(name, grammar.causal[name])
             if scale != 1 and name not in self.unconditional:
                 trained = f"only {', '.join(self.unconditional)}" if self.unconditional else "nothing"

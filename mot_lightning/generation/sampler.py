@@ -94,7 +94,7 @@ class Sampler:
         """The next segment of each sequence, from the hidden state (r, d) of its last token; None ends it."""
         grammar, settings = self.model.grammar, self.settings
         choices: dict[int, Choice | None] = {} if forced else {grammar.end_of_document: None}
-        for name in (forced,) if forced else grammar.names:
+        for name in (forced,) if forced else grammar.predicted:
             known_length = settings.lengths.get(name, grammar.tokens[name].length)
             # a forced segment of known length has one candidate: the begin token of that length
             ids = grammar.begins[name] if not (forced and known_length) else [grammar.begin_of(name, known_length)]

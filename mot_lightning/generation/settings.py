@@ -75,14 +75,16 @@ class GenerationSettings:
         for setting in ("modalities", "guidance", "lengths"):
             value = getattr(self, setting)
             names = {*value} if isinstance(value, Collection) else set()
-            for name in sorted(names - {*grammar.names}):
-                raise ValueError(f"{setting} names {name!r}, wanted some of {', '.join(grammar.names)}")
+            for name in sorted(names - {*grammar.predicted}):
+                only_read = " (it is only observed)" if name in grammar.observed else ""
+                known = ", ".join(grammar.predicted)
+                raise ValueError(f"{setting} names {name!r}{only_read}, wanted some of {known}")
         if (
             isinstance(self.guidance, int | float)
             and self.guidance != 1
-            and all(map(grammar.causal.get, grammar.names))
+            and all(map(grammar.causal.get, grammar.predicted))
         ):
-            options = " or ".join(f"guidance of {name}" for name in grammar.names)
+            options = " or ".join(f"guidance of {name}" for name in grammar.predicted)
             raise ValueError(f"guidance is {self.guidance}, wanted {options}: no modality is bidirectional")
         for name, length in self.lengths.items():
             if grammar.stop(name) is not None:
@@ -90,7 +92,7 @@ class GenerationSettings:
             if length < 1:
                 raise ValueError(f"lengths has {name}: {length}, wanted at least 1")
             grammar.check_length(name, length)
-        for name in self.modalities or grammar.names:
+        for name in self.modalities or grammar.predicted:
             fixed = grammar.tokens[name].length or grammar.stop(name) is not None or grammar.sizes[name]
             if not fixed and name not in self.lengths:
                 raise ValueError(

@@ -96,7 +96,8 @@ class Objective(Recorded, nn.Module, ABC):
     """Settings in `__init__`, weights in `build`: the model calls it when it knows its width and the tokens."""
 
     causal: ClassVar[bool]  # causal attention within segments, and prediction from the previous token
-    discrete: ClassVar[bool]  # True for ids, False for latents
+    discrete: bool  # True for ids, False for latents; of a class, or known from `build` on
+    predicts: ClassVar[bool] = True  # False: its tokens are context alone, without a loss, and never sampled
     adaptive_norm: bool = False  # whether `Embedded.condition` is set
     tokens: Tokens  # description of its tokens, set by `build`
 
@@ -104,7 +105,8 @@ class Objective(Recorded, nn.Module, ABC):
     def supports(cls, tokens: Tokens) -> bool:
         """Whether it can learn and sample these tokens. Causal ids end by a stop id, all others by their length."""
         has_length = tokens.length is not None or tokens.max_length is not None  # fixed, or in the begin token
-        return cls.discrete == tokens.discrete and (has_length or (cls.discrete and cls.causal))
+        fits = cls.discrete == tokens.discrete and (has_length or (cls.discrete and cls.causal))
+        return fits and tokens.decodable
 
     @abstractmethod
     def build(self, dim: int, tokens: Tokens) -> None:

@@ -12,7 +12,9 @@ def incompatible(name: str, objective: Objective, tokens: Tokens) -> str:
     classes = [getattr(objectives, class_name) for class_name in objectives.__all__]
     fitting = [kind.__name__ for kind in classes if kind is not Objective and kind.supports(tokens)]
     seen, expected = ("ids" if discrete else "latents" for discrete in (tokens.discrete, objective.discrete))
-    if seen == expected:  # their number does not fit
+    if not tokens.decodable:
+        seen, expected = f"{seen} that it cannot decode", f"{expected} that it can"
+    elif seen == expected:  # their number does not fit
         seen, expected = f"{seen} of any number", f"{expected} of a fixed number"
     return (
         f"{type(objective).__name__} does not fit modality {name!r}: its codec makes {seen}, wanted "

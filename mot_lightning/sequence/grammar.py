@@ -3,7 +3,7 @@
 Knows ids and lengths; `records.py` describes the form of a document.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from mot_lightning.errors import require
@@ -18,14 +18,24 @@ class Grammar:
         causal: whether each modality attends causally within its segments.
         control: the discrete modality that has the control tokens.
         groups: all modalities, in the order in which their tokens are grouped.
+        observed: modalities that are context alone: neither their tokens nor their begin tokens are predicted.
     """
 
-    def __init__(self, tokens: Mapping[str, Tokens], causal: Mapping[str, bool], control: str, groups: Sequence[str]):
+    def __init__(
+        self,
+        tokens: Mapping[str, Tokens],
+        causal: Mapping[str, bool],
+        control: str,
+        groups: Sequence[str],
+        observed: Collection[str] = (),
+    ) -> None:
         require("control", control, f"one of the modalities: {', '.join(sorted(tokens))}", control in tokens)
         learned_causally = tokens[control].discrete and causal[control]
         require("control", control, "a modality of ids that is learned causally", learned_causally)
         self.tokens, self.causal, self.control, self.groups = dict(tokens), dict(causal), control, tuple(groups)
         self.names = tuple(sorted(tokens))  # sorted, so that the order of declaration does not matter
+        self.observed = frozenset(observed)
+        self.predicted = tuple(name for name in self.names if name not in self.observed)  # that may be generated
         first = self._content_size(control)
         self.end_of_document = first
         self.begin = {name: first + 1 + 2 * i for i, name in enumerate(self.names)}
@@ -40,7 +50,8 @@ class Grammar:
 
     def _sizes(self, name: str) -> range:
         kind = self.tokens[name]
-        if kind.length is not None or kind.max_length is None or self.stop(name) is not None:
+        ends_otherwise = kind.length is not None or self.stop(name) is not None or name in self.observed
+        if kind.max_length is None or ends_otherwise:
             return range(0)
         require(f"{name}: max_length", kind.max_length, "at least 1", kind.max_length >= 1)
         return range(1, kind.max_length + 1)

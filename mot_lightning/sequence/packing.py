@@ -121,7 +121,8 @@ def pack(documents: Sequence[Sequence[Segment]], grammar: Grammar, row_length: i
             control_slots += [slot + 1, slot + 2 + n]
             control_seeded.append((seed, -2, 2))
             content_slots = range(slot + 2, slot + 2 + n)
-            collector, weight = collectors[name], float(segment.weight * segment.loss)
+            collector, predicted = collectors[name], name in grammar.predicted
+            weight = float(segment.weight * segment.loss * predicted)
             collector.tokens.append(segment.tokens)
             collector.slots += content_slots
             collector.segment += [len(collector.loss)] * n
@@ -129,12 +130,15 @@ def pack(documents: Sequence[Sequence[Segment]], grammar: Grammar, row_length: i
             collector.noise_cap.append(segment.noise_cap)
             collector.segment_seed.append(seed)
             collector.seeded.append((seed, 0, n))
-            if grammar.causal[name]:  # each token is predicted at the previous one; the last predicts stop
+            if (
+                predicted and grammar.causal[name]
+            ):  # each token is predicted at the previous one; the last predicts stop
                 goes_on = piece.cut and segment is piece[-1]
                 target = torch.cat([segment.tokens, stops[name]]) if name in stops and not goes_on else segment.tokens
                 collector.add_target(target, range(slot + 1, slot + 1 + len(target)), weight, True, segment.extra_bytes)
-            else:
+            elif predicted:
                 collector.add_target(segment.tokens, content_slots, weight, True, segment.extra_bytes)
+            if not grammar.causal[name]:
                 first = slot + 2 - row * s
                 last_visible[row, first : first + n] = first + n - 1 - offset
                 segment_start = slot + 2 - padding[row]
@@ -149,6 +153,8 @@ def pack(documents: Sequence[Sequence[Segment]], grammar: Grammar, row_length: i
         # the start of a document and each end token predict the next control token
         upcoming = _tensor([*control_ids[1::2], grammar.end_of_document], np.int64)
         control.add_target(upcoming, control_slots[::2], float(bool(document)), False)  # an empty one has no loss
+        # what is observed is given, not chosen
+        control.weight[-len(upcoming) : -1] = [float(segment.modality in grammar.predicted) for segment in document]
         control.weight[-len(upcoming)] *= piece.begins
         control.weight[-1] *= piece.ends
 

@@ -14,7 +14,8 @@ The tokens in angle brackets are *control tokens*: ids of the one discrete modal
 routes and predicts them. What follows a segment (or starts a document) is predicted at the control token before it.
 A causal segment is predicted token by token, its first token at its begin token; if it is discrete, a stop id of its
 own vocabulary ends it. Every other segment ends by its length, which its shape fixes or its begin token encodes: there
-is a begin token for each length. End tokens follow from these, so they carry no loss.
+is a begin token for each length. End tokens follow from these, so they carry no loss. A segment of an *observed*
+modality is given and not predicted: neither its tokens nor its begin token carry a loss.
 """
 
 from collections.abc import Sequence
@@ -144,6 +145,7 @@ class Tokens:
     stop: int | None = None  # the id that ends a segment, if the codec has one; else the grammar adds one
     control_ids: range = range(0)  # of the control modality, as the grammar adds them
     control_ids_alone: tuple[int, ...] = ()  # those in documents of the control modality alone
+    decodable: bool = True  # False if the codec cannot turn them into media: they can only be read
 
     @property
     def discrete(self) -> bool:

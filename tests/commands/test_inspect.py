@@ -1,7 +1,10 @@
 """`inspect` on a small model."""
 
+import json
+
 import pytest
 from runs import ROOT, TINY
+from tiny_networks import save_siglip
 
 from mot_lightning.cli.main import main
 
@@ -64,3 +67,17 @@ def test_bad_options_are_refused(capsys, arguments, message):
     with pytest.raises(SystemExit, match="2"):
         main(["inspect", *arguments])
     assert message in capsys.readouterr().err
+
+
+def test_features_that_cannot_be_decoded_are_counted_and_not_shown(tmp_path, capsys):
+    save_siglip(tmp_path / "siglip")
+    view = {"codec": {"class_path": "ImageFeatures", "init_args": {"name_or_path": str(tmp_path / "siglip")}},
+            "objective": "Observed"}  # fmt: skip
+    settings = [f"--model.modalities.view={json.dumps(view)}", "--data.seen_as={image: view}"]
+    main(["inspect", *TINY, *settings, "--documents=12", f"--out={tmp_path / 'page'}"])
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("view"))
+    segments, tokens, shown_clean = (line.split()[i] for i in (1, 2, 5))
+    assert int(tokens) == 16 * int(segments) > 0
+    assert float(shown_clean) == 1
+    assert not list((tmp_path / "page").glob("*_view.*"))
+    assert list((tmp_path / "page").glob("*_image.png"))

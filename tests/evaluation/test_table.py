@@ -76,7 +76,7 @@ def test_table_lines_are_aligned():
 def test_table_is_printed_without_metrics():
     tables, below = blocks(table({}, ["text"], TASKS))
     assert len(tables) == 1
-    assert cells(tables[0][2])[:2] == ["text", "nan"]
+    assert cells(tables[0][2])[:2] == ["text", "none"]
     assert below == ["parameters in all: 0"]
 
 

@@ -24,6 +24,36 @@ def save_clip(folder: Path) -> str:
     return str(folder)
 
 
+def save_siglip(folder: Path) -> None:
+    """A SigLIP of images of 16 x 16 pixels, in 16 patches."""
+    from transformers import SiglipConfig, SiglipImageProcessor, SiglipModel
+
+    torch.manual_seed(0)
+    vision = {**SIZES, "image_size": 16, "patch_size": 4}
+    SiglipModel(SiglipConfig(text_config={**SIZES, "vocab_size": 9}, vision_config=vision)).save_pretrained(folder)
+    SiglipImageProcessor(size={"height": 16, "width": 16}).save_pretrained(folder)
+
+
+def save_vit(folder: Path, seed: int = 0) -> None:
+    """A ViT of images of 8 x 8 pixels, in 16 patches, without a pooler."""
+    from transformers import ViTConfig, ViTImageProcessor, ViTModel
+
+    torch.manual_seed(seed)
+    config = ViTConfig(**SIZES, image_size=8, patch_size=2)
+    ViTModel(config, add_pooling_layer=False).save_pretrained(folder)
+    ViTImageProcessor(size={"height": 8, "width": 8}).save_pretrained(folder)
+
+
+def save_dinov2(folder: Path) -> None:
+    """A DINOv2 with registers, of the middle 12 x 12 pixels, in 9 patches."""
+    from transformers import BitImageProcessor, Dinov2WithRegistersConfig, Dinov2WithRegistersModel
+
+    torch.manual_seed(0)
+    config = Dinov2WithRegistersConfig(**SIZES, image_size=20, patch_size=4, num_register_tokens=3)
+    Dinov2WithRegistersModel(config).save_pretrained(folder)
+    BitImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 12, "width": 12}).save_pretrained(folder)
+
+
 def save_ctc(folder: Path) -> str:
     """A wav2vec 2.0 that writes letters, at 16 kHz."""
     from transformers import (
