@@ -7,6 +7,7 @@ It stands for a language model of Hugging Face where nothing is downloaded: a Ll
 import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from mot_lightning.errors import ConfigError
 
 END = "<|end|>"  # begins and ends each text
 # of conf/default.yaml, so that the towers of other modalities have the size that they have there
-SIZES = {
+SIZES: dict[str, Any] = {
     "hidden_size": 128,
     "num_hidden_layers": 4,
     "num_attention_heads": 4,
@@ -81,7 +82,7 @@ def train(folder: Path, steps: int = 400, batch_size: int = 64, learning_rate: f
     end = tokenizer.token_to_id(END)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        ids = {"vocab_size": tokenizer.get_vocab_size(), "bos_token_id": end, "eos_token_id": end}
+        ids: dict[str, Any] = {"vocab_size": tokenizer.get_vocab_size(), "bos_token_id": end, "eos_token_id": end}
         model = LlamaForCausalLM(LlamaConfig(**SIZES, **ids))
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, betas=(0.9, 0.98))
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, steps)

@@ -53,7 +53,7 @@ def check_fits(model: MixtureOfTransformers, modality: str, source: LanguageMode
     check(f"{path}.objective.tie", objective.tie, source.tied)
     check(f"{path}.objective.embedding_scale", objective.scale, 1.0)
     check(f"{path}.objective.lookup", objective.lookup, "table")
-    apart = objective.decouple_control or modality != model.grammar.control
+    apart = modality != model.grammar.control or bool(objective.decouple_control)
     require(f"{path}.objective.decouple_control", False, "true, as its table has no rows for control ids", apart)
     ids = model.grammar.tokens[modality].vocab_size
     require(f"{path}.codec", f"one of {ids} ids", f"the tokenizer of {source.name_or_path}", ids == source.rows)

@@ -79,9 +79,11 @@ class Grammar:
         kind = self.tokens[name]
         if not kind.discrete:
             return kind
+        kind = replace(kind, vocab_size=self.ids(name))
+        if name != self.control:
+            return kind
         alone = (self.end_of_document, *self.begins[name], self.end[name])
-        control = {"control_ids": self.control_ids, "control_ids_alone": alone} if name == self.control else {}
-        return replace(kind, vocab_size=self.ids(name), **control)
+        return replace(kind, control_ids=self.control_ids, control_ids_alone=alone)
 
     def length(self, document: Sequence[Segment]) -> int:
         """Number of slots of a document, control tokens included."""
