@@ -1,6 +1,8 @@
 """A medium that is read has another modality than one that is made, in documents, codecs and tasks."""
 
+import json
 import re
+from itertools import product
 
 import pytest
 import torch
@@ -17,6 +19,7 @@ from datamodules.sources import Source
 from mot_lightning import MoTPipeline
 from mot_lightning.backbone import BackboneSettings
 from mot_lightning.codecs import Patches
+from mot_lightning.evaluation import reconstructed, whole
 from mot_lightning.modality import tokens_of
 from mot_lightning.model import MixtureOfTransformers
 from mot_lightning.objectives import FlowMatching, NextToken, Observed
@@ -243,6 +246,23 @@ def test_a_pipeline_reads_views_and_makes_none(trained_by_roles):
     assert {name for document in documents for name, _ in document} <= {"image", "speech", "text"}
     with pytest.raises(ValueError, match=r"^modalities names 'view' \(it is only observed\), wanted some of image, "):
         pipeline(["a"], modalities=("view",))
+
+
+def test_its_card_has_losses_given_views_and_none_of_views(trained_by_roles, tmp_path, monkeypatch):
+    monkeypatch.setattr(whole, "FIRST", 48)
+    monkeypatch.setattr(whole, "PASSES", 1)
+    monkeypatch.setattr(reconstructed, "FIRST", 2)
+    checkpoint = f"--ckpt_path={trained_by_roles / 'checkpoints/last.ckpt'}"
+    assert run(tmp_path, "evaluate", checkpoint, f"--out={tmp_path / 'card'}", "--prompts=0") == 0
+    card = json.loads((tmp_path / "card/card.json").read_text())["rows"]
+    assert {row["of"] for row in card if row["section"] == "losses"} == {"image", "speech", "text"}
+    pairs = {row["of"] for row in card if row["section"] == "conditional"}
+    assert pairs == {
+        f"{target} | {given}"
+        for given, target in product(("view", "speech", "text"), ("image", "speech", "text"))
+        if given != target
+    }
+    assert all(row["value"] == row["value"] for row in card)  # no NaN
 
 
 def test_a_run_with_roles_resumes_bitwise(trained_by_roles, tmp_path):
