@@ -130,9 +130,7 @@ def pack(documents: Sequence[Sequence[Segment]], grammar: Grammar, row_length: i
             collector.noise_cap.append(segment.noise_cap)
             collector.segment_seed.append(seed)
             collector.seeded.append((seed, 0, n))
-            if (
-                predicted and grammar.causal[name]
-            ):  # each token is predicted at the previous one; the last predicts stop
+            if predicted and grammar.causal[name]:  # a token is predicted at the previous one; the last predicts stop
                 goes_on = piece.cut and segment is piece[-1]
                 target = torch.cat([segment.tokens, stops[name]]) if name in stops and not goes_on else segment.tokens
                 collector.add_target(target, range(slot + 1, slot + 1 + len(target)), weight, True, segment.extra_bytes)
