@@ -43,9 +43,9 @@ class MediaRoles(Checked):
             for one in (name, view):
                 if one not in codecs:
                     raise ValueError(f"data.seen_as names {one!r}, wanted some of {', '.join(codecs)}")
-            made, read = (codecs[one].media_type for one in (name, view))
-            if type(made) is not type(read) or vars(made) != vars(read):
-                kinds = f"that of {name} takes {_kind(made)}, that of {view} {_kind(read)}"
+            of_name, of_view = (codecs[one].media_type for one in (name, view))
+            if type(of_name) is not type(of_view) or vars(of_name) != vars(of_view):
+                kinds = f"that of {name} takes {_kind(of_name)}, that of {view} {_kind(of_view)}"
                 raise ValueError(f"data.seen_as is {shown(self.seen_as)}, wanted codecs of the same media: {kinds}")
 
 
@@ -71,8 +71,8 @@ def _kind(media_type: Any) -> str:
 def _media(media: Callable[..., Sequence[Any]]) -> Callable[..., Sequence[Any]]:
     @wraps(media)
     def of_role(self: Any, modality: str, split: str) -> Sequence[Any]:
-        made = {view: name for name, view in self.seen_as.items()}
-        return media(self, made.get(modality, modality), split)
+        names = {view: name for name, view in self.seen_as.items()}
+        return media(self, names.get(modality, modality), split)
 
     return of_role
 
