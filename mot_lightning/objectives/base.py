@@ -110,7 +110,7 @@ class Objective(Recorded, nn.Module, ABC):
     def build(self, dim: int, tokens: Tokens) -> None:
         """Create the weights for hidden states of `dim` and these tokens."""
 
-    def never_frozen(self) -> Iterator[nn.Parameter]:
+    def never_frozen(self) -> Iterator[Tensor]:
         """Weights that learn by the common settings where the objective is frozen. Most objectives have none."""
         return iter(())
 

@@ -91,7 +91,7 @@ class DiscreteObjective(Objective):
         """Number of ids that are no control ids."""
         return self.tokens.vocab_size - len(self.tokens.control_ids)  # type: ignore[operator]
 
-    def never_frozen(self) -> Iterator[nn.Parameter]:
+    def never_frozen(self) -> Iterator[Tensor]:
         if self.control is not None:
             yield self.control.head.weight
             if self.control.others is not None:

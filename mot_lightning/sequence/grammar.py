@@ -65,12 +65,13 @@ class Grammar:
 
     def complete(self, name: str) -> Tokens:
         """The tokens of a modality with the ids that the grammar adds, as an objective is built for them."""
-        kind = self.tokens[name]
-        if not kind.discrete:
+        if not self.tokens[name].discrete:
+            return self.tokens[name]
+        kind = replace(self.tokens[name], vocab_size=self.ids(name))
+        if name != self.control:
             return kind
         alone = (self.end_of_document, *self.begins[name], self.end[name])
-        control = {"control_ids": self.control_ids, "control_ids_alone": alone} if name == self.control else {}
-        return replace(kind, vocab_size=self.ids(name), **control)
+        return replace(kind, control_ids=self.control_ids, control_ids_alone=alone)
 
     def length(self, document: Sequence[Segment]) -> int:
         """Number of slots of a document, control tokens included."""
