@@ -76,8 +76,10 @@ class Grammar:
 
     def complete(self, name: str) -> Tokens:
         """The tokens of a modality with the ids that the grammar adds, as an objective is built for them."""
-        kind = self.tokens[name]
-        if not kind.discrete:
+        if not self.tokens[name].discrete:
+            return self.tokens[name]
+        kind = replace(self.tokens[name], vocab_size=self.ids(name))
+        if name != self.control:
             return kind
         kind = replace(kind, vocab_size=self.ids(name))
         if name != self.control:
