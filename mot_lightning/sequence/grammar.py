@@ -76,10 +76,8 @@ class Grammar:
 
     def complete(self, name: str) -> Tokens:
         """The tokens of a modality with the ids that the grammar adds, as an objective is built for them."""
-        if not self.tokens[name].discrete:
-            return self.tokens[name]
-        kind = replace(self.tokens[name], vocab_size=self.ids(name))
-        if name != self.control:
+        kind = self.tokens[name]
+        if not kind.discrete:
             return kind
         kind = replace(kind, vocab_size=self.ids(name))
         if name != self.control:
