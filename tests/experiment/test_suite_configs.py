@@ -11,9 +11,10 @@ from mot_lightning.experiment.suite_configs import KEPT, check_begun, configs_of
 ARMS = {"dense": ["conf/backbone/dense.yaml"], "mot": ["conf/backbone/mot.yaml"]}
 
 
-def suite(**settings):
+def suite(settings=None, **others):
+    settings = {"trainer.val_check_interval": 1, **(settings or {})}
     return Suite(**{"suite": "s", "arms": ARMS, "baseline": "dense", "configs": [], "learning_rates": [0.01, 0.02],
-                    "sweep_steps": 1, **settings})  # fmt: skip
+                    "sweep_steps": 1, "settings": settings, **others})  # fmt: skip
 
 
 def test_configs_have_the_settings_of_arm_and_size():
