@@ -35,6 +35,7 @@ def test_reliability_script_counts_no_failure(tmp_path, name):
         ),
         slow("trainer", ["bare_step_ms"]),
         slow("telemetry", ["attention_mass_over_step", "gradient_cosines_over_step", "tower_similarity_over_step"]),
+        slow("towers", ["noise_probe", "narrow_image_over_default", "joined_half_flops", "both_over_default"]),
         slow("data", ["noise_overhead"]),
         slow("data_sources", ["loader_over_step", "encoded_over_raw", "index_seconds_1m", "memory_growth"]),
         slow("gpu", ["mfu.mot", "mfu.dense", "mot_over_dense", "uncaptured_over_mot", "grouped_over_mot"]),

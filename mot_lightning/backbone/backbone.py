@@ -47,9 +47,8 @@ class Backbone(nn.Module):
         super().__init__()
         self.settings, self.grids = settings, dict(grids or {}) if settings.rope_2d else {}
         self.towers = group_towers(settings.towers, modalities)
-        self.visibility = Visibility(
-            self.modalities, settings.sees, settings.insulate, settings.joined_layers, settings.depth
-        )
+        joined = [settings.joined(name) for name in self.modalities]
+        self.visibility = Visibility(self.modalities, settings.sees, settings.insulate, joined, settings.depth)
         experts = experts_by_tower(settings.experts, settings.towers, modalities)
         check_memory(settings, lambda: Block(self.towers, conditioned, settings, 0, experts))
         self.layers = nn.ModuleList(  # type: ignore[assignment]

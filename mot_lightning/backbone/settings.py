@@ -45,8 +45,8 @@ class BackboneSettings:
             It is not computed: data whose rows are longer are refused.
         rope_2d: whether tokens on a grid are rotated by row and column, each with half of the frequencies.
         towers: modalities that share weights, by tower; empty gives every modality a tower of its own.
-            One tower with all modalities is a dense transformer. A mapping of `modalities`, `dim` and `ffn_dim` gives a
-            tower a size of its own (`TowerSettings`).
+            One tower with all modalities is a dense transformer. A mapping of `modalities`, `dim`, `ffn_dim` and
+            `joined_layers` gives a tower a size of its own (`TowerSettings`).
         untie: weights that are separate for each tower; all towers share the others.
         untied_layers: [start, end), the layers whose weights are untied; empty means all.
         sees: modalities that the tokens of a modality attend to, itself among them; one that is not named sees all.
@@ -117,17 +117,19 @@ class BackboneSettings:
         check("norm", "'pre' or 'res_post'", self.norm in ("pre", "res_post"))
         backends = get_args(AttentionBackend)
         check("attention", ", ".join(backends), self.attention in backends)
+        joined = [tower.joined_layers for tower in self.towers.values() if isinstance(tower, TowerSettings)]
+        joined_of_towers = [("towers.joined_layers", layers) for layers in joined if layers is not None]
         uncaptured = ("experts", "activation_checkpointing", "sees", "joined_layers", "insulate")
-        if self.cuda_graphs and (others := [name for name in uncaptured if getattr(self, name)]):
-            other = others[0]
-            raise ValueError(f"backbone.cuda_graphs is true, wanted false with {other}")
+        others = [*(name for name in uncaptured if getattr(self, name)), *(name for name, _ in joined_of_towers)]
+        if self.cuda_graphs and others:
+            raise ValueError(f"backbone.cuda_graphs is true, wanted false with {others[0]}")
         for part in self.untie:
             if part not in SHAREABLE:
                 raise ValueError(f"backbone.untie has {part!r}, wanted some of {', '.join(SHAREABLE)}")
-        for name in ("untied_layers", "joined_layers"):
-            layers = list(getattr(self, name))
+        of_all = [("untied_layers", self.untied_layers), ("joined_layers", self.joined_layers)]
+        for name, layers in [*of_all, *joined_of_towers]:
             in_order = not layers or (len(layers) == 2 and 0 <= layers[0] < layers[1] <= self.depth)
-            check(name, f"[first, after the last] from 0 to depth {self.depth}", in_order)
+            require(f"backbone.{name}", layers, f"[first, after the last] from 0 to depth {self.depth}", in_order)
         self._check_sizes()
         if self.experts and any("ffn" in self.tied(layer) for layer in range(self.depth)):
             raise ValueError(f"backbone.experts has {next(iter(self.experts))!r}, wanted none: towers share ffn")
@@ -165,6 +167,13 @@ class BackboneSettings:
                 dim = tower.dim or self.dim
                 return dim, tower.ffn_dim or (self.hidden if dim == self.dim else ffn_width(dim))
         return self.dim, self.hidden
+
+    def joined(self, modality: str) -> range:
+        """The layers in which a modality's tokens attend to those of others that are joined there."""
+        for tower in self.towers.values():
+            if isinstance(tower, TowerSettings) and modality in tower.modalities and tower.joined_layers is not None:
+                return range(*(tower.joined_layers or (0, self.depth)))
+        return range(*(self.joined_layers or (0, self.depth)))
 
     def check_length(self, name: str, length: int) -> None:
         """Raises ValueError if a sequence of this length has tokens that the sliding window would hide."""

@@ -23,11 +23,14 @@ class TowerSettings:
         dim: width of its hidden states; null takes that of the backbone.
         ffn_dim: hidden width of SwiGLU; null takes that of the backbone or, with another `dim`, the nearest multiple of
             64 to `8/3 dim`.
+        joined_layers: [first, after the last), the layers in which its tokens and those of other modalities attend to
+            each other, where these join too; empty means all, null takes those of the backbone.
     """
 
     modalities: list[str]
     dim: int | None = None
     ffn_dim: int | None = None
+    joined_layers: list[int] | None = None
 
     def __post_init__(self) -> None:
         require("backbone.towers.modalities", self.modalities, "at least one", bool(self.modalities))

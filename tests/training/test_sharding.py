@@ -17,6 +17,7 @@ NIGHTLY = [pytest.mark.slow, pytest.mark.nightly]
 QUIET = [*TINY, "--model.modalities.image=null", "--model.backbone.dropout=0", "--trainer.max_steps=3"]
 PARTS = ["--model.optimizer.towers={text: {freeze: true}, speech: {learning_rate: 1.0e-3}}"]
 OBSERVED = ["--model.modalities.speech.objective=Observed"]
+UNEQUAL = ["--model.backbone.towers={text: [text], speech: {modalities: [speech], dim: 16}}"]
 KINDS = ("text+image+speech", "text+image", "text+speech", "image+speech", "image", "text", "speech")
 ALONE = {kind: 0.5 if kind in ("text", "speech") else 0 for kind in KINDS}
 
@@ -35,9 +36,11 @@ def run_two_ranks(folder: Path, strategy: str, *arguments: str) -> None:
         pytest.param("ddp", 1, [], id="ddp-a rank without a modality", marks=NIGHTLY),
         pytest.param("ddp", 1, PARTS, id="ddp-a frozen tower", marks=NIGHTLY),
         pytest.param("ddp", 1, OBSERVED, id="ddp-an observed modality", marks=NIGHTLY),
+        pytest.param("ddp", 4, UNEQUAL, id="ddp-a narrow tower", marks=NIGHTLY),
         pytest.param("fsdp2", 4, [], id="fsdp2-uneven batches", marks=pytest.mark.slow),
         pytest.param("fsdp2", 1, [], id="fsdp2-a rank without a modality"),
         pytest.param("fsdp2", 1, PARTS, id="fsdp2-a frozen tower", marks=NIGHTLY),
+        pytest.param("fsdp2", 4, UNEQUAL, id="fsdp2-a narrow tower", marks=NIGHTLY),
     ],
 )
 def test_two_ranks_equal_one_with_the_same_global_batch(tmp_path, strategy, documents, learn):

@@ -32,7 +32,7 @@ class Visibility:
         modalities: in the order in which their tokens are grouped.
         sees: modalities that the tokens of a modality attend to; one that is not named sees all.
         insulate: modalities whose keys and values get no gradient from the queries of others.
-        joined_layers: [first, after the last); in other layers a token attends to its own modality alone.
+        joined: layers of each modality; tokens of two modalities attend to each other where both are joined.
         depth: number of layers.
 
     Raises:
@@ -44,7 +44,7 @@ class Visibility:
         modalities: Sequence[str],
         sees: Mapping[str, Sequence[str]],
         insulate: Sequence[str],
-        joined_layers: Sequence[int],
+        joined: Sequence[range],
         depth: int,
     ) -> None:
         for setting, names in (("sees", [*sees, *(n for seen in sees.values() for n in seen)]), ("insulate", insulate)):
@@ -60,11 +60,11 @@ class Visibility:
         for name, seen in sees.items():
             allowed[number[name]] = False
             allowed[number[name], [number[other] for other in seen]] = True
-        first, end = joined_layers or (0, depth)
-        joined = [first <= layer < end for layer in range(depth)]
+        joins = [tuple(layer in layers for layers in joined) for layer in range(depth)]  # m flags of each layer
+        distinct = list(dict.fromkeys(joins))
         # relations (m, m), and the index of the one of each layer
-        self.relations = [allowed] if all(joined) else [allowed, allowed & torch.eye(len(modalities), dtype=torch.bool)]
-        self.of_layer = [0 if is_joined else 1 for is_joined in joined]
+        self.relations = [allowed & meet(torch.tensor(flags, device="cpu")) for flags in distinct]
+        self.of_layer = [distinct.index(flags) for flags in joins]
         self.insulated = sorted(number[name] for name in insulate)
 
     @property
@@ -76,6 +76,11 @@ class Visibility:
         """The relations for the tokens of a batch."""
         modality = modality_of(layout)
         return [Relation(allowed.to(modality.device), modality) for allowed in self.relations]
+
+
+def meet(joins: Bool[Tensor, " m"]) -> Bool[Tensor, "m m"]:
+    """Which modalities attend to which in a layer: those that join it to one another, each to itself."""
+    return (joins[:, None] & joins) | torch.eye(len(joins), dtype=torch.bool, device=joins.device)
 
 
 def modality_of(layout: Layout) -> Int[Tensor, " N"]:

@@ -20,22 +20,25 @@ from mot_lightning.backbone import BackboneSettings
 from mot_lightning.backbone.attention import attention_mask, build_attention
 from mot_lightning.backbone.attention.flex import FlexAttention, VisibleRanges
 from mot_lightning.backbone.attention.visibility import Visibility, modality_of
+from mot_lightning.backbone.towers import TowerSettings
 from mot_lightning.sequence import Grammar, Segment, pack
 
 IMAGE, SPEECH, TEXT = range(3)  # in the order of GRAMMAR.groups
 SEES = {"text": ["text", "speech"], "image": ["image", "text"]}
+JOINED = [range(2), range(2), range(2)]
+JOINED_APART = [range(1, 3), range(2), range(3)]  # in layer 0 text and speech, in layer 2 text and images
 
 
-def visibility_of(sees=SEES, insulate=(), joined=(0, 2), depth=3):
+def visibility_of(sees=SEES, insulate=(), joined=JOINED, depth=3):
     return Visibility(GRAMMAR.groups, sees, insulate, joined, depth)
 
 
-def allowed_of(layout, layer, sees=SEES, joined=(0, 2)):
+def allowed_of(layout, layer, sees=SEES, joined=JOINED):
     """(N, N) bool in grouped order, from the names alone."""
     names = [GRAMMAR.groups[i] for i in modality_of(layout).tolist()]
     in_document = sequence_mask(layout)[layout.packed_index[:, None], layout.packed_index]
-    is_joined = joined[0] <= layer < joined[1]
-    pairs = [[k in sees.get(q, GRAMMAR.groups) and (is_joined or k == q) for k in names] for q in names]
+    joins = [name for name, layers in zip(GRAMMAR.groups, joined, strict=True) if layer in layers]
+    pairs = [[k in sees.get(q, GRAMMAR.groups) and (k == q or {k, q} <= {*joins}) for k in names] for q in names]
     return in_document & torch.tensor(pairs)
 
 
@@ -47,21 +50,22 @@ def reference(seen, constant, q, k, v):
     return torch.einsum("hqk,qkhe->qhe", scores.masked_fill(~seen, -torch.inf).softmax(-1), v)
 
 
+@pytest.mark.parametrize("joined", [JOINED, JOINED_APART], ids=["joined alike", "joined apart"])
 @pytest.mark.parametrize("key_heads", [1, 2])
 @pytest.mark.parametrize("insulate", [[], ["text"], ["text", "image"]], ids=["open", "text insulated", "two insulated"])
 @pytest.mark.parametrize("backend", ["sdpa", "blockwise"])
 @settings(random_layouts, max_examples=15)
 @given(kinds, seeds)
-def test_backend_matches_explicit_mask_forward_and_backward(backend, insulate, key_heads, kinds, seed):
+def test_backend_matches_explicit_mask_forward_and_backward(backend, insulate, key_heads, joined, kinds, seed):
     layout = layout_of(kinds, seed)
     tensors, grad = random_qkv(layout, seed, key_heads, size=4)
-    attend = build_attention(backend, layout, torch.float64, visibility_of(insulate=insulate))
+    attend = build_attention(backend, layout, torch.float64, visibility_of(insulate=insulate, joined=joined))
     modality = modality_of(layout)
     is_insulated = torch.isin(modality, torch.tensor([GRAMMAR.groups.index(name) for name in insulate]))
     constant = is_insulated[None] & (modality[:, None] != modality)
-    for layer in (0, 2):
+    for layer in range(3):
         ours = results(lambda *qkv, layer=layer: attend(layer, *qkv), tensors, grad)
-        seen = allowed_of(layout, layer)
+        seen = allowed_of(layout, layer, joined=joined)
         expected = results(lambda *qkv, seen=seen: reference(seen, constant, *qkv), tensors, grad)
         torch.testing.assert_close(ours, expected, **EXACT)
 
@@ -85,7 +89,7 @@ def test_no_tile_counts_as_visible_whatever_its_modalities():
     grammar = Grammar(TOKENS, GRAMMAR.causal, "text", GRAMMAR.groups)
     content = [Segment("text", torch.zeros(300, dtype=torch.long)), *document(0, ["image"])]
     layout = pack([content], grammar, 400).layout
-    (relation,) = visibility_of({"image": ["image"]}, joined=()).of(layout)
+    (relation,) = visibility_of({"image": ["image"]}, joined=[range(3)] * 3).of(layout)
     whole, restricted = (FlexAttention(VisibleRanges.of(layout), one).mask for one in (None, relation))
     assert whole.full_kv_num_blocks.sum() > 0
     assert restricted.full_kv_num_blocks.sum() == 0
@@ -135,8 +139,29 @@ def test_modalities_meet_in_joined_layers_alone():
     assert (hidden_states(apart, [doc])[0] - hidden_states(joined, [doc])[0]).abs().max() > 1e-4
 
 
-SETTINGS = [{"sees": {"text": ["text"]}}, {"joined_layers": [1, 2]}, {"sees": SEES, "joined_layers": [0, 1]}]
-every_setting = pytest.mark.parametrize("backbone", SETTINGS, ids=["sees", "joined", "both"])
+@pytest.mark.parametrize(("joined", "meet"), [([0, 1], True), ([1, 2], False)], ids=["first", "last"])
+def test_a_tower_of_its_own_joins_by_its_own_layers(joined, meet):
+    """Text and speech join in both layers of 2; images reach speech through the layer that their tower joins."""
+    towers = {"image": TowerSettings(["image"], joined_layers=joined), "rest": ["text", "speech"]}
+    model, doc = make_model(towers=towers), document()
+    new, _ = changed(model, doc, 1, 2)
+    hidden = [hidden_states(model, [each])[0] for each in (doc, new)]
+    difference = (hidden[1] - hidden[0]).abs().amax(-1)  # (n,)
+    assert (difference[model.grammar.length(doc[:2]) :] > 1e-6).all()
+    first_layer = model.backbone.visibility.relations[model.backbone.visibility.of_layer[0]]
+    image, speech, text = (model.backbone.modalities.index(name) for name in ("image", "speech", "text"))
+    assert first_layer[speech, image] == first_layer[image, text] == meet
+    assert first_layer[text, speech]
+
+
+TOWERS_APART = {"image": TowerSettings(["image"], dim=16, joined_layers=[1, 2]), "rest": ["text", "speech"]}
+SETTINGS = {
+    "sees": {"sees": {"text": ["text"]}},
+    "joined": {"joined_layers": [1, 2]},
+    "both": {"sees": SEES, "joined_layers": [0, 1]},
+    "by tower": {"towers": TOWERS_APART},
+}
+every_setting = pytest.mark.parametrize("backbone", SETTINGS.values(), ids=SETTINGS)
 
 
 @every_setting
@@ -192,6 +217,10 @@ def test_insulation_changes_no_loss_and_no_gradient_of_other_towers():
         ({"insulate": ["img"]}, "backbone.insulate names 'img', wanted modalities among image, speech, text"),
         ({"joined_layers": [1, 1]}, r"joined_layers is \[1, 1\], wanted \[first, after the last\] from 0 to depth"),
         ({"joined_layers": [0, 99]}, r"joined_layers is \[0, 99\], wanted"),
+        (
+            {"towers": {"all": TowerSettings(["image", "speech", "text"], joined_layers=[2, 1])}},
+            r"backbone.towers.joined_layers is \[2, 1\], wanted \[first, after the last\] from 0 to depth 2",
+        ),
     ],
 )
 def test_bad_settings_raise(changes, message):
@@ -202,3 +231,5 @@ def test_bad_settings_raise(changes, message):
 def test_cuda_graphs_are_refused_with_restrictions():
     with pytest.raises(ValueError, match="cuda_graphs is true, wanted false with insulate"):
         BackboneSettings(cuda_graphs=True, insulate=["text"])
+    with pytest.raises(ValueError, match=r"cuda_graphs is true, wanted false with towers.joined_layers"):
+        BackboneSettings(cuda_graphs=True, towers={"text": TowerSettings(["text"], joined_layers=[0, 1])})
