@@ -77,11 +77,13 @@ def assemble(
         raise ValueError("model.modalities is empty, wanted at least one modality")
     tokens = {name: tokens_of(modality.codec) for name, modality in sorted(modalities.items())}
     for name, modality in modalities.items():
-        weight = modality.weight
+        weight, objective = modality.weight, modality.objective
         require(f"model.modalities.{name}.weight", weight, "a number of 0 or more", 0 <= weight < math.inf)
-        check_methods(modality.objective)
-        if not modality.objective.supports(tokens[name]):
-            raise ValueError(incompatible(name, modality.objective, tokens[name]))
+        without_loss = f"1, as {type(objective).__name__} has no loss"
+        require(f"model.modalities.{name}.weight", weight, without_loss, objective.predicts or weight == 1)
+        check_methods(objective)
+        if not objective.supports(tokens[name]):
+            raise ValueError(incompatible(name, objective, tokens[name]))
     objectives = {name: modalities[name].objective for name in tokens}
     model = MixtureOfTransformers(objectives, tokens, control, backbone)
     for name, source in (pretrained or {}).items():

@@ -26,10 +26,8 @@ class Evaluate(Command):
 
     def run(self, invocation: Invocation) -> None:
         from mot_lightning.commands.trained import trained
-        from mot_lightning.evaluation.card import write_card
+        from mot_lightning.evaluation.card import summary, write_card
         from mot_lightning.evaluation.provenance import provenance
-        from mot_lightning.evaluation.rows import notes, tables
-        from mot_lightning.media.table import aligned
         from mot_lightning.runs.find import run_folder_of
         from mot_lightning.signals import interruptible
 
@@ -61,9 +59,7 @@ class Evaluate(Command):
             title = f"{experiment.config['experiment']}, step {checkpoint['global_step']}: {options['split']} split"
             origin = provenance(path, checkpoint, module.model, **settings, extractors=evaluation.extractors())
             page = write_card(out, title, rows, origin, examples, curves)
-        for table in tables(rows).values():
-            say("", *aligned(table)[:-1])
-        say("", *(f"- {note}" for note in notes(rows)), f"card:    {out / 'card.json'}", f"page:    {page}")
+        say("", *summary(rows), f"card:    {out / 'card.json'}", f"page:    {page}")
 
 
 def _check(options: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from mot_lightning.evaluation.rows import Row, notes, tables
 from mot_lightning.media.html import facts, grid, page, section, table
+from mot_lightning.media.table import aligned
 from mot_lightning.runs.atomic import write_json, write_text
 from mot_lightning.runs.examples import Examples
 from mot_lightning.runs.page import WIDE, task_examples
@@ -26,6 +27,7 @@ HEADINGS = {
     "codecs": "Media after their codec",
     "tasks": "Tasks",
 }
+BRIEF = ("losses", "tasks")  # of the summary
 
 
 def write_card(
@@ -67,6 +69,14 @@ def write_card(
     ]
     write_text(folder / "index.html", page(title, "\n".join(body)))
     return folder / "index.html"
+
+
+def summary(rows: Sequence[Row]) -> list[str]:
+    """Lines for a terminal: losses, tasks and notes, and which tables are in the card alone."""
+    lines = [line for name, cells in tables(rows).items() if name in BRIEF for line in aligned(cells)]
+    lines += [f"- {note}" for note in notes(rows)]
+    others = [HEADINGS.get(name, name).lower() for name in tables(rows) if name not in BRIEF]
+    return [*lines, f"- also in the card: {'; '.join(others)}"] if others else lines
 
 
 def _markdown(rows: Sequence[Sequence[str]]) -> str:

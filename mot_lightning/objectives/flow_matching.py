@@ -9,7 +9,7 @@ from mot_lightning.errors import require
 from mot_lightning.noise import Noise
 from mot_lightning.objectives.base import RowsOfLatents
 from mot_lightning.objectives.denoising import DenoisingObjective
-from mot_lightning.objectives.schedulers import make_scheduler
+from mot_lightning.objectives.schedulers import check_flow, make_scheduler
 from mot_lightning.sequence import Latents
 
 EARLIEST = 0.05  # lower bound of t where errors of x_0 are divided by it, as in arXiv 2511.13720
@@ -46,10 +46,8 @@ class FlowMatching(DenoisingObjective):
         require("shift", shift, "above 0", shift > 0)
         super().__init__(time_conditioning, scheduler, steps, patch_io)
         self.shift, self.timestep_sampling, self.prediction = shift, timestep_sampling, prediction
+        check_flow(self.scheduler)
         sampler = make_scheduler(self.scheduler)
-        class_name = type(sampler).__name__
-        if not class_name.startswith("FlowMatch") and sampler.config.get("prediction_type") != "flow_prediction":
-            raise ValueError(f"scheduler {class_name} is not for flow matching, wanted one of FlowMatch...Scheduler")
         name = next((name for name in ("shift", "flow_shift") if name in sampler.config), None)
         if name:
             arguments = {name: shift, **self.scheduler.get("init_args", {})}

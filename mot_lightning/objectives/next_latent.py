@@ -12,7 +12,13 @@ from mot_lightning.noise import Noise
 from mot_lightning.objectives.base import Context, Embedded, Embeddings, Objective, Request, RowsOfLatents
 from mot_lightning.objectives.flow_head import FlowHead
 from mot_lightning.objectives.flow_matching import FlowMatching
-from mot_lightning.objectives.schedulers import check_scheduler, make_scheduler, scheduler_config, takes_generator
+from mot_lightning.objectives.schedulers import (
+    check_flow,
+    check_scheduler,
+    make_scheduler,
+    scheduler_config,
+    takes_generator,
+)
 from mot_lightning.sequence import Latents, ModalityBatch, Tokens
 
 
@@ -50,10 +56,7 @@ class NextLatent(Objective):
             require(name, value, "at least 1", value >= 1)
         self.head_dim, self.head_depth, self.noise_levels, self.steps = head_dim, head_depth, noise_levels, steps
         self.scheduler = scheduler_config(self.default_scheduler, scheduler)
-        sampler = make_scheduler(self.scheduler)
-        if not type(sampler).__name__.startswith("FlowMatch"):
-            name = type(sampler).__name__
-            raise ValueError(f"scheduler {name} is not for flow matching, wanted one of FlowMatch...Scheduler")
+        check_flow(self.scheduler)
         check_scheduler(self.scheduler, steps)
 
     def build(self, dim: int, tokens: Tokens) -> None:

@@ -45,6 +45,14 @@ def make_scheduler(config: dict[str, Any]) -> Any:
         raise ValueError(f"{name} refuses its init_args: {error}") from None
 
 
+def check_flow(config: dict[str, Any]) -> None:
+    """Raises ValueError if a scheduler does not sample by velocities on straight paths."""
+    scheduler = make_scheduler(config)
+    name = type(scheduler).__name__
+    if not name.startswith("FlowMatch") and scheduler.config.get("prediction_type") != "flow_prediction":
+        raise ValueError(f"scheduler {name} is not for flow matching, wanted one of FlowMatch...Scheduler")
+
+
 def check_scheduler(config: dict[str, Any], steps: int) -> None:
     """Raises ValueError if a scheduler cannot sample in `steps` steps, or cannot make a step with one model output."""
     scheduler = make_scheduler(config)

@@ -3,17 +3,17 @@
 Knows layouts, not modalities. An `AttentionFn` joins the towers; generation has another one, with a KV cache.
 """
 
-from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 import torch
 
 from mot_lightning.backbone.attention.blockwise import BlockwiseAttention
+from mot_lightning.backbone.attention.by_layer import AttentionByLayer
 from mot_lightning.backbone.attention.flex import FlexAttention, VisibleRanges
 from mot_lightning.backbone.attention.insulated import InsulatedAttention
 from mot_lightning.backbone.attention.masked import PackedAttention
-from mot_lightning.backbone.attention.permute import AttentionFn, Keys, Queries
+from mot_lightning.backbone.attention.permute import AttentionFn
 from mot_lightning.backbone.attention.visibility import Relation, Visibility, modality_of
 from mot_lightning.sequence import Layout
 
@@ -62,13 +62,3 @@ def build_attention(
     if visibility is None or not visibility.insulated:
         return attend
     return InsulatedAttention(attend, modality_of(layout), visibility.insulated)
-
-
-class AttentionByLayer:
-    """`AttentionFn` that differs from layer to layer: one of a few, chosen by its index."""
-
-    def __init__(self, attends: Sequence[AttentionFn], of_layer: Sequence[int]) -> None:
-        self.attends, self.of_layer = attends, of_layer
-
-    def __call__(self, layer: int, q: Queries, k: Keys, v: Keys) -> Queries:
-        return self.attends[self.of_layer[layer]](layer, q, k, v)
