@@ -13,7 +13,7 @@ from mot_lightning.codecs.fitting import CODEC_SAMPLES
 from mot_lightning.config.checked import checked
 from mot_lightning.errors import require
 from mot_lightning.interop import LanguageModels
-from mot_lightning.interop.start import start_from
+from mot_lightning.interop.start import start_towers
 from mot_lightning.model import MixtureOfTransformers
 from mot_lightning.objectives import Objective
 from mot_lightning.objectives.compatibility import check_methods, incompatible
@@ -77,16 +77,12 @@ def assemble(
         raise ValueError("model.modalities is empty, wanted at least one modality")
     tokens = {name: tokens_of(modality.codec) for name, modality in sorted(modalities.items())}
     for name, modality in modalities.items():
-        weight, objective = modality.weight, modality.objective
+        weight = modality.weight
         require(f"model.modalities.{name}.weight", weight, "a number of 0 or more", 0 <= weight < math.inf)
-        without_loss = f"1, as {type(objective).__name__} has no loss"
-        require(f"model.modalities.{name}.weight", weight, without_loss, objective.predicts or weight == 1)
-        check_methods(objective)
-        if not objective.supports(tokens[name]):
-            raise ValueError(incompatible(name, objective, tokens[name]))
+        check_methods(modality.objective)
+        if not modality.objective.supports(tokens[name]):
+            raise ValueError(incompatible(name, modality.objective, tokens[name]))
     objectives = {name: modalities[name].objective for name in tokens}
     model = MixtureOfTransformers(objectives, tokens, control, backbone)
-    for name, source in (pretrained or {}).items():
-        require("model.pretrained", name, f"one of the modalities: {', '.join(tokens)}", name in tokens)
-        start_from(model, name, source)
+    start_towers(model, {name: modality.codec for name, modality in sorted(modalities.items())}, pretrained or {})
     return model

@@ -74,7 +74,7 @@ def _hash(counters: Tensor) -> Tensor:
 
 
 def _uniform(counters: Tensor) -> Tensor:
-    return (_hash(counters) >> 40).bitwise_and_((1 << 24) - 1) * 2.0**-24  # as many bits as float32 has
+    return (_hash(counters) >> 40).bitwise_and_((1 << 24) - 1).float() * 2.0**-24  # as many bits as float32 has
 
 
 def _normal(counters: Tensor, channels: int) -> Tensor:

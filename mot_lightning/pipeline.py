@@ -123,7 +123,11 @@ class MoTPipeline(SavedPipeline):
         negative_prompt: Sequence[Segment] = (),
     ) -> None:
         """Raises ValueError if settings or encoded prompts do not fit the model or its limits."""
-        check_prompts(self.model.grammar, documents, settings, negative_prompt)
+        grammar, backbone = self.model.grammar, self.model.backbone.settings
+        check_prompts(grammar, documents, settings, negative_prompt)
+        for number, document in enumerate(documents):
+            length = grammar.length(document) + settings.most_tokens(grammar)
+            backbone.check_length(f"the length of prompt {number} and what may follow", length)
         if self.limits is not None:
             self.limits.check(self.model.grammar, documents, settings)
             self.limits.check_length("negative_prompt", self.model.grammar.length(negative_prompt))

@@ -3,8 +3,8 @@
 import pytest
 
 from mot_lightning.codecs import Bytes
-from mot_lightning.modality import Modality, assemble
-from mot_lightning.objectives import NextToken, Observed
+from mot_lightning.modality import Modality
+from mot_lightning.objectives import NextToken
 
 
 @pytest.mark.parametrize(
@@ -22,9 +22,3 @@ from mot_lightning.objectives import NextToken, Observed
 def test_classes_and_other_objects_are_refused(arguments, message):
     with pytest.raises(TypeError, match=f"^{message}$"):
         Modality(*arguments)
-
-
-def test_a_weight_without_a_loss_is_refused():
-    text, seen = Modality(Bytes(), NextToken()), Modality(Bytes(), Observed(), weight=0.5)
-    with pytest.raises(ValueError, match=r"^model.modalities.seen.weight is 0.5, wanted 1, as Observed has no loss$"):
-        assemble({"text": text, "seen": seen}, "text")

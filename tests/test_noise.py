@@ -93,3 +93,15 @@ def test_noise_is_the_same_on_cuda():
     for sample in (Noise.uniform, Noise.token_uniform):
         assert torch.equal(sample(here), sample(there).cpu())
     torch.testing.assert_close(here.token_normal(16), there.token_normal(16).cpu(), rtol=1e-5, atol=1e-5)
+
+
+def test_noise_is_float32_whatever_the_default_dtype():
+    expected = samples()
+    try:
+        torch.set_default_dtype(torch.bfloat16)
+        rounded = samples()
+    finally:
+        torch.set_default_dtype(torch.float32)
+    for name, x in expected.items():
+        assert rounded[name].dtype == torch.float32
+        assert torch.equal(rounded[name], x)

@@ -10,8 +10,10 @@ import soundfile
 import torch
 from runs import run, run_in_subprocess
 
+from mot_lightning import BackboneSettings, Bytes, FlowMatching, Modality, NextToken, Patches
 from mot_lightning.errors import ConfigError
 from mot_lightning.generation import GenerationSettings
+from mot_lightning.modality import assemble
 from mot_lightning.pipeline import MoTPipeline
 
 
@@ -228,3 +230,17 @@ def test_continuation_holds_only_the_new_text(pipeline):
     assert not continued.startswith("a handwritten")
     session = pipeline.start(continue_final_segment=True, **settings)
     assert session("a handwritten") == [(name, continued)]
+
+
+def test_what_may_become_longer_than_the_sliding_window_is_refused():
+    """Control tokens count: the end of the document before, and two for each segment."""
+    modalities = {
+        "text": Modality(Bytes(), NextToken()),
+        "image": Modality(Patches((1, 4, 4), 2), FlowMatching()),
+    }
+    model = assemble(modalities, "text", BackboneSettings(dim=16, depth=1, heads=2, sliding_window=20))
+    pipeline = MoTPipeline({name: modality.codec for name, modality in modalities.items()}, model.eval())
+    settings = {"modalities": ("image", "text"), "guidance": 1.0}
+    pipeline(["abc"], **settings, max_length=6)  # 1 + (2 + 3) + (2 + 4) + (2 + 6)
+    with pytest.raises(ValueError, match=r"^the length of prompt 0 and what may follow is 21, wanted at most backbone"):
+        pipeline(["abc"], **settings, max_length=7)

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from datamodules.digits.captions import WORDS, caption
 from mot_lightning.bar import Bar
-from mot_lightning.config.paths import check_folder
 from mot_lightning.errors import ConfigError
+from mot_lightning.interop.folder import check_new_folder
 
 END = "<|end|>"  # begins and ends each text
 # of conf/default.yaml, so that the towers of other modalities have the size that they have there
@@ -74,9 +74,9 @@ def train(folder: Path, steps: int = 400, batch_size: int = 64, learning_rate: f
 
     if steps < 1:
         raise ConfigError(f"--steps is {steps}, wanted at least 1")
-    check_folder(folder, "--out")
-    if folder.exists() and any(folder.iterdir()):
-        raise ConfigError(f"--out is {folder}, wanted a new or an empty folder")
+    if seed < 0:
+        raise ConfigError(f"--seed is {seed}, wanted 0 or more")
+    check_new_folder(folder, "--out")
     stream = captions(seed)
     tokenizer = train_tokenizer([next(stream) for _ in range(2000)])
     end = tokenizer.token_to_id(END)

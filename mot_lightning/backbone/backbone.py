@@ -69,9 +69,13 @@ class Backbone(nn.Module):
         """All modalities, in the order in which their tokens are grouped."""
         return tuple(name for tower in self.towers for name in tower)
 
+    def tower_of(self, modality: str) -> int:
+        """The index of a modality's tower."""
+        return next(i for i, members in enumerate(self.towers) if modality in members)
+
     def weights_of(self, modality: str) -> list[nn.Module]:
         """All modules that a token of one modality passes through."""
-        tower = next(i for i, members in enumerate(self.towers) if modality in members)
+        tower = self.tower_of(modality)
         layers = [layer.towers[tower] for layer in self.layers]
         bridge = [self.bridges[str(tower)]] if str(tower) in self.bridges else []
         return [*(module for layer in layers for module in layer.weights_of(modality)), self.norms[tower], *bridge]
@@ -81,7 +85,7 @@ class Backbone(nn.Module):
 
         In the result, d is the width of the modality's tower.
         """
-        tower = next(i for i, members in enumerate(self.towers) if modality in members)
+        tower = self.tower_of(modality)
         return torch.stack([layer.towers[tower].adapted(modality, vectors) for layer in self.layers], dim=1)
 
     def forward(

@@ -131,7 +131,8 @@ class _Graph:
 
     def detach_gradients(self) -> None:
         """Copy the gradients of weights that autograd has left in this graph's memory, before they are overwritten."""
-        for parameter, gradient in zip(self.parameters, self.gradients[-len(self.parameters) :], strict=True):
+        of_parameters = self.gradients[len(self.gradients) - len(self.parameters) :]
+        for parameter, gradient in zip(self.parameters, of_parameters, strict=True):
             held = parameter.grad
             if held is not None and gradient is not None and held.data_ptr() == gradient.data_ptr():
                 parameter.grad = held.clone()

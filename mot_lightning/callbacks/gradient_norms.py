@@ -39,9 +39,8 @@ def gradient_norms(model: MixtureOfTransformers, parts: bool = False) -> dict[st
     """Norms by modality, and by part if asked for; weights that several share count for each of them."""
     modules: dict[str, list[nn.Module]] = {name: list(model.weights_of(name)) for name in model.grammar.names}
     if parts:
-        for layer in model.backbone.layers:
-            for tower in layer.towers:
-                modules.setdefault(f"tower/{'+'.join(tower.modalities)}", []).append(tower)
+        for tower in model.backbone.towers:
+            modules[f"tower/{'+'.join(tower)}"] = [x for name in tower for x in model.backbone.weights_of(name)]
         modules |= {f"objective/{name}": [objective] for name, objective in model.objectives.items()}
     gradients = {name: _gradients(of_name) for name, of_name in modules.items()}
     return {name: torch.nn.utils.get_total_norm(some) for name, some in gradients.items() if some}

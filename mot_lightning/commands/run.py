@@ -71,6 +71,8 @@ def open_run(command: str, invocation: Invocation) -> Iterator[Run | None]:
             base and base["config"],
             may_change=not checkpoint,
         )
+        if start and config["model"].get(PRETRAINED):
+            raise ConfigError("--init_from and model.pretrained are both given, wanted one of them")
         if invocation.print_config:
             print(yaml.safe_dump(build(config, invocation.allow).config, sort_keys=False), end="")
             yield None

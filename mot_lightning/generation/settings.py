@@ -70,6 +70,16 @@ class GenerationSettings:
             return self.guidance.get(name, 1.0)
         return 1.0 if causal or self.guidance is None else self.guidance
 
+    def most_tokens(self, grammar: Grammar) -> int:
+        """The maximum number of new tokens of a document, control tokens included."""
+        longest = {}
+        for name in grammar.predicted:
+            kind = grammar.tokens[name]
+            known = self.lengths.get(name, kind.length or kind.max_length)
+            longest[name] = 2 + (known if grammar.stop(name) is None and known else self.max_length)
+        chosen = [longest[name] for name in self.modalities] or [max(longest.values())] * self.max_segments
+        return sum(chosen)
+
     def check(self, grammar: Grammar) -> None:
         """Raises ValueError if a setting does not fit the modalities."""
         for setting in ("modalities", "guidance", "lengths"):

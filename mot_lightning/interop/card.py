@@ -112,7 +112,8 @@ def _last_part(path: Any) -> str:
 def _arguments(checkpoint: Mapping[str, Any], codecs: Mapping[str, Codec]) -> Iterator[str]:
     """More arguments of `from_pretrained` that loading needs."""
     paths = _class_paths(checkpoint["config"]["model"])
-    allow = sorted({path.partition(".")[0] for path in paths if not path.startswith((*OURS, *LIBRARIES))})
+    known = tuple(f"{package}." for package in (*OURS, *LIBRARIES))
+    allow = sorted({path.partition(".")[0] for path in paths if not path.startswith(known)})
     if allow:
         yield f"allow={allow}"
     local = {name: getattr(codec, NAME_OR_PATH) for name, codec in codecs.items() if codec.pretrained_hash}

@@ -1,4 +1,4 @@
-"""A tower as a language model that transformers loads. What it has no place for is refused."""
+"""A tower as a language model that transformers loads. What no family of transformers computes is refused."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from mot_lightning.backbone.feed_forward import SwiGLU
 from mot_lightning.codecs import Codec
 from mot_lightning.codecs.tokenizer import Subwords
 from mot_lightning.errors import require
-from mot_lightning.interop.names import named_views, tower_of
+from mot_lightning.interop.names import named_views
 from mot_lightning.interop.tensor_file import write_tensors
 from mot_lightning.model import MixtureOfTransformers
 from mot_lightning.objectives import NextToken
@@ -20,7 +20,7 @@ from mot_lightning.runs.find import WEIGHTS
 def export_tower(model: MixtureOfTransformers, modality: str, codec: Codec, folder: Path) -> str:
     """Write config, weights and tokenizer of a modality's tower to a folder; ids are those of its codec.
 
-    Stop and control ids are left out: a language model begins and ends its texts in its own way.
+    Control ids are left out, and a stop id that the codec does not have. One that it has is the language model's end.
 
     Returns:
         The family of the language model.
@@ -39,22 +39,21 @@ def export_tower(model: MixtureOfTransformers, modality: str, codec: Codec, fold
     if objective.scale != 1:
         weights["model.embed_tokens.weight"] = weights["model.embed_tokens.weight"] * objective.scale
     family = _family(model)
-    _write(folder, _config(model, modality, family, rows, tied), weights, codec)
+    _write(folder, _config(model, modality, family, rows, tied, codec.stop), weights, codec)
     return family
 
 
 def _check(model: MixtureOfTransformers, modality: str) -> None:
-    settings, tower = model.backbone.settings, tower_of(model, modality)
-    objective = type(model.objectives[modality]).__name__
-    require(f"the objective of {modality!r}", objective, "NextToken", objective == NextToken.__name__)
-    lookup = model.objectives[modality].lookup
+    settings, tower = model.backbone.settings, model.backbone.tower_of(modality)
+    objective: Any = model.objectives[modality]
+    kind = type(objective)
+    require(f"the objective of {modality!r}", kind.__name__, "NextToken", kind is NextToken)
+    lookup = objective.lookup
     require(f"model.modalities.{modality}.objective.lookup", lookup, "table", lookup == "table")
     require("model.backbone.norm", settings.norm, "pre: transformers has no such norms", settings.norm == "pre")
     layers = [layer.towers[tower] for layer in model.backbone.layers]
     dense = all(isinstance(layer.ffn, SwiGLU) for layer in layers)
     require(f"model.backbone.experts of {modality!r}", "set", "none: only dense towers are exported", dense)
-    adaptive = any(modality in layer.adapt for layer in layers)
-    require(f"adaptive norms of {modality!r}", "there", "none: transformers has no such norms", not adaptive)
     width = settings.size_of(model.backbone.towers[tower])[0]
     require(
         f"the width of the tower of {modality!r}", width, f"model.backbone.dim, {settings.dim}", width == settings.dim
@@ -79,7 +78,7 @@ def _family(model: MixtureOfTransformers) -> str:
     return chosen[0] if chosen else "llama"
 
 
-def _config(model: MixtureOfTransformers, modality: str, family: str, rows: int, tied: bool) -> Any:
+def _config(model: MixtureOfTransformers, modality: str, family: str, rows: int, tied: bool, stop: int | None) -> Any:
     from transformers import AutoConfig, AutoModelForCausalLM  # takes seconds
 
     settings = model.backbone.settings
@@ -90,7 +89,7 @@ def _config(model: MixtureOfTransformers, modality: str, family: str, rows: int,
         family,
         vocab_size=rows,
         hidden_size=settings.dim,
-        intermediate_size=settings.size_of(model.backbone.towers[tower_of(model, modality)])[1],
+        intermediate_size=settings.size_of(model.backbone.towers[model.backbone.tower_of(modality)])[1],
         num_hidden_layers=settings.depth,
         num_attention_heads=settings.heads,
         num_key_value_heads=settings.key_heads,
@@ -104,7 +103,7 @@ def _config(model: MixtureOfTransformers, modality: str, family: str, rows: int,
         **({"no_rope_layers": [int(i not in settings.nope_layers) for i in range(settings.depth)]}
            if family == "smollm3" else {}),
         bos_token_id=None,
-        eos_token_id=None,
+        eos_token_id=stop,
         pad_token_id=None,
         dtype=torch.float32,
     )  # fmt: skip
@@ -120,4 +119,5 @@ def _write(folder: Path, config: Any, weights: dict[str, Tensor], codec: Codec) 
     config.save_pretrained(folder)
     write_tensors(folder / WEIGHTS, weights)
     if isinstance(codec, Subwords):
-        PreTrainedTokenizerFast(tokenizer_object=codec.tokenizer).save_pretrained(folder)
+        end = None if codec.stop is None else codec.tokenizer.id_to_token(codec.stop)
+        PreTrainedTokenizerFast(tokenizer_object=codec.tokenizer, eos_token=end).save_pretrained(folder)

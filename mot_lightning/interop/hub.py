@@ -19,6 +19,8 @@ def check_repository(name: str, argument: str) -> None:
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
+    if str(name).count("/") != 1:  # else it would be a path to `from_pretrained`
+        raise ConfigError(f"{argument} is {name!r}, wanted USER/NAME")
     try:
         validate_repo_id(name)
     except HFValidationError as error:

@@ -14,6 +14,7 @@ from mot_lightning.codecs.language_model_tokenizer import LanguageModelTokenizer
 from mot_lightning.codecs.pretrained import all_weights, load_pretrained
 from mot_lightning.config.checked import checked
 from mot_lightning.config.paths import absolute_or_name
+from mot_lightning.errors import require
 from mot_lightning.interop.families import FAMILIES, backbone_settings
 from mot_lightning.objectives import NextToken
 
@@ -54,6 +55,7 @@ class LanguageModel:
         self.config = self._load(lambda: _config(self.name_or_path))
         self.backbone: dict[str, Any] = self._load(lambda: backbone_settings(self.config))
         self.rows, self.tied = self.config.vocab_size, bool(self.config.tie_word_embeddings)
+        self._load(self._check_ends)
         self._load(lambda: _check_files(Path(self.name_or_path)))
 
     @property
@@ -63,6 +65,10 @@ class LanguageModel:
         eos = eos[0] if isinstance(eos, list) else eos
         bos = eos if self.config.bos_token_id is None else self.config.bos_token_id
         return bos, eos
+
+    def _check_ends(self) -> None:
+        for name, id in zip(("bos_token_id", "eos_token_id"), self.ends, strict=True):
+            require(f"its {name}", id, f"an id below vocab_size, {self.rows}", id is None or 0 <= id < self.rows)
 
     def codec(self) -> LanguageModelTokenizer:
         """The codec of its texts."""

@@ -18,11 +18,6 @@ PLAIN = {  # weights that are the same tensors in both
 }
 
 
-def tower_of(model: MixtureOfTransformers, modality: str) -> int:
-    """The index of a modality's tower."""
-    return next(i for i, members in enumerate(model.backbone.towers) if modality in members)
-
-
 def named_views(model: MixtureOfTransformers, modality: str, rows: int) -> dict[str, Tensor]:
     """Views of a tower's weights, norms and tables by their names in transformers; what is written to them is kept.
 
@@ -30,7 +25,7 @@ def named_views(model: MixtureOfTransformers, modality: str, rows: int) -> dict[
         modality: learned by `NextToken`; its ids are those of the language model.
         rows: of the tables that are shown; stop and control ids come after them.
     """
-    backbone, tower = model.backbone, tower_of(model, modality)
+    backbone, tower = model.backbone, model.backbone.tower_of(modality)
     objective: Any = model.objectives[modality]
     views = {"model.embed_tokens.weight": objective.embedding.weight[:rows]}
     if not objective.tie:

@@ -1,14 +1,17 @@
 """A tower that starts as a language model: its weights are copied, and control ids get rows of their own."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from mot_lightning.backbone.moe import MixtureOfExperts
+from mot_lightning.codecs import Codec
+from mot_lightning.codecs.tokenizer import Subwords
 from mot_lightning.errors import require, say
-from mot_lightning.interop.language_model import LanguageModel, Pretrained
-from mot_lightning.interop.names import named_views, tower_of
+from mot_lightning.interop.language_model import LanguageModel, LanguageModels, Pretrained
+from mot_lightning.interop.names import named_views
 from mot_lightning.model import MixtureOfTransformers
 from mot_lightning.objectives import NextToken
 
@@ -16,15 +19,29 @@ NOISE = 0.02  # standard deviation of the noise of new rows that start as the me
 AS_BUILT = {"kv_heads": "key_heads", "head_dim": "head_size", "ffn_dim": "hidden"}  # settings whose 0 stands for a size
 
 
-@torch.no_grad()
-def start_from(model: MixtureOfTransformers, modality: str, pretrained: Pretrained) -> None:
-    """Copy a language model to the tower of a modality, and to those of `copy_to`.
+def start_towers(model: MixtureOfTransformers, codecs: Mapping[str, Codec], pretrained: LanguageModels) -> None:
+    """Copy language models to the towers of their modalities, and to those of `copy_to`.
 
     Raises:
-        ValueError: the model's settings are not those of the language model, or a weight is missing.
+        ValueError: there is no such modality, two language models would share weights, the model's settings are not
+            those of its language model, or a weight is missing.
     """
+    source_of: dict[int, str] = {}  # modality that brings the language model, by id of a weight that starts as one
+    for name, source in pretrained.items():
+        require("model.pretrained", name, f"one of the modalities: {', '.join(codecs)}", name in codecs)
+        for modality in [one for one in (name, *source.copy_to) if one in codecs]:
+            for module in model.backbone.weights_of(modality):
+                for other in (source_of.setdefault(id(weight), name) for weight in module.parameters()):
+                    both = f"{other}, {name}"
+                    require("model.pretrained", both, f"one of them: {modality} has weights of both", other == name)
+    for name, source in pretrained.items():
+        _start(model, name, codecs[name], source)
+
+
+@torch.no_grad()
+def _start(model: MixtureOfTransformers, modality: str, codec: Codec, pretrained: Pretrained) -> None:
     source = LanguageModel(pretrained.name_or_path)
-    check_fits(model, modality, source)
+    check_fits(model, modality, codec, source)
     for name in pretrained.copy_to:
         _check_copy(model, modality, name)
     views = named_views(model, modality, source.rows)
@@ -34,12 +51,12 @@ def start_from(model: MixtureOfTransformers, modality: str, pretrained: Pretrain
         view.copy_(source.weights[name])
     added = _add_rows(model, modality, source)
     for name in pretrained.copy_to:
-        _copy_tower(model, tower_of(model, modality), tower_of(model, name))
+        _copy_tower(model, model.backbone.tower_of(modality), model.backbone.tower_of(name))
     copies = "".join(f", copied to the tower of {name}" for name in pretrained.copy_to)
     say(f"pretrained: {modality} starts as {source.name_or_path}{copies}; {added}")
 
 
-def check_fits(model: MixtureOfTransformers, modality: str, source: LanguageModel) -> None:
+def check_fits(model: MixtureOfTransformers, modality: str, codec: Codec, source: LanguageModel) -> None:
     """Raises ValueError, naming both values, if a setting is not that of the language model."""
     settings, objective = model.backbone.settings, model.objectives[modality]
 
@@ -49,7 +66,8 @@ def check_fits(model: MixtureOfTransformers, modality: str, source: LanguageMode
     for name, expected in source.backbone.items():
         check(f"model.backbone.{name}", getattr(settings, AS_BUILT.get(name, name)), expected)
     path = f"model.modalities.{modality}"
-    check(f"{path}.objective", type(objective).__name__, NextToken.__name__)
+    kind = type(objective)
+    require(f"{path}.objective", kind.__name__, f"NextToken, as {source.name_or_path} has", kind is NextToken)
     check(f"{path}.objective.tie", objective.tie, source.tied)
     check(f"{path}.objective.embedding_scale", objective.scale, 1.0)
     check(f"{path}.objective.lookup", objective.lookup, "table")
@@ -57,25 +75,29 @@ def check_fits(model: MixtureOfTransformers, modality: str, source: LanguageMode
     require(f"{path}.objective.decouple_control", False, "true, as its table has no rows for control ids", apart)
     ids = model.grammar.tokens[modality].vocab_size
     require(f"{path}.codec", f"one of {ids} ids", f"the tokenizer of {source.name_or_path}", ids == source.rows)
+    same = isinstance(codec, Subwords) and codec.tokenizer.to_str() == source.codec().tokenizer.to_str()
+    require(f"{path}.codec", "another tokenizer", f"that of {source.name_or_path}", same)
+    check(f"{path}.codec.stop", codec.stop, source.ends[1])
     _check_size(model, modality)
     _check_dense(model, modality)
 
 
 def _check_size(model: MixtureOfTransformers, modality: str) -> None:
     """A tower that starts pretrained has the size of the backbone, which is that of the language model."""
-    settings, tower = model.backbone.settings, model.backbone.towers[tower_of(model, modality)]
+    settings, tower = model.backbone.settings, model.backbone.towers[model.backbone.tower_of(modality)]
     whole = settings.dim, settings.hidden
     size = settings.size_of(tower)
     require(f"dim and ffn_dim of the tower of {modality!r}", size, f"{whole}, of the language model", size == whole)
 
 
 def _check_dense(model: MixtureOfTransformers, modality: str) -> None:
-    experts = isinstance(model.backbone.layers[0].towers[tower_of(model, modality)].ffn, MixtureOfExperts)
+    experts = isinstance(model.backbone.layers[0].towers[model.backbone.tower_of(modality)].ffn, MixtureOfExperts)
     require(f"model.backbone.experts of {modality!r}", "set", "none in a tower that starts pretrained", not experts)
 
 
 def _check_copy(model: MixtureOfTransformers, modality: str, name: str) -> None:
-    others = [one for one in model.grammar.names if tower_of(model, one) != tower_of(model, modality)]
+    tower_of = model.backbone.tower_of
+    others = [one for one in model.grammar.names if tower_of(one) != tower_of(modality)]
     requirement = f"modalities of other towers: {', '.join(others)}"
     require(f"model.pretrained.{modality}.copy_to", name, requirement, name in others)
     _check_size(model, name)

@@ -33,17 +33,16 @@ PROJECTIONS: dict[str, type[LinearProjection | UNetProjection]] = {"linear": Lin
 class TimeEmbedding(nn.Module):
     """t in [0, 1] -> a vector: sinusoids through an MLP, as in DDPM (arXiv 2006.11239) and DiT (arXiv 2212.09748)."""
 
-    frequency: Float[Tensor, " f"]
-
     def __init__(self, dim: int, frequencies: int = 128) -> None:
         super().__init__()
-        # t is scaled by 1000, as in a diffusion of 1000 steps
-        self.register_buffer("frequency", 1000 * 10_000 ** (-torch.arange(frequencies) / frequencies), persistent=False)
+        self.frequencies = frequencies
         first, second = init_linear(nn.Linear(2 * frequencies, dim)), init_linear(nn.Linear(dim, dim))
         self.network = nn.Sequential(first, nn.SiLU(), second)
 
     def forward(self, t: Float[Tensor, " k"]) -> Float[Tensor, "k d"]:
-        angle = t[:, None].float() * self.frequency  # (k, f)
+        # float32 whatever the precision of the weights, as bfloat16 would shift angles by up to a radian
+        exponent = -torch.arange(self.frequencies, device=t.device, dtype=torch.float32) / self.frequencies
+        angle = t[:, None].float() * (1000 * 10_000**exponent)  # (k, f); t is scaled as in a diffusion of 1000 steps
         sinusoids = torch.cat([angle.cos(), angle.sin()], dim=-1)  # (k, 2 f)
         return self.network(sinusoids.to(next(self.network.parameters()).dtype))  # (k, d)
 

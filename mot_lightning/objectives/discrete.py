@@ -77,7 +77,7 @@ class DiscreteObjective(Objective):
         self.embedding = nn.Embedding(rows, dim) if table else CodebookEmbedding(dim, tokens)
         std = dim**-0.5 if self.tie else NEARLY_UNIFORM
         self.head = init_linear(nn.Linear(dim, rows, bias=False), std)
-        self.control = ControlRows(dim, tokens) if decoupled else None
+        self.control = ControlRows(dim, tokens, std if self.tie else None) if decoupled else None
         if self.tie:
             self.embedding.weight = self.head.weight
 

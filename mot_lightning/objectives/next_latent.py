@@ -79,8 +79,8 @@ class NextLatent(Objective):
         return self.input(latents.to(self.input.weight.dtype))  # (..., d)
 
     def loss(self, hidden: Float[Tensor, "t d"], embedded: Embedded) -> Float[Tensor, " t"]:
-        t, noise = embedded.skip  # (levels, t), (levels, t, latent_dim)
-        x_0 = embedded.target.expand_as(noise)
+        t, noise = embedded.skip  # (levels, t), (levels, t, latent_dim); float32 whatever the precision of the weights
+        x_0 = embedded.target.float().expand_as(noise)
         x_t = torch.lerp(x_0, noise, t[..., None])  # (levels, t, latent_dim)
         hidden = hidden.expand(len(t), *hidden.shape)  # (levels, t, d)
         velocity = self.head(*(x.flatten(0, 1) for x in (x_t, t, hidden))).view_as(x_t)

@@ -48,9 +48,12 @@ def make_scheduler(config: dict[str, Any]) -> Any:
 def check_flow(config: dict[str, Any]) -> None:
     """Raises ValueError if a scheduler does not sample by velocities on straight paths."""
     scheduler = make_scheduler(config)
-    name = type(scheduler).__name__
-    if not name.startswith("FlowMatch") and scheduler.config.get("prediction_type") != "flow_prediction":
-        raise ValueError(f"scheduler {name} is not for flow matching, wanted one of FlowMatch...Scheduler")
+    name, settings = type(scheduler).__name__, scheduler.config
+    # without flow sigmas, the steps of the others are those of a diffusion, whatever they take the prediction for
+    flows = settings.get("prediction_type") == "flow_prediction" and settings.get("use_flow_sigmas")
+    if not name.startswith("FlowMatch") and not flows:
+        other = "one with prediction_type flow_prediction and use_flow_sigmas"
+        raise ValueError(f"scheduler {name} is not for flow matching, wanted one of FlowMatch...Scheduler, or {other}")
 
 
 def check_scheduler(config: dict[str, Any], steps: int) -> None:

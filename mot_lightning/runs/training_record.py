@@ -7,7 +7,7 @@ from typing import Any
 
 from mot_lightning.runs.find import run_folder_of
 
-PLACES = ("base", "runs")  # settings that say where the run was
+RUNS = "runs"  # the setting that says where the run was
 
 
 def training_record(checkpoint: Mapping[str, Any], path: Path) -> dict[str, Any]:
@@ -25,7 +25,7 @@ def training_record(checkpoint: Mapping[str, Any], path: Path) -> dict[str, Any]
     return {
         "experiment": config.get("experiment"),
         "step": step,
-        "settings": _without_folders({name: value for name, value in config.items() if name not in PLACES}),
+        "settings": _without_folders({name: value for name, value in config.items() if name != RUNS}),
         "metrics": tested if metrics.get("fit/steps") == step else {},  # else of other weights of the run
     }
 

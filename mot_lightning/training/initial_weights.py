@@ -47,21 +47,39 @@ def initialise_from(module: Any, checkpoint: Mapping[str, Any]) -> list[str]:
 def _tables(
     grammar: Grammar, saved: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor], modalities: Sequence[str]
 ) -> dict[str, torch.Tensor]:
-    """Tables of the control modality whose number of control ids differs: the rows of all ids that both have.
+    """Tables of the control modality whose control ids differ: the rows of all ids that both have.
 
     Args:
         modalities: of the checkpoint, sorted, in the order of their control ids.
     """
-    first = grammar.end_of_document  # the control ids follow, as in `Grammar`
-    rows = {id: id for id in range(first + 1)}  # new id -> saved id
-    for i, name in enumerate(modalities):
-        if name in grammar.begin:
-            rows |= {grammar.begin[name]: first + 1 + 2 * i, grammar.end[name]: first + 2 + 2 * i}
-    new_ids, saved_ids = torch.tensor([*rows]), torch.tensor([*rows.values()])
+    objective, first = f"objectives.{grammar.control}.", grammar.end_of_document
+    alone = _control_ids([grammar.control])  # whose rows are a table of their own where control ids are decoupled
+    new, old = _control_ids(grammar.names), _control_ids(modalities)
     tables = {}
     for name, table in expected.items():
-        old = saved.get(name)
-        of_ids = name.startswith(f"objectives.{grammar.control}.") and len(table) == grammar.ids(grammar.control)
-        if of_ids and old is not None and len(old) != len(table) and old.shape[1:] == table.shape[1:]:
-            tables[name] = table.clone().index_copy(0, new_ids, old[saved_ids].to(table))
+        start = saved.get(name)
+        if not name.startswith(objective) or start is None or not table.dim() or start.shape[1:] != table.shape[1:]:
+            continue
+        if new == old and len(start) == len(table):
+            continue
+        if name == f"{objective}control.others.weight":
+            rows = _matching([id for id in new if id not in alone], [id for id in old if id not in alone])
+        elif name == f"{objective}control.head.weight":
+            rows = _matching(new, old)
+        elif len(table) == grammar.ids(grammar.control):
+            content = {row: row for row in range(first)}
+            rows = content | {first + row: first + saved_row for row, saved_row in _matching(new, old).items()}
+        else:
+            continue
+        tables[name] = table.clone().index_copy(0, torch.tensor([*rows]), start[[*rows.values()]].to(table))
     return tables
+
+
+def _control_ids(modalities: Sequence[str]) -> list[str]:
+    """What the control ids say, in their order in `Grammar`; those that also give a length come after them."""
+    return ["end of document", *(f"{edge} {name}" for name in modalities for edge in ("begin", "end"))]
+
+
+def _matching(new: Sequence[str], old: Sequence[str]) -> dict[int, int]:
+    """The row of each id that both have, and its saved row."""
+    return {row: old.index(id) for row, id in enumerate(new) if id in old}

@@ -38,10 +38,12 @@ def log_row(module: Any, row: Mapping[str, float], step: int) -> None:
 
 
 def learning_rates(optimizer: torch.optim.Optimizer) -> dict[str, float]:
-    """Of a step: the common rate, and by name those of towers and objectives with settings of their own."""
+    """Of a step: the common rate, if some weights follow it, and by name those of parts with settings of their own."""
     groups = optimizer.param_groups
+    common = [group["lr"] for group in groups if "name" not in group and group["params"]]
     parts = {group["name"].rpartition("/")[0]: group["lr"] for group in groups if "name" in group}
-    return {"train/learning_rate": groups[0]["lr"], **{f"train/{n}/learning_rate": rate for n, rate in parts.items()}}
+    by_part = {f"train/{name}/learning_rate": rate for name, rate in parts.items()}
+    return {"train/learning_rate": common[0], **by_part} if common else by_part
 
 
 def reduced(trainer: Any, sums: Tensor) -> Sums:

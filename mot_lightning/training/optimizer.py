@@ -15,6 +15,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from mot_lightning.config.checked import checked
 from mot_lightning.config.hints import did_you_mean
+from mot_lightning.errors import require
 from mot_lightning.model import MixtureOfTransformers
 from mot_lightning.training.combined_optimizer import CombinedOptimizer
 from mot_lightning.training.parameter_groups import parameter_groups
@@ -41,7 +42,7 @@ class OptimizerSettings:
         ema_decay: of the averaged weights, which are used in validation, test and sampling; warms up as
             (1 + n) / (10 + n).
         algorithm: class of the optimizer; a bare name is one of torch.optim. Muon updates the matrices of the
-            backbone, and AdamW all other weights.
+            backbone's layers, and AdamW all other weights.
         schedule: after the warm-up: "cosine", "linear", "constant", "wsd" (constant, and linear in the last fifth of
             the steps), or a class of torch.optim.lr_scheduler, which is stepped after each optimizer step and brings
             its own warm-up.
@@ -88,6 +89,10 @@ class OptimizerSettings:
                 if issubclass(kind, ReduceLROnPlateau):
                     raise ValueError(f"model.optimizer.schedule is {kind.__name__}, wanted one that needs no metric")
                 known = inspect.signature(kind).parameters
+                if setting == "algorithm" and "weight_decay" not in known:
+                    for path, settings in self._by_path():
+                        value, without = settings.weight_decay, f"null, as {kind.__name__} has none"
+                        require(f"{path}.weight_decay", value, without, value is None)
                 rates = [path for path, settings in self._by_path() if settings.learning_rate]
                 if rates and "max_lr" in known:  # of all groups
                     fixed = f"wanted one that has no rate itself, with {rates[0]}.learning_rate"

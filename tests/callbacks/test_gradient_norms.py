@@ -5,6 +5,7 @@ import torch
 from conftest import TOKENS, make_model
 from runs import TINY, rows, run
 
+from mot_lightning.backbone.towers import TowerSettings
 from mot_lightning.callbacks.gradient_norms import gradient_norms
 from mot_lightning.sequence import Segment, pack
 
@@ -27,7 +28,8 @@ def test_gradient_norm_covers_all_weights_used_by_a_modality(towers):
 
 
 def test_norms_of_parts_are_those_of_each_tower_and_objective():
-    model = make_model(towers={"text": ["text", "speech"], "image": ["image"]})
+    towers = {"text": ["text", "speech"], "image": TowerSettings(["image"], dim=16)}
+    model = make_model(towers=towers)
     document = [Segment("text", torch.arange(4)), Segment("image", torch.randn(4, TOKENS["image"].latent_dim))]
     sum(one.loss.sum() for one in model(pack([document], model.grammar, 16), 0).values()).backward()
     norms = gradient_norms(model, parts=True)
@@ -41,7 +43,11 @@ def test_norms_of_parts_are_those_of_each_tower_and_objective():
     assert {*map("+".join, (tower.modalities for tower in towers))} == {
         name.removeprefix("tower/") for name in norms if name.startswith("tower/")
     }
-    image = [tower for tower in towers if tower.modalities == ("image",)]
+    image = [
+        *(tower for tower in towers if tower.modalities == ("image",)),
+        model.backbone.norms[model.backbone.tower_of("image")],
+        model.backbone.bridges[str(model.backbone.tower_of("image"))],
+    ]
     assert norms["tower/image"].item() == pytest.approx(norm(image), rel=1e-4)
     assert norms["objective/text"].item() == pytest.approx(norm([model.objectives["text"]]), rel=1e-4)
 

@@ -41,9 +41,15 @@ def test_fast_dev_run_runs_everything_and_leaves_nothing(tmp_path, capsys):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("objective", ["FlowMatching", "NextLatent"])
 @pytest.mark.parametrize("precision", ["bf16-true", "64-true"])
-def test_true_precision_trains_samples_and_reports(tmp_path, precision):
-    precise = [f"--trainer.precision={precision}", "--report.prompts=1", "--samples.prompts=1"]
+def test_true_precision_trains_samples_and_reports(tmp_path, precision, objective):
+    precise = [
+        f"--model.modalities.image.objective={objective}",
+        f"--trainer.precision={precision}",
+        "--report.prompts=1",
+        "--samples.prompts=1",
+    ]
     assert run(tmp_path, "fit", *TINY, *precise) == 0
     assert float(rows(tmp_path / "default/0")[-1]["test/loss"]) > 0
     dtype = {"bf16-true": torch.bfloat16, "64-true": torch.float64}[precision]

@@ -81,6 +81,7 @@ def test_its_settings_are_a_config(card, tmp_path, printed_config):
     (tmp_path / "config.yaml").write_text(block)
     printed = printed_config(f"--config={tmp_path / 'config.yaml'}")
     written = yaml.safe_load(block)
+    assert written["base"] is None  # all settings are there: none of the default config's comes back
     assert {name: printed[name] for name in ("seed", "model", "data")} == {
         name: written[name] for name in ("seed", "model", "data")
     }
@@ -103,3 +104,14 @@ def test_networks_and_classes_that_it_needs_are_named(tmp_path):
     (tmp_path / "networks").rename(tmp_path / "moved")
     moved = {"image": tmp_path / "moved/small_vae"}
     MoTPipeline.from_pretrained(tmp_path / "model", allow=["my_objective"], name_or_path=moved)
+
+
+def test_a_package_whose_name_begins_as_a_library_s_is_named(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "lightning_mine.py").write_text(
+        "from mot_lightning.objectives import NextToken\n\n\nclass Mine(NextToken):\n    pass\n"
+    )
+    from lightning_mine import Mine
+
+    _, body = card_of(build(text=Modality(Bytes(), Mine())), tmp_path / "model")
+    assert "allow=['lightning_mine']" in body

@@ -5,8 +5,9 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from mot_lightning import BPE, BackboneSettings, Bytes, Modality, NextToken, Patches, Regression
+from mot_lightning import BPE, BackboneSettings, Bytes, Modality, NextToken, Patches, PatchUnits, Regression
 from mot_lightning.backbone import MoESettings
+from mot_lightning.backbone.towers import TowerSettings
 from mot_lightning.generation import Context
 from mot_lightning.interop import LanguageModel, Pretrained
 from mot_lightning.interop.export import export_tower
@@ -28,7 +29,11 @@ def test_from_transformers_to_a_tower_and_back_is_bitwise_equal(language_models,
     assert all(torch.equal(before[key], after[key]) for key in before)
     back = LanguageModel(tmp_path)
     assert (back.backbone, back.rows, back.tied) == (source.backbone, source.rows, source.tied)
-    assert AutoTokenizer.from_pretrained(tmp_path)("a seven")["input_ids"] == source.codec().encode("a seven").tolist()
+    assert back.ends == source.ends == (0, 0)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    assert tokenizer("a seven")["input_ids"] == source.codec().encode("a seven").tolist()
+    assert tokenizer.eos_token == "<|end|>"
+    assert back.codec().tokenizer.to_str() == source.codec().tokenizer.to_str()
 
 
 def build(objective=None, codec=None, **backbone):
@@ -74,12 +79,34 @@ def test_logits_of_a_tower_trained_here_equal_those_of_its_export(tmp_path, sett
             r"^model.backbone.norm is 'res_post', wanted pre: transformers has no such norms$",
         ),
         ({"experts": {"text": MoESettings()}, "towers": {"text": ["text"], "image": ["image"]}}, "text", "only dense"),
+        (
+            {"towers": {"text": TowerSettings(["text"], dim=16), "image": ["image"]}},
+            "text",
+            r"^the width of the tower of 'text' is 16, wanted model.backbone.dim, 32$",
+        ),
         ({}, "image", r"^the objective of 'image' is 'Regression', wanted NextToken$"),
         ({"qkv_bias": True}, "text", r"^the backbone is 'of the parts of qwen3, qwen2', wanted those of one of them$"),
     ],
 )
-def test_a_tower_that_transformers_has_no_place_for_is_refused(tmp_path, settings, modality, message):
+def test_a_tower_that_transformers_does_not_compute_is_refused(tmp_path, settings, modality, message):
     model, codec = build(**settings)
     with pytest.raises(ValueError, match=message):
         export_tower(model, modality, codec, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("objective", "backbone", "message"),
+    [
+        (NextToken(lookup="codebook"), {}, "codes.objective.lookup is 'codebook', wanted table"),
+        (NextToken(), {"rope_2d": True}, "rope_2d is True, wanted false: 'codes' is on a grid"),
+    ],
+)
+def test_a_tower_of_codes_is_refused_where_it_is_not_of_plain_ids(tmp_path, objective, backbone, message):
+    codes = Modality(PatchUnits((1, 4, 4), 2, vocab_size=8), objective)
+    codes.codec.fit([torch.rand(1, 4, 4) for _ in range(20)])
+    model = assemble(
+        {"codes": codes, "text": Modality(Bytes(), NextToken())}, "text", BackboneSettings(**SMALL, **backbone)
+    )
+    with pytest.raises(ValueError, match=message):
+        export_tower(model, "codes", codes.codec, tmp_path / "out")

@@ -113,5 +113,7 @@ def test_an_upload_that_fails_says_why_in_one_line(pipeline):
     with pytest.raises(NotWritten, match=r"^someone/digits cannot be uploaded to the Hub: .*offline") as refusal:
         pipeline.push_to_hub("someone/digits")
     assert "\n" not in str(refusal.value)
-    with pytest.raises(ConfigError, match=r"^repo_id is 'a b', wanted USER/NAME: "):
-        pipeline.push_to_hub("a b")
+    with pytest.raises(ConfigError, match=r"^repo_id is 'a b/c', wanted USER/NAME: "):
+        pipeline.push_to_hub("a b/c")
+    with pytest.raises(ConfigError, match=r"^repo_id is 'digits', wanted USER/NAME$"):
+        pipeline.push_to_hub("digits")

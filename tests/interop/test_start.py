@@ -1,18 +1,20 @@
 """A tower that starts as a language model predicts what the language model does, and what it cannot take is refused."""
 
+import json
 from functools import cache
 
 import pytest
 import torch
-from language_models import save
+from language_models import save, tokenizer
 from properties import hidden_states
 from transformers import AutoModelForCausalLM
 
 from mot_lightning import BackboneSettings, Bytes, Modality, NextToken
 from mot_lightning.backbone import MoESettings
+from mot_lightning.backbone.towers import TowerSettings
+from mot_lightning.codecs.language_model_tokenizer import LanguageModelTokenizer
 from mot_lightning.generation import Context
 from mot_lightning.interop import LanguageModel, Pretrained
-from mot_lightning.interop.names import tower_of
 from mot_lightning.interop.start import NOISE
 from mot_lightning.modality import assemble
 from mot_lightning.sequence import Segment, pack
@@ -53,6 +55,8 @@ def random_ids(n=POSITIONS, seed=2):
     return tuple(torch.randint(320, (n,), generator=torch.Generator().manual_seed(seed)).tolist())
 
 
+NARROW = {"text": TowerSettings(["text"], dim=16), "code": ["code"]}
+WIDE = {"text": ["text"], "code": TowerSettings(["code"], ffn_dim=64)}
 every_family = pytest.mark.parametrize("name", ["llama", "llama3", "linear", "mistral", "qwen2", "qwen3", "smollm3"])
 
 
@@ -101,7 +105,7 @@ def test_training_starts_from_the_gradients_of_the_language_model(language_model
     ids = batch.by_modality["text"].tokens[order]
     embeddings = text.embed_clean(ids[None])[0].detach()
     other(inputs_embeds=embeddings).logits.square().mean().backward()
-    layer = model.backbone.layers[1].towers[tower_of(model, "text")]
+    layer = model.backbone.layers[1].towers[model.backbone.tower_of("text")]
     expected = other.model.layers[1]
     pairs = [
         (layer.output.weight, expected.self_attn.o_proj.weight),
@@ -161,6 +165,8 @@ def test_a_copied_tower_has_equal_weights_of_its_own_and_others_start_at_random(
             {"objective": NextToken(tie=True, embedding_scale=1.0)},
             r"objective.decouple_control is False, wanted true, as its table has no rows for control ids$",
         ),
+        ({"towers": NARROW}, r"^dim and ffn_dim of the tower of 'text' is \(16, 64\), wanted \(32, 48\), of the lang"),
+        ({"towers": WIDE, "copy_to": ["code"]}, r"^dim and ffn_dim of the tower of 'code' is \(32, 64\), wanted "),
         ({"objective": NextToken(tie=True)}, r"text.objective.embedding_scale is 5.65.*, wanted 1.0, as "),
         (
             {"copy_to": ["speech"]},
@@ -187,6 +193,60 @@ def test_another_codec_or_modality_is_refused(language_models):
         assemble(modalities, "text", BackboneSettings(**source.backbone), {"text": Pretrained(folder)})
     with pytest.raises(ValueError, match=r"^model.pretrained is 'txt', wanted one of the modalities: text$"):
         assemble(modalities, "text", BackboneSettings(**source.backbone), {"txt": Pretrained(folder)})
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"stop": 5}, r"text.codec.stop is 5, wanted 0, as "),
+        ({"other": True}, r"text.codec is 'another tokenizer', wanted that of "),
+    ],
+)
+def test_another_tokenizer_of_as_many_ids_is_refused(language_models, tmp_path, settings, message):
+    source = source_of(language_models["llama"])
+    if "other" in settings:
+        tokenizer(290).save_pretrained(tmp_path)
+        codec = LanguageModelTokenizer(tmp_path, source.rows, source.ends[1])
+    else:
+        codec = LanguageModelTokenizer(source.name_or_path, source.rows, **settings)
+    modalities = {"text": Modality(codec, source.objective())}
+    with pytest.raises(ValueError, match=message):
+        assemble(modalities, "text", BackboneSettings(**source.backbone), {"text": Pretrained(source.name_or_path)})
+
+
+@pytest.mark.parametrize("name", ["bos_token_id", "eos_token_id"])
+def test_an_end_that_the_table_does_not_have_is_refused(tmp_path, name):
+    folder = save(tmp_path / "llama", "llama")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, name: 320}))
+    with pytest.raises(ValueError, match=f"its {name} is 320, wanted an id below vocab_size, 320"):
+        LanguageModel(folder)
+
+
+@pytest.mark.parametrize(
+    ("settings", "copy_to"),
+    [
+        ({"towers": {"both": ["text", "code"]}}, []),
+        ({"untie": ["ffn"]}, []),
+        ({}, ["code"]),
+    ],
+    ids=["one tower", "shared attention", "a copy"],
+)
+def test_two_language_models_for_one_weight_are_refused(language_models, settings, copy_to):
+    source = source_of(language_models["qwen3"])
+    modalities = {name: Modality(source.codec(), source.objective()) for name in ("text", "code")}
+    backbone = BackboneSettings(**source.backbone, **settings)
+    both = {name: Pretrained(source.name_or_path, copy_to if name == "text" else []) for name in modalities}
+    with pytest.raises(ValueError, match=r"^model.pretrained is 'text, code', wanted one of them: code has weights of"):
+        assemble(modalities, "text", backbone, both)
+
+
+def test_two_language_models_start_two_towers(language_models):
+    source = source_of(language_models["qwen3"])
+    modalities = {name: Modality(source.codec(), source.objective()) for name in ("text", "code")}
+    both = {name: Pretrained(source.name_or_path) for name in modalities}
+    model = assemble(modalities, "text", BackboneSettings(**source.backbone), both)
+    assert all(map(torch.equal, weights_of(model, "text"), weights_of(model, "code")))
 
 
 def test_rows_longer_than_the_sliding_window_are_refused(language_models):

@@ -59,3 +59,15 @@ def test_control_rows_without_a_control_modality_or_with_a_codebook():
     tokens = {name: TOKENS[name] for name in objectives}
     model = MixtureOfTransformers(objectives, tokens, "text", BackboneSettings(**vars(SMALL)))
     assert model.objectives["speech"].control is None  # it has no control ids
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("tie", [False, True])
+def test_control_ids_are_embedded_as_large_as_others_at_first(tie):
+    objectives = {"text": NextToken(tie=tie, decouple_control=True), "image": FlowMatching(), "speech": NextToken()}
+    torch.manual_seed(0)
+    text = MixtureOfTransformers(objectives, TOKENS, "text", BackboneSettings(**vars(SMALL))).objectives["text"]
+    embeddings = text.embed_clean(torch.arange(28)[None])[0][0]
+    control, content = embeddings[FIRST:].std(), embeddings[:FIRST].std()
+    assert control / content == pytest.approx(1, rel=0.2)
+    assert text.control.head.weight.std() / text.head.weight.std() == pytest.approx(1, rel=0.2)

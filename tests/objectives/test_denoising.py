@@ -11,6 +11,7 @@ from mot_lightning.model import MixtureOfTransformers
 from mot_lightning.noise import Noise
 from mot_lightning.objectives import Diffusion, FlowMatching, NextToken
 from mot_lightning.objectives.base import Embedded, Request
+from mot_lightning.objectives.denoising import TimeEmbedding
 from mot_lightning.seeds import generator_for
 from mot_lightning.sequence import Segment, pack
 
@@ -225,3 +226,14 @@ def test_sample_is_determined_by_its_seed(objective, time):
 
     assert torch.equal(sampled(1), sampled(1))
     assert not torch.equal(sampled(1), sampled(2))
+
+
+@torch.no_grad()
+def test_times_are_embedded_alike_by_weights_of_any_precision():
+    """Sinusoids of t stay float32: rounded to bfloat16, angles of up to 1,000 would be other ones."""
+    torch.manual_seed(0)
+    embedding, t = TimeEmbedding(16), torch.linspace(0, 1, 9)
+    exact = embedding(t)
+    rounded = embedding.bfloat16()(t)
+    torch.testing.assert_close(rounded.float(), exact, rtol=0.05, atol=0.05)
+    assert not [name for name, _ in embedding.named_buffers()]

@@ -6,7 +6,8 @@ from conftest import TOKENS, make_model
 from properties import plain
 
 from mot_lightning.generation import generate
-from mot_lightning.objectives import Diffusion, FlowMatching
+from mot_lightning.objectives import Diffusion, FlowMatching, NextLatent
+from mot_lightning.objectives.schedulers import make_scheduler
 
 
 def scheduler(name, **init_args):
@@ -63,6 +64,15 @@ def test_invalid_scheduler_argument_value_raises():
         ),
         (Diffusion, {"scheduler": scheduler("DDPMScheduler", prediction_type="sample")}, "'sample', wanted 'v_pred"),
         (Diffusion, {"scheduler": scheduler("FlowMatchEulerDiscreteScheduler")}, "has no alphas_cumprod"),
+        *(
+            (
+                kind,
+                {"scheduler": scheduler("UniPCMultistepScheduler", **settings)},
+                "UniPCMultistepScheduler is not for flow",
+            )
+            for kind in (FlowMatching, NextLatent)
+            for settings in ({}, {"prediction_type": "flow_prediction"}, {"use_flow_sigmas": True})
+        ),
         (FlowMatching, {"steps": 0}, "steps is 0, wanted at least 1"),
     ],
 )
@@ -88,3 +98,16 @@ def test_stochastic_scheduler_is_reproducible_by_seed():
     settings = plain(("image",))
     one, two = (generate(model, [[]], settings)[0][0].tokens for _ in range(2))
     torch.testing.assert_close(one, two)
+
+
+@pytest.mark.parametrize("kind", [FlowMatching, NextLatent])
+def test_a_solver_of_higher_order_samples_flows(kind):
+    """At the true velocity of one point, x_0, every step ends there."""
+    flow = {"prediction_type": "flow_prediction", "use_flow_sigmas": True, "flow_shift": 1.0}
+    objective = kind(scheduler=scheduler("UniPCMultistepScheduler", **flow), steps=6)
+    sampler, x_0 = make_scheduler(objective.scheduler), torch.tensor([[[2.0, -1.0]]])
+    sampler.set_timesteps(objective.steps)
+    x_t = noise = torch.tensor([[[0.3, 0.4]]])
+    for timestep in sampler.timesteps:
+        x_t = sampler.step(noise - x_0, timestep, x_t).prev_sample
+    torch.testing.assert_close(x_t, x_0, rtol=0, atol=0.02)

@@ -1,4 +1,4 @@
-"""What is said of a training elsewhere: settings without places, and figures of these weights only."""
+"""What is said of a training elsewhere: settings without paths, and figures of these weights only."""
 
 import json
 
@@ -22,9 +22,8 @@ def run_folder(folder, metrics):
 def test_settings_keep_the_last_part_of_paths(tmp_path):
     record = training_record({"config": CONFIG, "global_step": 3}, tmp_path / "last.ckpt")
     data = {"image_root": "mnist", "documents": ["text", "b.csv"], "name": "someone/model"}
-    assert record == {
-        "experiment": "digits", "step": 3, "settings": {"experiment": "digits", "data": data}, "metrics": {},
-    }  # fmt: skip
+    settings = {"experiment": "digits", "base": None, "data": data}
+    assert record == {"experiment": "digits", "step": 3, "settings": settings, "metrics": {}}
 
 
 def test_metrics_are_those_of_the_test_at_this_step(tmp_path):

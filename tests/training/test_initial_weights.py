@@ -38,6 +38,12 @@ def test_init_from_says_which_weights_are_new(tmp_path, trained, capsys):
     assert "but a random start for backbone.layers.0.towers.0.ffn.down.weight and" in capsys.readouterr().out
 
 
+def test_init_from_and_a_language_model_exclude_each_other(refusal, trained, language_models):
+    pretrained = f"--model.pretrained.text={language_models['llama']}"
+    line = refusal("fit", f"--init_from={trained / 'checkpoints/last.ckpt'}", pretrained)
+    assert "--init_from and model.pretrained are both given, wanted one of them" in line
+
+
 def test_init_from_and_ckpt_path_exclude_each_other(refusal, trained):
     last = trained / "checkpoints/last.ckpt"
     assert "both given" in refusal("fit", f"--init_from={last}", f"--ckpt_path={last}")
@@ -94,3 +100,32 @@ def test_a_modality_left_out_keeps_the_rows_of_all_other_ids(tmp_path, trained, 
         # bytes, the stop id, the end of a document, then a begin and an end id for image, speech and text
         assert (len(old), len(new)) == (256 + 2 + 6, 256 + 2 + 4)
         torch.testing.assert_close(new, torch.cat([old[:258], old[260:]]), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("decouple", [False, True])
+def test_control_ids_follow_their_modality_s_name(decouple):
+    """Three modalities start from three: the ids of the one that both have are others, those of the new one are new."""
+
+    def module(*names):
+        torch.manual_seed(len(names[0]))
+        modalities = {name: Modality(Patches((1, 4, 4), 2), FlowMatching()) for name in names}
+        return MoTModule({"text": Modality(Bytes(), NextToken(decouple_control=decouple)), **modalities}, "text")
+
+    old, new = module("image", "zebra"), module("art", "image")
+    checkpoint = {"state_dict": old.state_dict(), "hyper_parameters": {}}
+    old.on_save_checkpoint(checkpoint)
+    fresh = module("art", "image")
+    initialise_from(new, checkpoint)
+
+    def rows(module, ids):
+        text = module.model.objectives["text"]
+        return torch.cat([text.embed_clean(torch.tensor(ids))[0], text.logits(torch.eye(128)).T[ids]], dim=1)
+
+    grammars = [one.model.grammar for one in (old, new)]
+    shared, expected = (
+        [g.end_of_document, *(edge[name] for name in ("text", "image") for edge in (g.begin, g.end))] for g in grammars
+    )
+    assert torch.equal(rows(new, expected), rows(old, shared))
+    added = [grammars[1].begin["art"], grammars[1].end["art"]]
+    assert torch.equal(rows(new, added), rows(fresh, added))
+    assert torch.equal(rows(new, [0, 65]), rows(old, [0, 65]))

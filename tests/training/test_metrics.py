@@ -7,7 +7,7 @@ import torch
 from lightning.pytorch.strategies import SingleDeviceStrategy
 from runs import TINY, rows, run
 
-from mot_lightning.training.metrics import reduced
+from mot_lightning.training.metrics import learning_rates, reduced
 
 
 def test_total_loss_is_the_weighted_sum_over_modalities(trained):
@@ -28,3 +28,12 @@ def test_sums_of_a_single_rank_need_no_float64_of_its_device():
     trainer = SimpleNamespace(world_size=1, strategy=SingleDeviceStrategy("mps"))
     sums = torch.rand(3, 5, dtype=torch.float64)
     assert torch.equal(reduced(trainer, sums).stack(), sums)
+
+
+def test_the_common_learning_rate_is_of_weights_without_settings_of_their_own():
+    weight = torch.nn.Parameter(torch.ones(1))
+    named = {"params": [weight], "lr": 0.1, "name": "tower/text/adamw_matrices"}
+    common = {"params": [torch.nn.Parameter(torch.ones(1))], "lr": 0.3}
+    rates = {"train/tower/text/learning_rate": 0.1}
+    assert learning_rates(torch.optim.SGD([named])) == rates
+    assert learning_rates(torch.optim.SGD([named, common])) == {"train/learning_rate": 0.3, **rates}

@@ -14,6 +14,7 @@ from mot_lightning.codecs import Bytes, Patches
 from mot_lightning.modality import Modality, assemble
 from mot_lightning.objectives import FlowMatching, NextToken
 from mot_lightning.training.optimizer import OptimizerSettings
+from mot_lightning.training.part_settings import PartSettings
 
 
 def test_learning_rate_warms_up_and_decays_to_min_lr_ratio():
@@ -186,6 +187,10 @@ def test_other_optimizers_get_the_settings_that_they_take():
         ({"algorithm": "torch.optim.Adamm"}, r"wanted a class of torch.optim, .*, did you mean Adam(ax)?\?"),
         ({"schedule": "step"}, "schedule is step, wanted cosine, linear, constant, wsd or a class"),
         ({"schedule": {"class_path": "ReduceLROnPlateau"}}, "ReduceLROnPlateau, wanted one that needs no metric"),
+        (
+            {"algorithm": "Rprop", "towers": {"image": PartSettings(weight_decay=0.5)}},
+            "model.optimizer.towers.image.weight_decay is 0.5, wanted null, as Rprop has none",
+        ),
         ({"schedule": "torch.optim.SGD"}, r"schedule is torch.optim.SGD, wanted a class of torch.optim.lr_scheduler"),
     ],
 )

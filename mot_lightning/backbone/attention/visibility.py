@@ -63,7 +63,7 @@ class Visibility:
         joins = [tuple(layer in layers for layers in joined) for layer in range(depth)]  # m flags of each layer
         distinct = list(dict.fromkeys(joins))
         # relations (m, m), and the index of the one of each layer
-        self.relations = [allowed & meet(torch.tensor(flags, device="cpu")) for flags in distinct]
+        self.relations = [allowed & joined_pairs(torch.tensor(flags, device="cpu")) for flags in distinct]
         self.of_layer = [distinct.index(flags) for flags in joins]
         self.insulated = sorted(number[name] for name in insulate)
 
@@ -78,7 +78,7 @@ class Visibility:
         return [Relation(allowed.to(modality.device), modality) for allowed in self.relations]
 
 
-def meet(joins: Bool[Tensor, " m"]) -> Bool[Tensor, "m m"]:
+def joined_pairs(joins: Bool[Tensor, " m"]) -> Bool[Tensor, "m m"]:
     """Which modalities attend to which in a layer: those that join it to one another, each to itself."""
     return (joins[:, None] & joins) | torch.eye(len(joins), dtype=torch.bool, device=joins.device)
 
