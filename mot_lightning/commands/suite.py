@@ -88,7 +88,8 @@ def _report(suite: "Settings", out: Path, failures: dict[str, str], command: str
         raise ConfigError(f"no run of {suite.baseline}, or of no other arm, has finished, wanted both: {reasons}")
     swept = {(run.arm, recorded.size): stage.rates[run.arm, run.size] for run, recorded in finished}
     comparison = compare([recorded for _, recorded in finished], suite.baseline, ignored=suite.ignore, grids=swept)
-    judged = [judge(claim, comparison) for claim in suite.claims]
+    size_of = {run.size: recorded.size for run, recorded in finished}
+    judged = [judge(claim, comparison, size_of.get(claim.size, claim.size)) for claim in suite.claims]
     before = {"Verdicts": table_of(judged)} if judged else {}
     if failures:
         before["Failed runs"] = [["run", "reason"], *([name, reason] for name, reason in failures.items())]

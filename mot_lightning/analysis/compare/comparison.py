@@ -62,13 +62,16 @@ class Comparison:
         baseline, other = pair
         return match(self.curve(baseline, modality), self.curve(other, modality), self.start)
 
-    def row(self, arm: str, modality: str) -> Row:
-        """The row of an arm other than the baseline; of its first size.
+    def row(self, arm: str, modality: str, size: str | None = None) -> Row:
+        """The row of an arm other than the baseline.
+
+        Args:
+            size: null where all runs have one.
 
         Raises:
             KeyError: there is none.
         """
         for row in self.rows:
-            if (row.arm, row.modality) == (arm, modality) and not row.yardstick:
+            if (row.arm, row.modality) == (arm, modality) and size in (None, row.size) and not row.yardstick:
                 return row
         raise KeyError(f"{arm} in {modality}")

@@ -10,12 +10,14 @@ class Claim:
 
     Attributes:
         claim: in words.
+        size: at which size, where the suite has several.
         below, above: a number, or `{arm: ..., modality: ...}`, of which one may be left out. One of the two is given.
     """
 
     claim: str
     arm: str
     modality: str
+    size: str = ""
     below: float | Mapping[str, str] | None = None
     above: float | Mapping[str, str] | None = None
 

@@ -67,6 +67,7 @@ TYPES: dict[str, tuple[str, Fits]] = {
     "claim": ("words", _is_text),
     "arm": ("the name of an arm", _is_text),
     "modality": ("the name of a modality", _is_text),
+    "size": ("the name of a size", _is_text),
     "below": ("a number, or an arm or a modality", _is_bound),
     "above": ("a number, or an arm or a modality", _is_bound),
 }

@@ -79,6 +79,10 @@ class Suite:
         for claim in self.claims:
             if (claim.below is None) is (claim.above is None):
                 raise ConfigError(f"claim {claim.claim!r} has below {claim.below} and above {claim.above}, wanted one")
+            sizes = [name for name in self.sizes if name]
+            if claim.size not in (sizes or [""]):
+                choices = f"one of {', '.join(sizes)}" if sizes else "none: the suite has one size"
+                raise ConfigError(f"claim {claim.claim!r} has size {claim.size!r}, wanted {choices}")
             arms = [claim.arm, *([claim.bound[0]] if isinstance(claim.bound, tuple) else [])]
             for arm in arms:
                 if arm not in self.arms:

@@ -25,13 +25,19 @@ class Judged(NamedTuple):
     quantity: str
 
 
-def judge(claim: Claim, comparison: Comparison) -> Judged:
-    """The verdict on a claim: it holds if the whole interval is on its side of the bound."""
+def judge(claim: Claim, comparison: Comparison, size: str | None = None) -> Judged:
+    """The verdict on a claim: it holds if the whole interval is on its side of the bound.
+
+    Args:
+        size: that of the claim, as the comparison names it; null where all runs have one.
+    """
     bound = claim.bound
     names, limit = (bound, 1.0) if isinstance(bound, tuple) else (None, bound)
     quantity = f"s({claim.arm}, {claim.modality})" + (f" / s({names[0]}, {names[1]})" if names else "")
+    quantity += f" at {claim.size}" if claim.size else ""
     try:
-        estimate = ratio(_row(comparison, claim.arm, claim.modality), _row(comparison, *names) if names else None)
+        row, other = (_row(comparison, *of, size) if of else None for of in ((claim.arm, claim.modality), names))
+        estimate = ratio(row, other)
     except KeyError:
         return Judged(claim, "cannot tell", None, quantity)
     below, above = estimate.high < limit, estimate.low > limit  # false for NaN, of a single seed
@@ -55,8 +61,8 @@ def ratio(row: Row | None, other: Row | None) -> Estimate:
     return estimate._replace(low=0.0) if other is not None and other.steps.is_bound else estimate
 
 
-def _row(comparison: Comparison, arm: str, modality: str) -> Row | None:
-    return None if arm == comparison.baseline else comparison.row(arm, modality)
+def _row(comparison: Comparison, arm: str, modality: str, size: str | None) -> Row | None:
+    return None if arm == comparison.baseline else comparison.row(arm, modality, size)
 
 
 def table_of(judged: Sequence[Judged]) -> list[list[str]]:

@@ -79,6 +79,14 @@ def test_shipped_suites_have_the_configs_of_their_runs(path, tmp_path):
         ({"seeds": 3}, "seeds is 3, wanted a list of whole numbers"),
         ({"seeds": [0, True]}, "wanted a list of whole numbers"),
         ({"widened": 1.5}, "widened is 1.5, wanted a whole number"),
+        (
+            {"claims": [{"claim": "c", "arm": "mot", "modality": "image", "below": 1, "size": "big"}]},
+            "claim 'c' has size 'big', wanted none: the suite has one size",
+        ),
+        (
+            {"sizes": {"small": {"model.backbone.dim": 16}, "big": {"model.backbone.dim": 64}}},
+            "claim 'c' has size '', wanted one of big, small",
+        ),
         ({"sizes": {"..": {}}}, "wanted settings of each, by plain names"),
         ({"ignore": "data"}, "ignore is 'data', wanted a list of data, budget, schedule"),
         ({"ignore": ["dat"]}, "wanted a list of data, budget, schedule"),

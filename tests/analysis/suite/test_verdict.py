@@ -51,3 +51,21 @@ def test_what_has_no_runs_cannot_be_told(comparison):
     judged = judge(Claim("c", "moe", "image", below=1), comparison)
     assert (judged.verdict, judged.estimate) == ("cannot tell", None)
     assert verdict(comparison, "mot", "speech", below=1) == "cannot tell"
+
+
+def test_a_claim_is_judged_at_its_size(tmp_path):
+    """MoT needs .4 of dense's steps at width 32, and as many as dense at width 64."""
+    runs = [
+        recorded_run(tmp_path / f"{arm}{seed}{dim}", arm, seed=seed, noise=0.004, dim=dim,
+                     slopes={"image": 0.4 if (arm, dim) == ("mot", 32) else 1.0},
+                     towers=TOWERS if arm == "dense" else None)
+        for arm in ("dense", "mot") for seed in range(3) for dim in (32, 64)
+    ]  # fmt: skip
+    comparison = compare([read_run(run) for run in runs])
+    claim = Claim("c", "mot", "image", size="small", below=0.8)
+    small, large = (judge(claim, comparison, f"{dim}x2") for dim in (32, 64))
+    assert (small.verdict, large.verdict) == ("holds", "does not hold")
+    assert small.quantity == "s(mot, image) at small"
+    assert judge(claim, comparison, "small").estimate is None  # of which no run has finished
+    bound = {"arm": "dense", "modality": "image"}
+    assert judge(Claim("c", "mot", "image", size="large", above=bound), comparison, "64x2").verdict == "cannot tell"
