@@ -28,6 +28,7 @@ SIZES: dict[str, Any] = {
     "num_attention_heads": 4,
     "num_key_value_heads": 4,
     "intermediate_size": 384,
+    "initializer_range": 128**-0.5,  # the default is for widths of thousands: keys would be too small to be attended to
 }
 KINDS = ((True, True), (True, False), (False, True), (False, False))  # with an image, with a sound
 
