@@ -22,13 +22,16 @@ class LanguageModelTokenizer(HFTokenizer):
         name_or_path: as of `HFTokenizer`.
         vocab_size: rows of the table, which may be padded: ids without a token decode to nothing.
         stop: the id by which the language model ends its texts; null adds one.
+        begin: the id by which it begins them, for whom the tower is exported to.
 
     Raises:
         ValueError: the tokenizer has more ids than the table, or far fewer. A tokenizer that is not there is missed
             when it is used, unless a checkpoint has brought it.
     """
 
-    def __init__(self, name_or_path: str | Path, vocab_size: int, stop: int | None = None) -> None:
+    def __init__(
+        self, name_or_path: str | Path, vocab_size: int, stop: int | None = None, begin: int | None = None
+    ) -> None:
         absolute_or_name(name_or_path, "name_or_path")
         self._loaded: Tokenizer | None = None
         try:
@@ -38,8 +41,11 @@ class LanguageModelTokenizer(HFTokenizer):
         else:
             size, both = self.vocab_size, f"as many rows as its tokenizer has ids, {self.vocab_size}, or some more"
             require("vocab_size", vocab_size, both, size <= vocab_size < size + PADDING)
-        require("stop", stop, f"an id below {vocab_size}", stop is None or 0 <= stop < vocab_size)
-        self.vocab_size, self.stop = vocab_size, stop
+            has_letters = len(self.encode("abc")) > 0
+            require("name_or_path", str(name_or_path), "a tokenizer that has ids for 'abc'", has_letters)
+        for name, id in (("stop", stop), ("begin", begin)):
+            require(name, id, f"an id below {vocab_size}", id is None or 0 <= id < vocab_size)
+        self.vocab_size, self.stop, self.begin = vocab_size, stop, begin
 
     @property
     def tokenizer(self) -> Tokenizer:

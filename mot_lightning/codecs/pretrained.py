@@ -99,5 +99,6 @@ def load_pretrained(load: Callable[[], Any], codec: str, name_or_path: str, expe
         with _quiet(), torch.random.fork_rng(devices=[]):  # random initial weights are sampled, then replaced
             return load()
     except Exception as error:  # libraries raise errors of many types for folders and hubs
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise ValueError(f"{codec}: name_or_path is {name_or_path!r}, wanted {expected}: {reason[0]}") from None
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        here = "" if Path(name_or_path).is_absolute() else "there is no such folder here, and on the hub: "
+        raise ValueError(f"{codec}: name_or_path is {name_or_path!r}, wanted {expected}: {here}{reason}") from None

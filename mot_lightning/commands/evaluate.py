@@ -59,7 +59,7 @@ class Evaluate(Command):
             title = f"{experiment.config['experiment']}, step {checkpoint['global_step']}: {options['split']} split"
             origin = provenance(path, checkpoint, module.model, **settings, extractors=evaluation.extractors())
             page = write_card(out, title, rows, origin, examples, curves)
-        say("", *summary(rows), f"card:    {out / 'card.json'}", f"page:    {page}")
+        say("", title, "", *summary(rows), f"card:    {out / 'card.json'}", f"page:    {page}")
 
 
 def _check(options: dict[str, Any]) -> None:

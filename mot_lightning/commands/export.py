@@ -5,6 +5,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from mot_lightning.commands.base import Command, Invocation, Option
+from mot_lightning.config.hints import did_you_mean
 from mot_lightning.errors import ConfigError, say
 
 if TYPE_CHECKING:
@@ -49,8 +50,12 @@ def _check(invocation: Invocation) -> None:
     from mot_lightning.interop.folder import check_new_folder
     from mot_lightning.interop.hub import check_repository
 
-    if invocation.settings or invocation.configs or invocation.print_config:
-        raise ConfigError("export takes no settings and no --config: the checkpoint has its config")
+    if invocation.settings:
+        name, names = f"--{invocation.settings[0][0]}", [f"--{option.name}" for option in Export.options]
+        hint = did_you_mean(name, names)
+        raise ConfigError(f"{name} is no option of export, wanted some of {', '.join(names)}{hint}")
+    if invocation.configs or invocation.print_config:
+        raise ConfigError("export takes no --config and no --print_config: the checkpoint has its config")
     options = invocation.options
     if options["out"] is None and options["push_to_hub"] is None:
         raise ConfigError("--out is missing, wanted --out=FOLDER, or --push_to_hub=USER/NAME")

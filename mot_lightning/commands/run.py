@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from mot_lightning.analysis.ledger.frozen import frozen_parameters
 from mot_lightning.commands.base import Invocation
 from mot_lightning.errors import ConfigError, say
 from mot_lightning.experiment import checks, startup
@@ -16,6 +17,7 @@ from mot_lightning.experiment.build import Experiment, build
 from mot_lightning.experiment.ranks import ended_together
 from mot_lightning.experiment.resolve import resolve
 from mot_lightning.module import MoTModule
+from mot_lightning.parameters import total_parameters
 from mot_lightning.runs import folder as run_folder
 from mot_lightning.runs import slurm
 from mot_lightning.runs.best_effort import started
@@ -103,7 +105,7 @@ def open_run(command: str, invocation: Invocation) -> Iterator[Run | None]:
                 break
         if command == "fit" and rank_zero and not temporary:
             slurm.record(folder, vars(invocation))
-            say(f"run:     {folder}", flush=True)
+            say(f"run:     {folder}", *_frozen(experiment.module, bool(checkpoint or start)), flush=True)
         with ended_together(experiment.trainer.strategy), run_folder.announced(folder):
             experiment.trainer.loggers = started(experiment.trainer.loggers)
             yield Run(experiment, folder, checkpoint, path)
@@ -112,6 +114,19 @@ def open_run(command: str, invocation: Invocation) -> Iterator[Run | None]:
 def _check_steps(trainer: Any, done: int) -> None:
     if -1 < trainer.max_steps < done and not trainer.fast_dev_run:
         raise ConfigError(f"trainer.max_steps is {trainer.max_steps}, wanted at least {done}, the checkpoint's step")
+
+
+def _frozen(module: Any, trained: bool) -> list[str]:
+    """A line on the parts that do not learn, if there are any.
+
+    Args:
+        trained: whether the weights come from a checkpoint.
+    """
+    if not isinstance(module, MoTModule) or not (frozen := frozen_parameters(module.model)):
+        return []
+    parts = sorted({part.name for part in module.optimizer.parts_of(module.model).values() if part.settings.freeze})
+    at_random = "" if trained or module.config["model"].get(PRETRAINED) else ", at their random start"
+    return [f"frozen:  {', '.join(parts)}; {frozen:,} of {total_parameters(module.model):,} parameters{at_random}"]
 
 
 def _initialise(experiment: Experiment, start: dict[str, Any], path: str) -> None:

@@ -20,7 +20,8 @@ from mot_lightning.runs.find import WEIGHTS
 def export_tower(model: MixtureOfTransformers, modality: str, codec: Codec, folder: Path) -> str:
     """Write config, weights and tokenizer of a modality's tower to a folder; ids are those of its codec.
 
-    Control ids are left out, and a stop id that the codec does not have. One that it has is the language model's end.
+    Control ids are left out, and a stop id that the codec does not have. Ids by which a language model began and ended
+    its texts are kept.
 
     Returns:
         The family of the language model.
@@ -39,7 +40,7 @@ def export_tower(model: MixtureOfTransformers, modality: str, codec: Codec, fold
     if objective.scale != 1:
         weights["model.embed_tokens.weight"] = weights["model.embed_tokens.weight"] * objective.scale
     family = _family(model)
-    _write(folder, _config(model, modality, family, rows, tied, codec.stop), weights, codec)
+    _write(folder, _config(model, modality, family, rows, tied, codec), weights, codec)
     return family
 
 
@@ -78,7 +79,7 @@ def _family(model: MixtureOfTransformers) -> str:
     return chosen[0] if chosen else "llama"
 
 
-def _config(model: MixtureOfTransformers, modality: str, family: str, rows: int, tied: bool, stop: int | None) -> Any:
+def _config(model: MixtureOfTransformers, modality: str, family: str, rows: int, tied: bool, codec: Codec) -> Any:
     from transformers import AutoConfig, AutoModelForCausalLM  # takes seconds
 
     settings = model.backbone.settings
@@ -102,8 +103,8 @@ def _config(model: MixtureOfTransformers, modality: str, family: str, rows: int,
         **({"layer_types": ["sliding_attention"] * settings.depth} if window and family != "mistral" else {}),
         **({"no_rope_layers": [int(i not in settings.nope_layers) for i in range(settings.depth)]}
            if family == "smollm3" else {}),
-        bos_token_id=None,
-        eos_token_id=stop,
+        bos_token_id=getattr(codec, "begin", None),
+        eos_token_id=codec.stop,
         pad_token_id=None,
         dtype=torch.float32,
     )  # fmt: skip
@@ -119,5 +120,6 @@ def _write(folder: Path, config: Any, weights: dict[str, Tensor], codec: Codec) 
     config.save_pretrained(folder)
     write_tensors(folder / WEIGHTS, weights)
     if isinstance(codec, Subwords):
-        end = None if codec.stop is None else codec.tokenizer.id_to_token(codec.stop)
-        PreTrainedTokenizerFast(tokenizer_object=codec.tokenizer, eos_token=end).save_pretrained(folder)
+        ids = {"bos_token": getattr(codec, "begin", None), "eos_token": codec.stop}
+        tokens = {name: codec.tokenizer.id_to_token(id) for name, id in ids.items() if id is not None}
+        PreTrainedTokenizerFast(tokenizer_object=codec.tokenizer, **tokens).save_pretrained(folder)

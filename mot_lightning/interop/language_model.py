@@ -72,7 +72,8 @@ class LanguageModel:
 
     def codec(self) -> LanguageModelTokenizer:
         """The codec of its texts."""
-        return LanguageModelTokenizer(self.name_or_path, self.rows, self.ends[1])
+        bos, eos = self.ends
+        return LanguageModelTokenizer(self.name_or_path, self.rows, eos, bos)
 
     def objective(self) -> NextToken:
         """The objective of its texts: its own table, beside tables for control ids."""

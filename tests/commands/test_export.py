@@ -40,8 +40,12 @@ def test_a_tower_is_written_from_a_checkpoint_and_from_a_folder(tmp_path, traine
         (["--out=new", "--tower=image"], "the objective of 'image' is 'FlowMatching', wanted NextToken"),
         (["--out=new", "--private"], "--private is given without --push_to_hub, wanted both"),
         (["--out=new", "--tower=text", "--license=mit"], "--license is given with --tower, wanted one of them"),
-        (["--push_to_hub=a/b/c"], "--push_to_hub is 'a/b/c', wanted USER/NAME: "),
-        (["--out=new", "--model.control=speech"], "export takes no settings and no --config"),
+        (["--push_to_hub=a/b/c"], "--push_to_hub is 'a/b/c', wanted USER/NAME"),
+        (
+            ["--out=new", "--model.control=speech"],
+            "--model.control is no option of export, wanted some of --out, --tower",
+        ),
+        (["--out=new", "--towr=text"], "--license, did you mean --tower?"),
     ],
 )
 def test_bad_options_are_refused(refusal, tmp_path, monkeypatch, trained, options, message):

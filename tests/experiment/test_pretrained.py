@@ -25,7 +25,7 @@ def test_a_language_model_settles_what_the_user_does_not_set(language_models):
     assert (backbone["dim"], backbone["depth"], backbone["head_dim"], backbone["qk_norm"]) == (32, 3, 16, True)
     text = model["modalities"]["text"]
     assert text["codec"]["class_path"].endswith("LanguageModelTokenizer")
-    assert text["codec"]["init_args"] == {"name_or_path": str(folder), "vocab_size": 320, "stop": 0}
+    assert text["codec"]["init_args"] == {"name_or_path": str(folder), "vocab_size": 320, "stop": 0, "begin": 0}
     assert text["objective"]["init_args"]["z_loss"] == 0.5
     assert text["objective"]["init_args"]["embedding_scale"] == 1.0
     llama = settled(("model.pretrained.text", str(language_models["llama3"])))
@@ -39,6 +39,7 @@ def test_a_language_model_settles_what_the_user_does_not_set(language_models):
         (["--model.modalities.text.codec=Bytes"], ["text.codec is 'one of 256 ids', wanted the tokenizer of "]),
         (["--model.pretrained.txt=x"], ["model.pretrained names 'txt', did you mean text?"]),
         (["--model.pretrained=x"], ["model.pretrained is 'x', wanted a mapping"]),
+        (["--model.pretrained.text=no/where"], ["'no/where'", "there is no such folder here, and on the hub: "]),
         (["--model.pretrained.text=/nowhere"], ["'/nowhere'", "wanted a language model: there is no such folder"]),
         (["--model.pretrained.text.copy_to=[image]", "--model.pretrained.text.name=x"], ["model.pretrained.text is {"]),
     ],

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from language_models import save
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -32,8 +33,17 @@ def test_from_transformers_to_a_tower_and_back_is_bitwise_equal(language_models,
     assert back.ends == source.ends == (0, 0)
     tokenizer = AutoTokenizer.from_pretrained(tmp_path)
     assert tokenizer("a seven")["input_ids"] == source.codec().encode("a seven").tolist()
-    assert tokenizer.eos_token == "<|end|>"
+    assert tokenizer.bos_token == tokenizer.eos_token == "<|end|>"
+    assert back.config.bos_token_id == back.config.eos_token_id == 0
     assert back.codec().tokenizer.to_str() == source.codec().tokenizer.to_str()
+
+
+def test_a_begin_id_of_its_own_comes_back(tmp_path):
+    source = LanguageModel(save(tmp_path / "llama", "llama", bos_token_id=7, eos_token_id=[4, 5]))
+    modalities = {"text": Modality(source.codec(), source.objective())}
+    model = assemble(modalities, "text", BackboneSettings(**source.backbone), {"text": Pretrained(source.name_or_path)})
+    export_tower(model, "text", modalities["text"].codec, tmp_path / "out")
+    assert LanguageModel(tmp_path / "out").ends == source.ends == (7, 4)
 
 
 def build(objective=None, codec=None, **backbone):

@@ -199,13 +199,13 @@ def test_another_codec_or_modality_is_refused(language_models):
     ("settings", "message"),
     [
         ({"stop": 5}, r"text.codec.stop is 5, wanted 0, as "),
-        ({"other": True}, r"text.codec is 'another tokenizer', wanted that of "),
+        ({"other": 290}, r"text.codec is 'another tokenizer', wanted that of "),
     ],
 )
 def test_another_tokenizer_of_as_many_ids_is_refused(language_models, tmp_path, settings, message):
     source = source_of(language_models["llama"])
     if "other" in settings:
-        tokenizer(290).save_pretrained(tmp_path)
+        tokenizer(settings["other"]).save_pretrained(tmp_path)
         codec = LanguageModelTokenizer(tmp_path, source.rows, source.ends[1])
     else:
         codec = LanguageModelTokenizer(source.name_or_path, source.rows, **settings)

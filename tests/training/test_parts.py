@@ -1,5 +1,7 @@
 """Frozen towers and objectives: which weights stay, what they still pass on, and what is refused."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -170,13 +172,15 @@ def test_a_batch_of_frozen_modalities_alone_has_zero_gradients():
 STEPS = 200
 
 
-def test_text_is_bitwise_what_it_was_after_others_have_learned(tmp_path):
+def test_text_is_bitwise_what_it_was_after_others_have_learned(tmp_path, capsys):
     """Of 200 steps of a real run: weights, averages and losses; no state of the optimizer, and no decay."""
     learn = ["--model.optimizer.towers={text: {freeze: true}, image: {learning_rate: 1.0e-3}}"]
     learn += ["--model.optimizer.weight_decay=0.5", "--trainer.callbacks+=LearningRateMonitor"]
     often = [f"--trainer.max_steps={STEPS}", f"--trainer.val_check_interval={STEPS}", "--trainer.log_every_n_steps=100"]
     forms = "--data.documents={text+image+speech: 0.6, text+image: 0.2, image+speech: 0.1, text: 0.1}"
     assert run(tmp_path, "fit", *TINY, *learn, *often, forms) == 0
+    line = r"^frozen:  tower/text; [\d,]+ of [\d,]+ parameters, at their random start$"
+    assert re.search(line, capsys.readouterr().out, re.MULTILINE)
     logged = [row for row in rows(tmp_path / "default/0") if "train/loss" in row]
     assert [row["step"] for row in logged] == ["1", "100", "200"]
     for row in logged:  # a frozen modality is still measured
