@@ -7,8 +7,11 @@ import pytest
 import torch
 from language_models import save
 from safetensors.torch import load_file
+from tokenizers import Tokenizer, models
+from transformers import PreTrainedTokenizerFast
 from weight_files import lose_a_weight
 
+from mot_lightning.codecs.language_model_tokenizer import LanguageModelTokenizer
 from mot_lightning.interop import LanguageModel
 
 
@@ -94,3 +97,10 @@ def test_what_is_no_served_language_model_is_refused_in_one_line(folder, spoil, 
         read()
     assert message in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def test_a_tokenizer_without_ids_for_letters_is_refused(tmp_path):
+    tokenizer = Tokenizer(models.BPE({"<|end|>": 0}, []))
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="wanted a tokenizer that has ids for 'abc'"):
+        LanguageModelTokenizer(tmp_path, 1)
