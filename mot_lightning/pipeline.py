@@ -125,12 +125,12 @@ class MoTPipeline(SavedPipeline):
         """Raises ValueError if settings or encoded prompts do not fit the model or its limits."""
         grammar, backbone = self.model.grammar, self.model.backbone.settings
         check_prompts(grammar, documents, settings, negative_prompt)
+        most = settings.most_tokens(grammar)
         for number, document in enumerate(documents):
-            length = grammar.length(document) + settings.most_tokens(grammar)
-            backbone.check_length(f"the length of prompt {number} and what may follow", length)
+            backbone.check_length(f"the length of prompt {number} and what may follow", grammar.length(document) + most)
         if self.limits is not None:
-            self.limits.check(self.model.grammar, documents, settings)
-            self.limits.check_length("negative_prompt", self.model.grammar.length(negative_prompt))
+            self.limits.check(grammar, documents, settings)
+            self.limits.check_length("negative_prompt", grammar.length(negative_prompt))
 
     def continue_segments(
         self,
