@@ -1,4 +1,4 @@
-"""How many parameters a model has: in all, and for a token of one modality."""
+"""How many parameters a model has: in all, frozen, and for a token of one modality."""
 
 from torch import nn
 
@@ -8,6 +8,10 @@ from mot_lightning.model import MixtureOfTransformers
 
 def total_parameters(model: nn.Module) -> int:
     return sum(p.numel() for p in model.parameters())
+
+
+def frozen_parameters(model: nn.Module) -> int:
+    return sum(p.numel() for p in model.parameters() if not p.requires_grad)
 
 
 def active_parameters(model: MixtureOfTransformers, name: str) -> int:

@@ -84,7 +84,7 @@ class SavedPipeline:
         for name, path in (name_or_path or {}).items():
             if name not in settings["modalities"]:
                 raise ConfigError(f"name_or_path names {name!r}, wanted some of {', '.join(settings['modalities'])}")
-            settings["modalities"][name]["codec"]["init_args"]["name_or_path"] = str(path)
+            settings["modalities"][name]["codec"].setdefault("init_args", {})["name_or_path"] = str(path)
         arguments = instantiate(assemble, settings, allow)
         with torch.random.fork_rng(devices=[]):  # the initial weights are replaced below
             model = assemble(**arguments)

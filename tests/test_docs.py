@@ -96,7 +96,7 @@ def resolved(line):
         if command.builds:
             _by_modality(invocation.settings)
         if command.name == "suite" and invocation.paths:
-            read_suite(*invocation.paths, dict(invocation.settings))
+            read_suite(*invocation.paths, invocation.settings)
         return None
     start = invocation.ckpt_path or invocation.options.get("init_from")
     base = read_checkpoint(Path(start))["config"] if start else None

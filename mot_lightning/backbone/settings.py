@@ -117,8 +117,11 @@ class BackboneSettings:
         check("norm", "'pre' or 'res_post'", self.norm in ("pre", "res_post"))
         backends = get_args(AttentionBackend)
         check("attention", ", ".join(backends), self.attention in backends)
-        joined = [tower.joined_layers for tower in self.towers.values() if isinstance(tower, TowerSettings)]
-        joined_of_towers = [("towers.joined_layers", layers) for layers in joined if layers is not None]
+        sized = {f"towers.{name}": tower for name, tower in self.towers.items() if isinstance(tower, TowerSettings)}
+        for path, tower in sized.items():
+            tower.check(f"backbone.{path}")
+        joined = {f"{path}.joined_layers": tower.joined_layers for path, tower in sized.items()}
+        joined_of_towers = [(path, layers) for path, layers in joined.items() if layers is not None]
         uncaptured = ("experts", "activation_checkpointing", "sees", "joined_layers", "insulate")
         others = [*(name for name in uncaptured if getattr(self, name)), *(name for name, _ in joined_of_towers)]
         if self.cuda_graphs and others:

@@ -32,11 +32,12 @@ class TowerSettings:
     ffn_dim: int | None = None
     joined_layers: list[int] | None = None
 
-    def __post_init__(self) -> None:
-        require("backbone.towers.modalities", self.modalities, "at least one", bool(self.modalities))
+    def check(self, path: str) -> None:
+        """Raises ValueError if it has no modality or no width; `path` is its place in a config."""
+        require(f"{path}.modalities", self.modalities, "at least one", bool(self.modalities))
         for name in ("dim", "ffn_dim"):
             width = getattr(self, name)
-            require(f"backbone.towers.{name}", width, "at least 1, or null", width is None or width >= 1)
+            require(f"{path}.{name}", width, "at least 1, or null", width is None or width >= 1)
 
 
 Tower = list[str] | TowerSettings

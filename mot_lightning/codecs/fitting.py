@@ -81,7 +81,8 @@ def fit_once(codec: Any, media: Sequence[Any], limit: int = CODEC_SAMPLES) -> No
         torch.save(codec.state_dict(), path)
 
     try:
-        path = cached(f"{_name(codec, chosen)}.pt", write)
+        # a codec may have learned before, as the tokenizer of a language model has
+        path = cached(f"{_name(codec, chosen, learned=content_hash(codec.state_dict()))}.pt", write)
     except UnwritableCacheError as error:
         say(f"{type(codec).__name__} is fitted in each run: {error}")
         codec.fit(chosen)

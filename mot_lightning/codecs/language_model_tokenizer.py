@@ -24,9 +24,11 @@ class LanguageModelTokenizer(HFTokenizer):
         stop: the id by which the language model ends its texts; null adds one.
         begin: the id by which it begins them, for whom the tower is exported to.
 
+    A tokenizer that is not there, or that has more ids than the table or far fewer, is refused when it is used, unless
+    a checkpoint has brought another one.
+
     Raises:
-        ValueError: the tokenizer has more ids than the table, or far fewer. A tokenizer that is not there is missed
-            when it is used, unless a checkpoint has brought it.
+        ValueError: `stop` or `begin` is no row of the table.
     """
 
     def __init__(
@@ -36,13 +38,12 @@ class LanguageModelTokenizer(HFTokenizer):
         self._loaded: Tokenizer | None = None
         try:
             super().__init__(name_or_path)
-        except ValueError as error:
-            self._missing = str(error)
-        else:
             size, both = self.vocab_size, f"as many rows as its tokenizer has ids, {self.vocab_size}, or some more"
             require("vocab_size", vocab_size, both, size <= vocab_size < size + PADDING)
             has_letters = len(self.encode("abc")) > 0
             require("name_or_path", str(name_or_path), "a tokenizer that has ids for 'abc'", has_letters)
+        except ValueError as error:
+            self._loaded, self._refused = None, str(error)
         for name, id in (("stop", stop), ("begin", begin)):
             require(name, id, f"an id below {vocab_size}", id is None or 0 <= id < vocab_size)
         self.vocab_size, self.stop, self.begin = vocab_size, stop, begin
@@ -50,7 +51,7 @@ class LanguageModelTokenizer(HFTokenizer):
     @property
     def tokenizer(self) -> Tokenizer:
         if self._loaded is None:
-            raise ValueError(self._missing)
+            raise ValueError(self._refused)
         return self._loaded
 
     @tokenizer.setter

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+SECONDS = 5.0  # for the hub to answer
+
 
 class FrozenNetwork:
     """A network that a codec uses outside its module tree.
@@ -84,6 +86,19 @@ def _check_no_code(folder: Path) -> None:
             raise ValueError(f"its {name} names code of its own (auto_map), which is not run")
 
 
+def _check_hub(name: str) -> None:
+    """Raises an error of the hub's client if it does not answer: libraries would ask six times, with pauses."""
+    from huggingface_hub import constants
+    from huggingface_hub.file_download import repo_folder_name
+    from huggingface_hub.utils import get_session  # type: ignore[attr-defined]
+
+    if name.count("/") != 1 or name.startswith("/") or Path(name).exists():  # no USER/NAME
+        return
+    cached = Path(constants.HF_HUB_CACHE, repo_folder_name(repo_id=name, repo_type="model"), "snapshots")
+    if not cached.is_dir():
+        get_session().head(constants.ENDPOINT, timeout=SECONDS)
+
+
 def load_pretrained(load: Callable[[], Any], codec: str, name_or_path: str, expected: str) -> Any:
     """The result of `load`, without side effects on the global generator.
 
@@ -96,6 +111,7 @@ def load_pretrained(load: Callable[[], Any], codec: str, name_or_path: str, expe
     """
     try:
         _check_no_code(Path(name_or_path))
+        _check_hub(name_or_path)
         with _quiet(), torch.random.fork_rng(devices=[]):  # random initial weights are sampled, then replaced
             return load()
     except Exception as error:  # libraries raise errors of many types for folders and hubs

@@ -39,7 +39,7 @@ class RAE(ImageCodec):
         side = config.encoder_input_size // config.encoder_patch_size
         self.grid_size, self.latent_dim = (side, side), config.encoder_hidden_size
         size = self.frozen.network.decoder_image_size
-        require("shape", list(self.shape), f"height and width {size}, as it decodes to", shape[1:] == (size, size))
+        require("shape", list(self.shape), f"height and width {size}, as it decodes to", self.shape[1:] == (size, size))
 
     @property
     def pretrained_hash(self) -> str:

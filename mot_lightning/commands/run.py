@@ -9,7 +9,6 @@ from typing import Any
 
 import yaml
 
-from mot_lightning.analysis.ledger.frozen import frozen_parameters
 from mot_lightning.commands.base import Invocation
 from mot_lightning.errors import ConfigError, say
 from mot_lightning.experiment import checks, startup
@@ -17,7 +16,7 @@ from mot_lightning.experiment.build import Experiment, build
 from mot_lightning.experiment.ranks import ended_together
 from mot_lightning.experiment.resolve import resolve
 from mot_lightning.module import MoTModule
-from mot_lightning.parameters import total_parameters
+from mot_lightning.parameters import frozen_parameters, total_parameters
 from mot_lightning.runs import folder as run_folder
 from mot_lightning.runs import slurm
 from mot_lightning.runs.best_effort import started
@@ -94,6 +93,8 @@ def open_run(command: str, invocation: Invocation) -> Iterator[Run | None]:
                 check_weights(experiment.module, checkpoint, f"--ckpt_path {path}")
                 if isinstance(experiment.module, MoTModule):
                     restore_codecs(experiment.module, checkpoint)
+                    if sources := checkpoint["config"]["model"].get(PRETRAINED):  # for its card; they are not read
+                        experiment.config["model"][PRETRAINED] = sources
             if start is not None:
                 _initialise(experiment, start, str(init_from))
             checks.check(experiment, command)

@@ -39,7 +39,7 @@ class Suite(Command):
             raise ConfigError(f"suite has {len(invocation.paths)} files, wanted one, such as conf/suite/untying.yaml")
         if processes < 1:
             raise ConfigError(f"--processes is {processes}, wanted at least 1")
-        suite = read_suite(invocation.paths[0], dict(invocation.settings))
+        suite = read_suite(invocation.paths[0], invocation.settings)
         expected = read_card(options["check"]) if options["check"] else None
         out = (options["out"] or Path("suites") / suite.suite).absolute()
         check_folder(out, "--out")
@@ -47,12 +47,12 @@ class Suite(Command):
             raise ConfigError(f"--check is {options['check']}, the card of --out itself, wanted another --out")
         configs = configs_of(suite)
         check_begun(configs, out)
+        keep(configs, out)
         if options["list"]:
             commands = [shlex.join(["python", "-m", "mot_lightning", *run.arguments()])
                         for run in current(suite, out).left()]  # fmt: skip
             say(*(commands or [f"all runs of {suite.suite} are finished"]))
             return
-        keep(configs, out)
         failures: dict[str, str] = {}
         with interruptible():
             while (stage := current(suite, out, failures)).left(failures):
@@ -60,7 +60,7 @@ class Suite(Command):
             content = _report(suite, out, failures, invocation.line)
         if expected is not None:
             lines = differences(expected, content)
-            say(*(lines or [f"verdicts and figures are those of {options['check']}"]))
+            say(*(lines or [f"verdicts are those of {options['check']}, and figures are in the intervals it has"]))
             if lines:
                 raise SystemExit(1)
         if failures:
@@ -86,7 +86,7 @@ def _report(suite: "Settings", out: Path, failures: dict[str, str], command: str
     if not {suite.baseline} < {run.arm for run, _ in finished}:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in failures.items())
         raise ConfigError(f"no run of {suite.baseline}, or of no other arm, has finished, wanted both: {reasons}")
-    swept = {(run.arm, recorded.size): stage.rates[run.arm, run.size] for run, recorded in finished}
+    swept = {(run.arm, recorded.size): stage.tried[run.arm, run.size] for run, recorded in finished}
     comparison = compare([recorded for _, recorded in finished], suite.baseline, ignored=suite.ignore, grids=swept)
     size_of = {run.size: recorded.size for run, recorded in finished}
     judged = [judge(claim, comparison, size_of.get(claim.size, claim.size)) for claim in suite.claims]

@@ -39,6 +39,7 @@ def trained(command: str, invocation: Invocation) -> tuple[Experiment, dict[str,
         raise ConfigError(f"trainer.devices is {trainer.world_size}, wanted 1: {command} runs in one process")
     check_weights(module, checkpoint, f"--ckpt_path {path}")
     module.load_state_dict(checkpoint["state_dict"])
+    module.fitted_codecs |= {*module.codecs}  # encoded data bring codecs of their own
     module.on_load_checkpoint(checkpoint)
     checks.check(experiment, command)
     if state := checkpoint.get(type(data).__qualname__):  # where Lightning saves a datamodule's

@@ -13,7 +13,9 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def did_you_mean_setting(word: str, known: Iterable[str]) -> str:
-    """As `did_you_mean` for dotted names, which are compared by their last part."""
-    by_last = {name.rpartition(".")[2]: name for name in sorted(known, reverse=True) if name != word}
-    close = difflib.get_close_matches(word, by_last, n=1, cutoff=CLOSE)
-    return f", did you mean {by_last[close[0]]}?" if close else ""
+    """As `did_you_mean` for dotted names: the one with the closest last part; of several, the closest as a whole."""
+    by_last: dict[str, list[str]] = {}
+    for name in sorted(set(known) - {word}):
+        by_last.setdefault(name.rpartition(".")[2], []).append(name)
+    close = difflib.get_close_matches(word.rpartition(".")[2], by_last, n=1, cutoff=CLOSE)
+    return f", did you mean {difflib.get_close_matches(word, by_last[close[0]], cutoff=0)[0]}?" if close else ""

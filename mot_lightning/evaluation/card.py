@@ -14,10 +14,10 @@ from mot_lightning.runs.examples import Examples
 from mot_lightning.runs.page import WIDE, task_examples
 
 METHOD = (
-    "Intervals are of 95 %: of losses by the percentiles of 1,000 bootstrap samples of documents, of metrics by the "
-    "standard error over bootstrap samples of media. They say how far a value would move with other samples of the "
-    "same data, not with another training. Losses by time and given another modality are of the first 1,000 documents, "
-    "and those of latents are means over 8 passes with other noise."
+    "Intervals are of 95 %: of losses by the percentiles of 1,000 bootstrap samples of documents, of metrics by 1.96 "
+    "standard errors, over bootstrap samples of media, or of accuracies by Agresti and Coull. They say how far a value "
+    "would move with other samples of the same data, not with another training. Losses by time and given another "
+    "modality are of the first 1,000 documents, and those of latents are means over 8 passes with other noise."
 )
 HEADINGS = {
     "losses": "Losses",

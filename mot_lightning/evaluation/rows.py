@@ -12,7 +12,7 @@ class Row(NamedTuple):
         section: the table that it stands in.
         of: a modality or a task.
         samples: what the value is over: documents, media or tokens, as the section says.
-        low, high: NaN if there is no interval.
+        low, high: ends of the interval, the 2.5 and 97.5 % quantiles; NaN if there is none.
         note: what limits the value, or why there is none: `value` is then NaN.
     """
 
@@ -39,9 +39,8 @@ def tables(rows: Iterable[Row]) -> dict[str, list[list[str]]]:
     """The table of each section; the first row of each is its head."""
     by_section: dict[str, list[list[str]]] = {}
     for row in rows:
-        table = by_section.setdefault(row.section, [["of", "quantity", "value", "95 % interval", "n"]])
-        interval = "" if math.isnan(row.low) else f"{_number(row.low)} to {_number(row.high)}"
-        table.append([row.of, row.quantity, _number(row.value), interval, str(row.samples or "")])
+        table = by_section.setdefault(row.section, [["of", "quantity", "value", "2.5 %", "97.5 %", "n"]])
+        table.append([row.of, row.quantity, *map(_number, (row.value, row.low, row.high)), str(row.samples or "")])
     return by_section
 
 

@@ -83,12 +83,15 @@ class Task:
 
     def subset(self, n: int) -> "Task":
         """The same task on n of its prompts, spread evenly over the labels."""
+        numbers = all(isinstance(label, int) for label in self.labels)
+        # texts in the order of the prompts: the first of the alphabet would be another sample than all
+        order = {label: i for i, label in enumerate(sorted({*self.labels}) if numbers else dict.fromkeys(self.labels))}
         seen: Counter[Any] = Counter()
         ranked = []
         for i, label in enumerate(self.labels):
-            ranked.append((seen[label], label, i))
+            ranked.append((seen[label], order[label], i))
             seen[label] += 1
-        indices = [i for _, _, i in sorted(ranked)[:n]]
+        indices = [i for *_, i in sorted(ranked)[:n]]
         prompts, labels = [self.prompts[i] for i in indices], [self.labels[i] for i in indices]
         references = None if self.references is None else [self.references[i] for i in indices]
         return replace(self, prompts=prompts, labels=labels, references=references)

@@ -75,12 +75,12 @@ class Evaluation:
         rows: list[Row] = []
         predicted = self.model.grammar.predicted
         pairs = {pair: some for pair, some in pairs_of(self.documents).items() if pair[1] in predicted}
+        begins = {document[0].modality for document in self.documents if document}
         total = sum(map(len, pairs.values()))
         with Bar(total=total, desc="Given another", unit="pair", disable=not (total and self.progress_bar)) as bar:
             for (given, name), documents in pairs.items():
-                size, causal = self.data.batch_size, self.model.grammar.causal[name]
-                sums = pair_sums(self.model, documents, self.noise_seeds, size, self.module.device)
-                alone = causal or self.pipeline.supports_guidance(name)
+                sums = pair_sums(self.model, documents, self.noise_seeds, self.data.batch_size, self.module.device)
+                alone = name in begins or self.pipeline.supports_guidance(name)
                 note = "" if alone else "it was not trained alone (data.document_settings.condition_dropout)"
                 discrete = self.model.objectives[name].discrete
                 rows += pair_rows((given, name), sums, discrete, self.seeds["bootstrap"], note)

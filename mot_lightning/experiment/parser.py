@@ -29,8 +29,8 @@ class Parser(LightningArgumentParser):
         )
         if unknown:
             name = ".".join([*keys, *filter(None, unknown.group("group", "a", "b"))])
-            part, _, last = name.rpartition(".")
-            hint = did_you_mean_setting(last, self._setting_names())
+            part = name.rpartition(".")[0]
+            hint = did_you_mean_setting(name, self._setting_names())
             raise ConfigError(f"there is no setting {name!r}{hint or (part and f': see --{part}.help')}")
         raise ConfigError(shorten(message))
 

@@ -29,14 +29,16 @@ def configs_of(suite: Suite) -> dict[str, dict[str, Any]]:
             run = PlannedRun(suite, Path(), arm, suite.learning_rates[0], suite.seeds[0], size=size)
             settings = dict(run.settings)
             allow = [settings.pop("allow")] if "allow" in settings else []
-            settings.pop("init_from", None)
+            init_from = settings.pop("init_from", None)
             try:
                 config = resolve(list(map(Path, run.configs)), [*settings.items()], allow)
             except ConfigError as error:
                 raise ConfigError(f"{f'{arm} {size}'.strip()}: {error}") from None
             name = f"{arm} {size}".strip()
-            _check_validations(name, config["trainer"], suite.sweep_steps)
-            configs[name] = {**config, "sweep_steps": suite.sweep_steps}
+            _check_validations(name, config["trainer"])
+            start = {"init_from": init_from} if init_from else {}
+            configs[name] = {**config, "sweep_steps": suite.sweep_steps, **start}
+        _check_sizes(arm, {size: configs[f"{arm} {size}".strip()] for size in suite.sizes})
     modalities = {name for config in configs.values() for name, of in config["model"]["modalities"].items() if of}
     for claim in suite.claims:
         for name in {claim.modality, *([claim.bound[1]] if isinstance(claim.bound, tuple) else [])}:
@@ -47,20 +49,29 @@ def configs_of(suite: Suite) -> dict[str, dict[str, Any]]:
     return configs
 
 
-def _check_validations(name: str, trainer: dict[str, Any], sweep_steps: int) -> None:
-    """Raises ConfigError if the runs of an arm would have too few validations to be chosen by, or to be compared."""
-    interval, batches = trainer.get("val_check_interval"), trainer.get("accumulate_grad_batches") or 1
-    if not isinstance(interval, int):  # a fraction of an epoch, or its end
-        return
-    for setting, steps, least in (
-        ("sweep_steps", sweep_steps, 1),
-        ("trainer.max_steps", trainer.get("max_steps"), MIN_POINTS),
-    ):
-        if isinstance(steps, int) and steps > 0 and (most := steps * batches // least) < interval:
+def _check_sizes(arm: str, configs: dict[str, dict[str, Any]]) -> None:
+    """Raises ConfigError if two sizes have one width and depth, by which runs are told apart."""
+    seen: dict[tuple[Any, Any], str] = {}
+    for size, config in configs.items():
+        backbone = config["model"].get("backbone") or {}
+        width_and_depth = backbone.get("dim"), backbone.get("depth")
+        if (other := seen.setdefault(width_and_depth, size)) != size:
             raise ConfigError(
-                f"{name}: trainer.val_check_interval is {interval} batches, wanted at most {most}: "
-                f"{setting} is {steps}, with {least} or more validations"
+                f"sizes {other} and {size} of {arm} both have dim {width_and_depth[0]} and depth {width_and_depth[1]}, "
+                "wanted another one, or the other size in a suite of its own"
             )
+
+
+def _check_validations(name: str, trainer: dict[str, Any]) -> None:
+    """Raises ConfigError if the runs of an arm would have too few validations to be compared."""
+    interval, steps = trainer.get("val_check_interval"), trainer.get("max_steps")
+    if not isinstance(interval, int) or not isinstance(steps, int) or min(interval, steps) < 1:  # as a run says itself
+        return
+    if steps // min(interval, steps) < MIN_POINTS:
+        raise ConfigError(
+            f"{name}: trainer.val_check_interval is {interval}, wanted at most {steps // MIN_POINTS}: "
+            f"trainer.max_steps is {steps}, with {MIN_POINTS} or more validations"
+        )
 
 
 def check_begun(configs: dict[str, dict[str, Any]], out: Path) -> None:

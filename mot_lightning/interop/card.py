@@ -40,6 +40,7 @@ def model_card(
         license: an identifier of the Hub, such as apache-2.0.
     """
     training = checkpoint["training"] or {}
+    trained = (training.get("settings") or {}).get("model") or {}
     modalities = ", ".join(model.grammar.names)
     parts = [
         f"# {title}",
@@ -58,15 +59,22 @@ def model_card(
         parts += ["## Training", *_training(training)]
     versions = ", ".join(f"{package} {version(package)}" for package in PACKAGES)
     parts += ["## Versions", f"Written with {versions}, Python {platform.python_version()}."]
-    return f"---\n{yaml.safe_dump(_metadata(codecs, license), sort_keys=False)}---\n\n" + "\n\n".join(parts) + "\n"
+    return (
+        f"---\n{yaml.safe_dump(_metadata(codecs, license, trained), sort_keys=False)}---\n\n"
+        + "\n\n".join(parts)
+        + "\n"
+    )
 
 
-def _metadata(codecs: Mapping[str, Codec], license: str | None) -> dict[str, Any]:
+def _metadata(codecs: Mapping[str, Codec], license: str | None, trained: Mapping[str, Any]) -> dict[str, Any]:
     """What the Hub reads: any-to-any is its word for models that take and make several kinds of media."""
     kinds = {type(codec.media_type) for codec in codecs.values()}
+    sources = [source["name_or_path"] for source in (trained.get("pretrained") or {}).values()]
+    bases = sorted({source for source in sources if "/" in source})  # a folder has lost those above it
     return {
         **({"license": license} if license else {}),
         "library_name": "mot_lightning",
+        **({"base_model": bases} if bases else {}),
         **({"pipeline_tag": "any-to-any"} if len(kinds) > 1 else {}),
         "tags": ["mixture-of-transformers", *(["multimodal"] if len(kinds) > 1 else [])],
     }
@@ -141,13 +149,30 @@ def _tested(metrics: Mapping[str, float]) -> Iterator[tuple[str, str, str, str]]
 def _training(training: Mapping[str, Any]) -> Iterator[str]:
     settings = training.get("settings") or {}
     step = training.get("step")
-    yield f"{step:,} steps, with averaged weights." if step is not None else "The weights are averaged."
+    steps = f"{step:,} steps, with averaged weights." if step is not None else "The weights are averaged."
+    yield " ".join([steps, *_start(settings.get("model") or {})])
     if "data" in settings:  # else it was built in Python
-        yield "These settings, as `config.yaml`, train it anew:"
+        yield "These settings, as `config.yaml`, train it anew; of paths they have the last part:"
         yield "    python -m mot_lightning fit --config config.yaml"
     if settings:
         shown = yaml.safe_dump(settings, sort_keys=False)
         yield f"<details><summary>Settings</summary>\n\n```yaml\n{shown}```\n\n</details>"
+
+
+def _start(model: Mapping[str, Any]) -> Iterator[str]:
+    """Sentences on the towers that did not start at random, and on parts that did not learn.
+
+    Args:
+        model: settings of its training.
+    """
+    for name, source in (model.get("pretrained") or {}).items():
+        copies = "".join(f", and so did that of {other}" for other in source.get("copy_to") or ())
+        yield f"The tower of {name} started as the language model `{source['name_or_path']}`{copies}."
+    optimizer = model.get("optimizer") or {}
+    kinds = {"tower": optimizer.get("towers") or {}, "objective": optimizer.get("objectives") or {}}
+    parts = [f"{kind} {name}" for kind, parts in kinds.items() for name, part in parts.items() if part.get("freeze")]
+    if parts:
+        yield f"Frozen: {', '.join(parts)}."
 
 
 def _table(head: Sequence[str], rows: Iterator[tuple[str, ...]] | Sequence[tuple[str, ...]]) -> str:

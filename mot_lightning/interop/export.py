@@ -76,7 +76,8 @@ def _family(model: MixtureOfTransformers) -> str:
         chosen.remove("mistral")
     several = ", ".join(chosen)
     require("the backbone", f"of the parts of {several}", "those of one of them", len(chosen) < 2)
-    return chosen[0] if chosen else "llama"
+    # Llama wants heads that divide the width; Mistral without a window is the same otherwise
+    return chosen[0] if chosen else "mistral" if settings.dim % settings.heads else "llama"
 
 
 def _config(model: MixtureOfTransformers, modality: str, family: str, rows: int, tied: bool, codec: Codec) -> Any:
@@ -99,11 +100,12 @@ def _config(model: MixtureOfTransformers, modality: str, family: str, rows: int,
         rope_parameters={**(dict(scaling) if isinstance(scaling, dict) else kind), "rope_theta": settings.rope_base},
         tie_word_embeddings=tied,
         sliding_window=window,
+        **_positions(scaling),
         **({} if family in ("llama", "mistral") else {"use_sliding_window": window is not None}),
         **({"layer_types": ["sliding_attention"] * settings.depth} if window and family != "mistral" else {}),
         **({"no_rope_layers": [int(i not in settings.nope_layers) for i in range(settings.depth)]}
            if family == "smollm3" else {}),
-        bos_token_id=getattr(codec, "begin", None),
+        bos_token_id=codec.begin,
         eos_token_id=codec.stop,
         pad_token_id=None,
         dtype=torch.float32,
@@ -113,6 +115,13 @@ def _config(model: MixtureOfTransformers, modality: str, family: str, rows: int,
     return config
 
 
+def _positions(scaling: Any) -> dict[str, int]:
+    """The positions that Llama 3's scaling reaches; else a config has as many as its family by default."""
+    if not isinstance(scaling, dict):
+        return {}
+    return {"max_position_embeddings": round(scaling["original_max_position_embeddings"] * scaling["factor"])}
+
+
 def _write(folder: Path, config: Any, weights: dict[str, Tensor], codec: Codec) -> None:
     from transformers import PreTrainedTokenizerFast
 
@@ -120,6 +129,6 @@ def _write(folder: Path, config: Any, weights: dict[str, Tensor], codec: Codec) 
     config.save_pretrained(folder)
     write_tensors(folder / WEIGHTS, weights)
     if isinstance(codec, Subwords):
-        ids = {"bos_token": getattr(codec, "begin", None), "eos_token": codec.stop}
+        ids = {"bos_token": codec.begin, "eos_token": codec.stop}
         tokens = {name: codec.tokenizer.id_to_token(id) for name, id in ids.items() if id is not None}
         PreTrainedTokenizerFast(tokenizer_object=codec.tokenizer, **tokens).save_pretrained(folder)

@@ -20,10 +20,10 @@ def backbone_settings(config: Any) -> dict[str, Any]:
     for name, weights in (("attention_bias", "W_O"), ("mlp_bias", "the feed-forward network")):
         value = getattr(config, name, False)
         require(f"its {name}", value, f"false: {weights} has no bias here", not value)
-    heads = config.num_attention_heads
+    heads, depth = config.num_attention_heads, config.num_hidden_layers
     return {
         "dim": config.hidden_size,
-        "depth": config.num_hidden_layers,
+        "depth": depth,
         "heads": heads,
         "kv_heads": config.num_key_value_heads or heads,
         "head_dim": getattr(config, "head_dim", None) or config.hidden_size // heads,
@@ -34,9 +34,10 @@ def backbone_settings(config: Any) -> dict[str, Any]:
         "qkv_bias": config.model_type == "qwen2",
         "rope_base": float(config.rope_parameters["rope_theta"]),
         "rope_scaling": _scaling(config.rope_parameters),
-        "nope_layers": [i for i, rotates in enumerate(getattr(config, "no_rope_layers", None) or ()) if not rotates],
+        "nope_layers": [i for i, rotates in enumerate((getattr(config, "no_rope_layers", None) or [])[:depth])
+                        if not rotates],
         "sliding_window": _window(config),
-    }
+    }  # fmt: skip
 
 
 def _scaling(rope: dict[str, Any]) -> float | dict[str, float | str]:

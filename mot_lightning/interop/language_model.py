@@ -34,6 +34,9 @@ class Pretrained:
     name_or_path: str | Path
     copy_to: list[str] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name_or_path", absolute_or_name(self.name_or_path, "model.pretrained"))
+
 
 LanguageModels = dict[str, Pretrained]  # by modality
 
@@ -60,7 +63,10 @@ class LanguageModel:
 
     @property
     def ends(self) -> tuple[int | None, int | None]:
-        """The ids that begin and end its texts: the second for both, if only that one is known."""
+        """The ids that begin and end its texts: the second for both, if only that one is known.
+
+        Of several that end them, the first.
+        """
         eos = self.config.eos_token_id
         eos = eos[0] if isinstance(eos, list) else eos
         bos = eos if self.config.bos_token_id is None else self.config.bos_token_id
@@ -72,8 +78,9 @@ class LanguageModel:
 
     def codec(self) -> LanguageModelTokenizer:
         """The codec of its texts."""
-        bos, eos = self.ends
-        return LanguageModelTokenizer(self.name_or_path, self.rows, eos, bos)
+        codec = LanguageModelTokenizer(self.name_or_path, self.rows, self.ends[1], self.config.bos_token_id)
+        assert codec.tokenizer  # else it is refused here
+        return codec
 
     def objective(self) -> NextToken:
         """The objective of its texts: its own table, beside tables for control ids."""

@@ -10,6 +10,11 @@ from mot_lightning.errors import require
 from mot_lightning.sequence.records import Segment, Tokens
 
 
+def control_roles(modalities: Sequence[str]) -> list[str]:
+    """What the control ids of these modalities say, in their order; those of further lengths come after them."""
+    return ["end of document", *(f"{edge} {name}" for name in modalities for edge in ("begin", "end"))]
+
+
 class Grammar:
     """Control ids, stop ids, segment lengths and causality of all modalities.
 
@@ -37,12 +42,13 @@ class Grammar:
         self.observed = frozenset(observed)
         self.predicted = tuple(name for name in self.names if name not in self.observed)  # that may be generated
         first = self._content_size(control)
-        self.end_of_document = first
-        self.begin = {name: first + 1 + 2 * i for i, name in enumerate(self.names)}
-        self.end = {name: first + 2 + 2 * i for i, name in enumerate(self.names)}
+        ids = {role: first + i for i, role in enumerate(control_roles(self.names))}
+        self.end_of_document = ids["end of document"]
+        self.begin = {name: ids[f"begin {name}"] for name in self.names}
+        self.end = {name: ids[f"end {name}"] for name in self.names}
         self.sizes = {name: self._sizes(name) for name in self.names}  # lengths that a begin token may encode
         self.begins = {name: [id] for name, id in self.begin.items()}  # one begin id for each length
-        unused = first + 1 + 2 * len(self.names)
+        unused = first + len(ids)
         for name, sizes in self.sizes.items():  # allocated last, so that no other id depends on max_length
             self.begins[name] += range(unused, unused + len(sizes[1:]))
             unused += len(sizes[1:])

@@ -8,6 +8,7 @@ import torch
 from mot_lightning.errors import ConfigError
 from mot_lightning.runs.checkpoint import strip_prefix
 from mot_lightning.sequence import Grammar
+from mot_lightning.sequence.grammar import control_roles
 
 
 def restore_codecs(module: Any, checkpoint: Mapping[str, Any]) -> None:
@@ -53,8 +54,8 @@ def _tables(
         modalities: of the checkpoint, sorted, in the order of their control ids.
     """
     objective, first = f"objectives.{grammar.control}.", grammar.end_of_document
-    alone = _control_ids([grammar.control])  # whose rows are a table of their own where control ids are decoupled
-    new, old = _control_ids(grammar.names), _control_ids(modalities)
+    alone = control_roles([grammar.control])  # whose rows are a table of their own where control ids are decoupled
+    new, old = control_roles(grammar.names), control_roles(modalities)
     tables = {}
     for name, table in expected.items():
         start = saved.get(name)
@@ -73,11 +74,6 @@ def _tables(
             continue
         tables[name] = table.clone().index_copy(0, torch.tensor([*rows]), start[[*rows.values()]].to(table))
     return tables
-
-
-def _control_ids(modalities: Sequence[str]) -> list[str]:
-    """What the control ids say, in their order in `Grammar`; those that also give a length come after them."""
-    return ["end of document", *(f"{edge} {name}" for name in modalities for edge in ("begin", "end"))]
 
 
 def _matching(new: Sequence[str], old: Sequence[str]) -> dict[int, int]:

@@ -108,9 +108,9 @@ def test_gains_of_queries_and_keys_and_equal_parts_are_shared():
 @pytest.mark.parametrize(
     ("tower", "message"),
     [
-        ("{modalities: [image], dim: 0}", "backbone.towers.dim is 0, wanted at least 1, or null"),
-        ("{modalities: [image], ffn_dim: -1}", "backbone.towers.ffn_dim is -1, wanted at least 1, or null"),
-        ("{modalities: [], dim: 16}", "backbone.towers.modalities is [], wanted at least one"),
+        ("{modalities: [image], dim: 0}", "backbone.towers.image.dim is 0, wanted at least 1, or null"),
+        ("{modalities: [image], ffn_dim: -1}", "backbone.towers.image.ffn_dim is -1, wanted at least 1, or null"),
+        ("{modalities: [], dim: 16}", "backbone.towers.image.modalities is [], wanted at least one"),
         ("{modalities: [image], heads: 2}", "model.backbone.towers: there is no setting 'heads'"),
         ("{dim: 16}", "model.backbone.towers has no modalities, wanted one"),
         ("3", "model.backbone.towers is 3, wanted a list or TowerSettings"),

@@ -56,6 +56,27 @@ def test_load_failure_raises_a_one_line_error_and_keeps_the_rng_state():
     assert "\n" not in str(refused.value)
 
 
+def test_the_hub_is_asked_once_for_what_is_not_here_and_not_waited_for(monkeypatch, tmp_path):
+    """Without a connection; libraries would ask six times, with pauses."""
+    calls = []
+
+    class Client:
+        def head(self, address, timeout):
+            calls.append(timeout)
+            raise ConnectionError("no such host")
+
+    monkeypatch.setattr("huggingface_hub.utils.get_session", Client)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    message = r"'nobody/vae', wanted a VAE: there is no such folder here, and on the hub: no such host$"
+    with pytest.raises(ValueError, match=message):
+        load_pretrained(lambda: calls.append("asked"), "VAE", "nobody/vae", "a VAE")
+    assert calls == [5]
+    (tmp_path / "models--nobody--vae/snapshots").mkdir(parents=True)  # in the cache
+    (tmp_path / "here").mkdir()
+    for name in ("nobody/vae", "A_BUNDLE_OF_TORCHAUDIO", str(tmp_path / "here")):
+        assert load_pretrained(lambda: "loaded", "VAE", name, "a VAE") == "loaded"
+
+
 @pytest.mark.parametrize("file", ["config.json", "tokenizer_config.json"])
 @pytest.mark.parametrize("kind", [VAE, HFTokenizer, HubertUnits, NeuralCodec])
 def test_folder_with_code_of_its_own_is_refused_and_its_code_not_run(tmp_path, capfd, kind, file):

@@ -53,7 +53,7 @@ def test_reconstructs_as_its_network(tmp_path, network, channels):
 
 def test_weights_and_scale_are_in_the_fingerprint_not_the_state_dict(tmp_path, network):
     network.save_pretrained(tmp_path)
-    codec = RAE((3, 32, 32), tmp_path)
+    codec = RAE([3, 32, 32], tmp_path)  # as YAML has it
     assert not codec.state_dict()
     weights = codec.fingerprint({})["weights"]
     network.register_to_config(scaling_factor=0.25)

@@ -253,9 +253,10 @@ def test_a_checkpoint_of_codecs_that_learned_otherwise_is_refused(config, tokens
     settings = [config, *TINY, "--model.modalities.speech.codec_samples=3"]
     assert run(tmp_path / "runs", "fit", *settings) == 0
     last = tmp_path / "runs/default/0/checkpoints/last.ckpt"
-    message = refusal("fit", f"--ckpt_path={last}", "--trainer.max_steps=9", *tokens_from(tokens))
-    assert "tokens has 'speech' by LogMelUnits(" in message
-    assert message.endswith("which learned otherwise")
+    for command in (["fit", "--trainer.max_steps=9"], ["test"], ["evaluate", "--prompts=0"]):
+        message = refusal(*command, f"--ckpt_path={last}", *tokens_from(tokens))
+        assert "tokens has 'speech' by LogMelUnits(" in message
+        assert message.endswith("which learned otherwise")
     assert encode(tmp_path / "its", f"--ckpt_path={last}") == 0
     assert run(tmp_path / "more", "fit", f"--ckpt_path={last}", "--trainer.max_steps=7",
                *tokens_from(tmp_path / "its")) == 0  # fmt: skip

@@ -66,7 +66,7 @@ def test_card_is_checked(finished, tmp_path, capsys):
     (tmp_path / "card.yaml").write_text(yaml.safe_dump(card))
     check = ["suite", str(finished), *out, "--check", str(tmp_path / "card.yaml")]
     main(check)
-    assert "verdicts and figures are those of" in capsys.readouterr().out
+    assert "verdicts are those of" in capsys.readouterr().out
     card["claims"][0]["verdict"] = "does not hold"
     (tmp_path / "card.yaml").write_text(yaml.safe_dump(card))
     with pytest.raises(SystemExit) as end:
@@ -85,7 +85,18 @@ def test_list_has_the_commands_that_are_left(suite, tmp_path, capsys):
     assert len(lines) == 4
     assert all(line.startswith("python -m mot_lightning fit --config=conf/backbone/") for line in lines)
     assert all("--data.batch_size=4" in line for line in lines)
-    assert not (tmp_path / "out").exists()
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["configs.yaml"]
+
+
+def test_configs_of_a_list_are_those_of_the_suite(suite, refusal, tmp_path):
+    """A scheduler runs the commands of a list, and another config would not be that of its runs."""
+    out = ["--out", str(tmp_path / "out")]
+    main(["suite", str(suite()), *out, "--list"])
+    for change in (
+        {"settings": {"trainer.val_check_interval": 50}},
+        {"settings": {**SUITE["settings"], "init_from": "x"}},
+    ):
+        assert "wanted the same, or a new --out" in refusal("suite", str(suite(**change)), *out)
 
 
 def test_a_run_that_was_deleted_is_all_that_is_left(finished, tmp_path, capsys):
@@ -144,11 +155,15 @@ def test_bad_input_is_one_line(suite, refusal, arguments, message):
         ),
         (
             {"settings": {}},
-            "dense: trainer.val_check_interval is 500 batches, wanted at most 100: sweep_steps is 100, with 1",
+            "dense: trainer.val_check_interval is 500, wanted at most 375: trainer.max_steps is 1500, with 4",
         ),
         (
-            {"settings": {}, "sweep_steps": 600},
-            "trainer.val_check_interval is 500 batches, wanted at most 375: trainer.max_steps is 1500, with 4",
+            {"settings": {"trainer.val_check_interval": 500, "trainer.accumulate_grad_batches": 4}},  # it counts steps
+            "dense: trainer.val_check_interval is 500, wanted at most 375",
+        ),
+        (
+            {"sizes": {"thin": {"model.backbone.ffn_dim": 64}, "fat": {"model.backbone.ffn_dim": 256}}, "claims": []},
+            "sizes fat and thin of dense both have dim 128 and depth 4, wanted another one",
         ),
         ({"configs": ["missing.yaml"]}, "dense: --config missing.yaml does not exist"),
         ({"claims": [{**SUITE["claims"][0], "modality": "smell"}]}, "names 'smell', wanted one of image, speech, text"),

@@ -13,11 +13,11 @@ ROWS = [
 
 def test_summary_has_losses_and_tasks_and_names_the_other_tables():
     assert summary(ROWS) == [
-        "of         quantity  value   95 % interval    n",
-        "-----------------------------------------------",
-        "text  bits per byte  0.357  0.351 to 0.364  300",
+        "of         quantity  value  2.5 %  97.5 %    n",
+        "----------------------------------------------",
+        "text  bits per byte  0.357  0.351   0.364  300",
         "",
-        "of                quantity  value  95 % interval   n",
+        "of                quantity  value  2.5 %  97.5 %   n",
         "----------------------------------------------------",
         "text -> image  fid[digits]  23.26                 12",
         "",

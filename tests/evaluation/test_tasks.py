@@ -40,6 +40,13 @@ def test_subset_alternates_over_labels():
     assert len(whole.prompts) == 10
 
 
+def test_subset_of_texts_is_in_their_order():
+    """The first of the alphabet would be another sample than all."""
+    whole = replace(task(n=4), labels=["z", "b", None, "b"])
+    assert list(whole.subset(3).labels) == ["z", "b", None]
+    assert list(replace(whole, labels=[3, 1, 2, 1]).subset(3).labels) == [1, 2, 3]
+
+
 def test_with_temperature_changes_only_sampled_tasks():
     assert task(target="text", temperature=1.0).with_temperature(0.3).temperature == 0.3
     assert task(target="text").with_temperature(0.3).temperature == 0

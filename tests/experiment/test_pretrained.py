@@ -69,6 +69,8 @@ def test_a_pretrained_run_trains_resumes_and_generates_without_the_folder(langua
         run(tmp_path, "fit", f"--ckpt_path={checkpoint}", "--trainer.max_steps=3", "--trainer.val_check_interval=3")
         == 0
     )
+    resumed = MoTModule.load_from_checkpoint(tmp_path / "default/1/checkpoints/last.ckpt")
+    assert resumed.config["model"]["pretrained"] == module.config["model"]["pretrained"]  # for its card
     assert run(tmp_path, "test", f"--ckpt_path={checkpoint}", "--report.prompts=0") == 0
     assert run(tmp_path, "generate", f"--ckpt_path={checkpoint}", "--prompt=a seven", f"--out={tmp_path / 'page'}") == 0
     assert "modality  test loss" in capsys.readouterr().out

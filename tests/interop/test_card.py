@@ -45,6 +45,22 @@ def test_one_kind_of_media_is_not_any_to_any_and_no_license_is_none(tmp_path):
     assert "## Training" not in body
 
 
+def test_a_language_model_and_frozen_parts_are_named(tmp_path):
+    def card(source):
+        pretrained = {"text": {"name_or_path": source, "copy_to": ["image"]}}
+        optimizer = {"towers": {"text": {"freeze": True}, "image": {"freeze": False}}, "objectives": {}}
+        settings = {"model": {"pretrained": pretrained, "optimizer": optimizer}}
+        pipeline = build(text=Modality(Bytes(), NextToken()), image=Modality(Patches((1, 8, 8), 2), FlowMatching()))
+        trained = MoTPipeline(pipeline.codecs, pipeline.model, training={"step": 3, "settings": settings})
+        return card_of(trained, tmp_path / source)
+
+    front, body = card("somebody/small")
+    assert front["base_model"] == ["somebody/small"]
+    start = "The tower of text started as the language model `somebody/small`, and so did that of image."
+    assert f"3 steps, with averaged weights. {start} Frozen: tower text." in body
+    assert "base_model" not in card("folder")[0]  # which is not on the Hub
+
+
 def test_figures_are_those_of_the_run(card, trained):
     metrics = json.loads((trained / "metrics.json").read_text())
     body = card[1]

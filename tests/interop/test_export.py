@@ -46,6 +46,23 @@ def test_a_begin_id_of_its_own_comes_back(tmp_path):
     assert LanguageModel(tmp_path / "out").ends == source.ends == (7, 4)
 
 
+def test_a_language_model_without_a_begin_id_comes_back_without(tmp_path):
+    source = LanguageModel(save(tmp_path / "qwen3", "qwen3", bos_token_id=None))
+    modalities = {"text": Modality(source.codec(), source.objective())}
+    model = assemble(modalities, "text", BackboneSettings(**source.backbone), {"text": Pretrained(source.name_or_path)})
+    export_tower(model, "text", modalities["text"].codec, tmp_path / "out")
+    back = LanguageModel(tmp_path / "out")
+    assert back.config.bos_token_id is None
+    assert back.ends == source.ends == (0, 0)  # to begin a text in the model, its end id serves
+
+
+def test_positions_of_llama3_are_those_that_its_scaling_says(language_models, tmp_path):
+    source = LanguageModel(language_models["llama3"])
+    modalities = {"text": Modality(source.codec(), source.objective())}
+    export_tower(assemble(modalities, "text", BackboneSettings(**source.backbone)), "text", source.codec(), tmp_path)
+    assert LanguageModel(tmp_path).config.max_position_embeddings == 8 * 64
+
+
 def build(objective=None, codec=None, **backbone):
     image = Modality(Patches((1, 4, 4), 2), Regression())
     torch.manual_seed(0)
@@ -67,6 +84,7 @@ def build(objective=None, codec=None, **backbone):
         ({"qk_norm": False, "nope_layers": [1]}, "smollm3"),
         ({"untie": ["ffn"], "rope_2d": True, "sliding_window": 64}, "qwen3"),
         ({"qk_norm": False, "sliding_window": 64}, "mistral"),
+        ({"qk_norm": False, "heads": 3, "head_dim": 12}, "mistral"),  # of which Llama's width is no multiple
     ],
 )
 @torch.no_grad()

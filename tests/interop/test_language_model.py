@@ -5,14 +5,16 @@ import shutil
 
 import pytest
 import torch
-from language_models import save
+from language_models import save, tokenizer
 from safetensors.torch import load_file
 from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 from weight_files import lose_a_weight
 
+from mot_lightning.codecs.cache import CACHE
+from mot_lightning.codecs.fitting import fit_once
 from mot_lightning.codecs.language_model_tokenizer import LanguageModelTokenizer
-from mot_lightning.interop import LanguageModel
+from mot_lightning.interop import LanguageModel, Pretrained
 
 
 @pytest.fixture
@@ -103,4 +105,39 @@ def test_a_tokenizer_without_ids_for_letters_is_refused(tmp_path):
     tokenizer = Tokenizer(models.BPE({"<|end|>": 0}, []))
     PreTrainedTokenizerFast(tokenizer_object=tokenizer).save_pretrained(tmp_path)
     with pytest.raises(ValueError, match="wanted a tokenizer that has ids for 'abc'"):
-        LanguageModelTokenizer(tmp_path, 1)
+        LanguageModelTokenizer(tmp_path, 1).encode("abc")
+
+
+def test_a_checkpoint_has_its_tokenizer_where_the_folder_s_has_changed(folder):
+    codec = LanguageModel(folder).codec()
+    state, ids = codec.state_dict(), codec.encode("a seven")
+    longer = tokenizer()
+    longer.add_tokens([f"<{i}>" for i in range(40)])  # more ids than the table
+    longer.save_pretrained(folder)
+    arguments = folder, codec.vocab_size, codec.stop, codec.begin
+    with pytest.raises(ValueError, match="vocab_size is 320, wanted as many rows as its tokenizer has ids"):
+        LanguageModelTokenizer(*arguments).encode("a seven")
+    again = LanguageModelTokenizer(*arguments)
+    again.load_state_dict(state)
+    assert torch.equal(again.encode("a seven"), ids)
+
+
+def test_two_tokenizers_of_as_many_rows_are_two_in_the_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv(CACHE, str(tmp_path / "cache"))
+    for size in (280, 290):
+        tokenizer(size).save_pretrained(tmp_path / "model")
+        codec = LanguageModelTokenizer(tmp_path / "model", 320, 0)
+        fit_once(codec, ["a seven"])
+        assert codec.tokenizer.get_vocab_size() == size
+
+
+def test_layers_without_rotation_are_those_that_there_are(tmp_path):
+    of_six = [1, 0, 1, 1, 0, 1]
+    source = LanguageModel(save(tmp_path / "smollm3", "smollm3", no_rope_layers=of_six))
+    assert source.backbone["nope_layers"] == [1]
+
+
+def test_a_folder_is_known_from_anywhere(folder, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    assert Pretrained("model").name_or_path == str(folder)
+    assert Pretrained("somebody/small").name_or_path == "somebody/small"

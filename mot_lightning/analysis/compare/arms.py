@@ -4,8 +4,10 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from mot_lightning.analysis.compare.recorded import RecordedRun
+from mot_lightning.config.merge import diff
 from mot_lightning.errors import ConfigError
 
 
@@ -57,7 +59,7 @@ def arms_of(runs: Sequence[RecordedRun], grids: Mapping[tuple[str, str], Sequenc
         grids: learning rates of an earlier sweep, by arm and size.
 
     Raises:
-        ConfigError: two runs of an arm have the same learning rate and seed.
+        ConfigError: two runs of an arm have the same learning rate and seed, or differ in their model otherwise.
     """
     groups: dict[tuple[str, str], dict[float, dict[int, RecordedRun]]] = defaultdict(lambda: defaultdict(dict))
     for run in runs:
@@ -67,10 +69,21 @@ def arms_of(runs: Sequence[RecordedRun], grids: Mapping[tuple[str, str], Sequenc
                 f"{other.folder} and {run.folder} are both of {run.arm} with learning rate {run.learning_rate:g} and "
                 f"seed {run.seed}, wanted one of them, or another --experiment name for each architecture"
             )
+        first = next(iter(next(iter(groups[run.arm, run.size].values())).values()))
+        if lines := diff(_model(first), _model(run), "model"):
+            raise ConfigError(
+                f"{first.folder} and {run.folder} are both of {run.arm}, but differ in {lines[0]}, wanted another "
+                "--experiment name for each architecture"
+            )
     return [
         Arm(name, size, of_arm, sorted({*(grids or {}).get((name, size), ()), *of_arm}))
         for (name, size), of_arm in groups.items()
     ]
+
+
+def _model(run: RecordedRun) -> dict[str, Any]:
+    """Its settings, but for those of the optimizer, which `check_comparable` compares."""
+    return {name: value for name, value in run.config["model"].items() if name != "optimizer"}
 
 
 def baseline_of(arms: Sequence[Arm], name: str | None) -> str:

@@ -29,7 +29,8 @@ def _aspect(config: Mapping[str, Any], aspect: str) -> dict[str, Any]:
     of_data.pop("num_workers", None)
     batch = {name: of_data.pop(name, None) for name in ("batch_size", "tokens")}
     if aspect == "data":
-        return {"data": {**data, "init_args": of_data}}
+        scored = {name: trainer.get(name) for name in ("limit_val_batches", "limit_test_batches")}
+        return {"data": {**data, "init_args": of_data}, "trainer": scored}
     if aspect == "budget":
         named = ("max_steps", "accumulate_grad_batches", "devices", "num_nodes")
         return {"trainer": {name: trainer.get(name) for name in named}, "data": batch}

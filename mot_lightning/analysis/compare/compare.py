@@ -6,13 +6,14 @@ Beside it stands the yardstick, the baseline against itself with another seed or
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import permutations
 
 from mot_lightning.analysis.compare.arms import Arm, arms_of, baseline_of
 from mot_lightning.analysis.compare.comparable import check_comparable, common_modalities
 from mot_lightning.analysis.compare.comparison import Comparison, Pair, Row
 from mot_lightning.analysis.compare.estimate import Estimate, extremes, geometric_mean, mean
-from mot_lightning.analysis.compare.flags import flags_of_all, flags_of_arm
+from mot_lightning.analysis.compare.flags import flags_of_all, flags_of_arm, flags_of_matchings
 from mot_lightning.analysis.compare.recorded import RecordedRun
 from mot_lightning.errors import ConfigError
 
@@ -67,7 +68,8 @@ def _yardsticks(plan: Comparison, arm: Arm, modality: str) -> list[Row]:
     rows = [_row(plan, arm.name, [(run, run) for run in arm.best.values()], modality, geometric_mean,
                  flags_of_arm(plan, arm, modality), yardstick=True)]  # fmt: skip
     if len(arm.best) > 1:
-        rows.append(_row(plan, f"{arm.name}, another seed", [*permutations(arm.best.values(), 2)], modality, extremes,
+        over_pairs = partial(extremes, n=len(arm.best))
+        rows.append(_row(plan, f"{arm.name}, another seed", [*permutations(arm.best.values(), 2)], modality, over_pairs,
                          yardstick=True))  # fmt: skip
     for rate, of_rate in sorted(arm.runs.items()):
         pairs = [(run, of_rate[seed]) for seed, run in arm.best.items() if seed in of_rate]
@@ -87,13 +89,14 @@ def _row(
 ) -> Row:
     matchings = [plan.matching(pair, modality) for pair in pairs]
     slopes = [matching.slope for matching in matchings]
-    if is_bound := any(not matching.reached for matching in matchings):
-        flags = [*flags, "never as good as the baseline: s is a lower bound"]
+    too_low = sum(matching.is_lower_bound for matching in matchings)
+    too_high = sum(matching.is_upper_bound for matching in matchings)
 
     def share(per_step: Callable[[RecordedRun], float]) -> Estimate:
         shares = [s * per_step(run) / per_step(base) for s, (base, run) in zip(slopes, pairs, strict=True)]
         estimate = over_seeds(shares)
-        return estimate._replace(high=math.inf) if is_bound else estimate
+        low, high = (0.0 if too_high else estimate.low), (math.inf if too_low else estimate.high)
+        return estimate._replace(low=low, high=high)
 
     finals = {run.folder: float(plan.curve(run, modality).losses[-1]) for _, run in pairs}
     return Row(
@@ -106,6 +109,6 @@ def _row(
         flops=share(lambda run: run.flops_per_step),
         seconds=share(lambda run: run.seconds_per_step),
         loss=mean([*finals.values()]),
-        flags=flags,
+        flags=[*flags, *flags_of_matchings(matchings, yardstick)],
         yardstick=yardstick,
     )

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+MOST = 0.8  # of the baseline's losses
+TOLERANCE = 0.1  # of s, by which losses that a run lacks may move it at the least
+
 
 @dataclass(frozen=True)
 class Curve:
@@ -47,11 +50,12 @@ class Matching:
     Attributes:
         baseline: (n,) steps in the range of the fit.
         other: (n,) matched steps; NaN where the other run never has so low a loss.
-        last: step at which the other run ends.
+        first, last: steps of the other run's first and last evaluation.
     """
 
     baseline: np.ndarray
     other: np.ndarray
+    first: float
     last: float
 
     @property
@@ -63,10 +67,32 @@ class Matching:
     def slope(self) -> float:
         """Slope s of the line through the origin, by least squares over what is reached.
 
-        Below 1, the other run needs fewer steps. If it reaches nothing, the smallest that s could be.
+        Below 1, the other run needs fewer steps. Of a lower bound, with all that is not reached at its last step, as it
+        would be reached later; of an upper bound, with what it has at its first evaluation at that step.
         """
-        x, y = (steps[np.isfinite(self.other)] for steps in (self.baseline, self.other))
-        return float(x @ y / (x @ x)) if len(x) else float(self.last / self.baseline[0])
+        others = np.where(np.isnan(self.other), self.last, self.other)
+        return _slope(self.baseline, others) if self.is_lower_bound else self._reached_slope
+
+    @property
+    def _reached_slope(self) -> float:
+        return _slope(*(steps[np.isfinite(self.other)] for steps in (self.baseline, self.other)))
+
+    @property
+    def is_lower_bound(self) -> bool:
+        """Whether the losses that it lacks would raise s, however soon after its end it had them.
+
+        None would if they are due after its end anyway, by the line through the others.
+        """
+        if not self.reached:
+            return True
+        soonest = np.maximum(self.last, self._reached_slope * self.baseline)
+        least = _slope(self.baseline, np.where(np.isnan(self.other), soonest, self.other))
+        return least > (1 + TOLERANCE) * self._reached_slope
+
+    @property
+    def is_upper_bound(self) -> bool:
+        """Whether it has many losses at its first evaluation already, and may have had them long before."""
+        return bool((self.other <= self.first).mean() > 1 - MOST)
 
 
 def match(baseline: Curve, other: Curve, start: float) -> Matching:
@@ -77,4 +103,9 @@ def match(baseline: Curve, other: Curve, start: float) -> Matching:
     """
     fitted = baseline.steps >= start * baseline.steps[-1]
     matched = np.array([other.step_at(loss) for loss in baseline.losses[fitted]])
-    return Matching(baseline.steps[fitted].astype(float), matched, float(other.steps[-1]))
+    return Matching(baseline.steps[fitted].astype(float), matched, float(other.steps[0]), float(other.steps[-1]))
+
+
+def _slope(x: np.ndarray, y: np.ndarray) -> float:
+    """Of the line through the origin, by least squares."""
+    return float(x @ y / (x @ x))

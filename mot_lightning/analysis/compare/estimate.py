@@ -10,8 +10,8 @@ CONFIDENCE = 0.95
 class Estimate(NamedTuple):
     """A mean over n seeds.
 
-    `low` and `high` are NaN for a single one, which says nothing of its error. `high` is infinite where the value is
-    only a lower bound.
+    `low` and `high` are NaN for a single one, which says nothing of its error. Where the value is only a lower bound,
+    `high` is infinite; where it is only an upper bound of a ratio, `low` is 0.
     """
 
     value: float
@@ -20,13 +20,13 @@ class Estimate(NamedTuple):
     n: int
 
     @property
-    def is_bound(self) -> bool:
-        return math.isinf(self.high)
+    def sign(self) -> str:
+        """What the value is: > a lower bound, < an upper bound, ? either of them in some pairs; empty if it is none."""
+        return ("?" if self.low == 0 else ">") if math.isinf(self.high) else "<" if self.low == 0 else ""
 
     def __str__(self) -> str:
-        if self.is_bound:
-            return f"> {self.value:.2f}"
-        return f"{self.value:.2f}" + ("" if math.isnan(self.low) else f" [{self.low:.2f}, {self.high:.2f}]")
+        interval = "" if math.isnan(self.low) else f" [{self.low:.2f}, {self.high:.2f}]"
+        return f"{self.sign} {self.value:.2f}{interval}".strip()
 
 
 def mean(values: Sequence[float]) -> Estimate:
@@ -48,6 +48,6 @@ def geometric_mean(values: Sequence[float]) -> Estimate:
     return Estimate(math.exp(logs.value), math.exp(logs.low), math.exp(logs.high), logs.n)
 
 
-def extremes(values: Sequence[float]) -> Estimate:
-    """The geometric mean with the smallest and the largest value, where the values are not independent."""
-    return Estimate(geometric_mean(values).value, min(values), max(values), len(values))
+def extremes(values: Sequence[float], n: int) -> Estimate:
+    """The geometric mean with the smallest and the largest value, where the values of n seeds are not independent."""
+    return Estimate(geometric_mean(values).value, min(values), max(values), n)

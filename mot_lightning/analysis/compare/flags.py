@@ -1,9 +1,12 @@
 """What may mislead in a comparison: overfitting, learning rates, schedules, few seeds."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from mot_lightning.analysis.compare.arms import Arm
 from mot_lightning.analysis.compare.comparison import Comparison
+from mot_lightning.analysis.compare.curves import MOST, Matching
 
 FEW_SEEDS = {
     1: "1 seed, wanted 3 or more: there is no interval",
@@ -26,6 +29,25 @@ def flags_of_arm(comparison: Comparison, arm: Arm, modality: str) -> list[str]:
         flags.append("its learning rate was chosen on the split that scores")
     if len(arm.best) < 3:
         flags.append(FEW_SEEDS[len(arm.best)])
+    return flags
+
+
+def flags_of_matchings(matchings: Sequence[Matching], yardstick: bool) -> list[str]:
+    """What may mislead where an arm has few losses of the baseline, or had them too soon.
+
+    Args:
+        yardstick: whether the arm is the baseline with another seed or rate, of which s alone matters.
+    """
+    pairs, flags = f"in {{}} of {len(matchings)} pairs of runs", []
+    if low := sum(matching.is_lower_bound for matching in matchings):
+        flags.append(f"{pairs.format(low)} it stays above losses of the baseline: s is a lower bound")
+    elif (reached := float(np.mean([matching.reached for matching in matchings]))) < MOST and not yardstick:
+        flags.append(f"reaches {reached:.0%} of the baseline's losses by its end: s is of these alone")
+    if high := sum(matching.is_upper_bound for matching in matchings):
+        flags.append(
+            f"{pairs.format(high)} it has losses of the baseline at its first evaluation: s is an upper bound, "
+            "lower trainer.val_check_interval"
+        )
     return flags
 
 

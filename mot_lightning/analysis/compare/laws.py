@@ -33,15 +33,20 @@ def laws(comparison: Comparison) -> list[Law]:
     """The law of each arm with three sizes or more, and known FLOPs, in each modality; fitted for each seed."""
     fitted: list[Law] = []
     for name in dict.fromkeys(arm.name for arm in comparison.arms):
-        by_seed: dict[int, list[RecordedRun]] = defaultdict(list)
-        for arm in comparison.arms:
-            if arm.name == name:
-                for seed, run in arm.best.items():
-                    by_seed[seed].append(run)
-        complete = [runs for runs in by_seed.values() if len({run.size for run in runs}) >= MIN_SIZES]
+        complete = runs_over_sizes(comparison, name)
         if complete and all(math.isfinite(run.flops_per_step) for runs in complete for run in runs):
             fitted += [_law(comparison, name, complete, modality) for modality in comparison.modalities]
     return fitted
+
+
+def runs_over_sizes(comparison: Comparison, name: str) -> list[list[RecordedRun]]:
+    """The best runs of an arm at all its sizes, for each seed that has three sizes or more."""
+    by_seed: dict[int, list[RecordedRun]] = defaultdict(list)
+    for arm in comparison.arms:
+        if arm.name == name:
+            for seed, run in arm.best.items():
+                by_seed[seed].append(run)
+    return [runs for runs in by_seed.values() if len({run.size for run in runs}) >= MIN_SIZES]
 
 
 def _law(comparison: Comparison, name: str, by_seed: Sequence[Sequence[RecordedRun]], modality: str) -> Law:

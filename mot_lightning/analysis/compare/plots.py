@@ -9,15 +9,16 @@ from matplotlib.ticker import NullFormatter
 
 from mot_lightning.analysis.compare.arms import Arm
 from mot_lightning.analysis.compare.comparison import Comparison
-from mot_lightning.analysis.compare.laws import Law, frontier
+from mot_lightning.analysis.compare.laws import Law, frontier, runs_over_sizes
 
 COLOURS = ("#59636e", "#0b62c4", "#c2410c", "#2f7d4f", "#8250df", "#b3882c", "#b3382c")  # the baseline is grey
 SIZE = 3.4  # inches of a panel
+MARKERS = {"": "o", ">": ">", "<": "<", "?": "d"}
 TICKS = (0.05, 0.1, 0.2, 0.5, 0.7, 1, 1.4, 2, 5, 10)
 
 
 def shares(comparison: Comparison) -> Figure:
-    """s of each arm with its interval, and of the baseline against itself in grey; an arrow is a lower bound."""
+    """s of each arm with its interval, and of the baseline against itself in grey; an arrow is a bound."""
 
     def panel(axes: Any, modality: str) -> None:
         rows = [row for row in comparison.rows if row.modality == modality and row.arm != comparison.baseline][::-1]
@@ -25,9 +26,9 @@ def shares(comparison: Comparison) -> Figure:
         for place, row in enumerate(rows):
             colour = COLOURS[0] if row.yardstick else _colour(comparison, row.arm)
             value, low, high, _ = row.steps
-            axes.plot(value, place, ">" if row.steps.is_bound else "o", color=colour, markersize=5)
-            if np.isfinite([low, high]).all():
-                axes.plot([low, high], [place, place], color=colour, linewidth=1.4)
+            axes.plot(value, place, MARKERS[row.steps.sign], color=colour, markersize=5)
+            ends = [low or value, high if np.isfinite(high) else value]  # a bound has no other end
+            axes.plot(ends, [place, place], color=colour, linewidth=1.4)
         axes.axvline(1, color=COLOURS[0], linestyle=":", linewidth=1)
         axes.set_xscale("log")
         axes.set_yticks(range(len(rows)), [f"{row.arm} {row.size}" if several else row.arm for row in rows], fontsize=8)
@@ -87,10 +88,8 @@ def scaling(comparison: Comparison, laws: list[Law]) -> Figure:
 
     def panel(axes: Any, modality: str) -> None:
         for law in (law for law in laws if law.modality == modality):
-            arms = [arm for arm in comparison.arms if arm.name == law.arm]
             colour = _colour(comparison, law.arm)
-            seeds = sorted({*arms[0].best}.intersection(*(arm.best for arm in arms)))
-            points = [frontier(comparison, [arm.best[seed] for arm in arms], modality) for seed in seeds]
+            points = [frontier(comparison, runs, modality) for runs in runs_over_sizes(comparison, law.arm)]
             for flops, values in points:
                 axes.plot(flops, values, ".", color=colour, markersize=3)
             ends = np.array([min(flops.min() for flops, _ in points), max(flops.max() for flops, _ in points)])

@@ -10,10 +10,6 @@ from mot_lightning.backbone.moe import experts_of
 from mot_lightning.model import MixtureOfTransformers
 
 
-def frozen_parameters(model: nn.Module) -> int:
-    return sum(p.numel() for p in model.parameters() if not p.requires_grad)
-
-
 @contextmanager
 def saved_flops(model: MixtureOfTransformers) -> Iterator[list[float]]:
     """FLOPs that the backward passes of forward passes in this context save: the gradients of frozen matrices.

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mot_lightning.analysis.ledger.frozen import frozen_parameters
 from mot_lightning.analysis.ledger.memory import memory
 from mot_lightning.analysis.ledger.parameters import Group, codec_numbers, parameter_groups
 from mot_lightning.analysis.ledger.step import StepCost, step_cost
 from mot_lightning.module import MoTModule
+from mot_lightning.parameters import frozen_parameters
 from mot_lightning.sequence import InterleavedBatch
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mot_lightning.analysis.suite.settings import Suite
+from mot_lightning.analysis.suite.settings import Suite, merged
 from mot_lightning.runs.find import LAST, PREVIOUS
 
 QUIET = ("--report.prompts=0", "--samples.prompts=0", "--trainer.enable_progress_bar=false")
@@ -71,7 +71,7 @@ class PlannedRun:
     def settings(self) -> dict[str, str]:
         """Its settings beside these, as text by dotted name; those that only name or silence it are not among them."""
         steps = {STEPS: self.steps} if self.steps else {}
-        settings = {**self.suite.settings, **self.suite.sizes[self.size], **steps}
+        settings = merged(self.suite.settings.items(), self.suite.sizes[self.size].items(), steps.items())
         return {name: _text(value) for name, value in settings.items()}
 
     def arguments(self) -> list[str]:

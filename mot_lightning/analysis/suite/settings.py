@@ -1,14 +1,16 @@
 """What a suite is: its arms, learning rates, seeds and claims, as its YAML file says."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from mot_lightning.analysis.suite.claim import Claim
 from mot_lightning.analysis.suite.content import check_content
-from mot_lightning.config.files import find, read_yaml
+from mot_lightning.config.files import find, parse_value, read_yaml
 from mot_lightning.config.hints import did_you_mean
+from mot_lightning.config.merge import as_list
 from mot_lightning.errors import ConfigError
 
 SECTIONS = ("model", "data", "trainer", "samples", "report", "allow", "init_from")  # of settings of a run
@@ -92,11 +94,11 @@ class Suite:
                     )
 
 
-def read_suite(path: Path, settings: Mapping[str, str] | None = None) -> Suite:
+def read_suite(path: Path, settings: Iterable[tuple[str, str]] = ()) -> Suite:
     """A suite from its file.
 
     Args:
-        settings: more settings of all runs, by dotted name, as text.
+        settings: more settings of all runs: dotted names, and texts of their values.
 
     Raises:
         ConfigError: the file is not a suite.
@@ -108,8 +110,8 @@ def read_suite(path: Path, settings: Mapping[str, str] | None = None) -> Suite:
         check_content(f"{path}, claim {number}", claim, Claim)
     claims = [Claim(**claim) for claim in content.pop("claims", ())]
     arms = {name: _texts(files) for name, files in content.pop("arms").items()}
-    shared = {**dict(leaves(content.pop("settings", {}))), **(settings or {})}
-    sizes = {name: dict(leaves(of_size)) for name, of_size in content.pop("sizes", {"": {}}).items()}
+    shared = merged(leaves(content.pop("settings", {})), settings)
+    sizes = {name: merged(leaves(of_size)) for name, of_size in content.pop("sizes", {"": {}}).items()}
     try:
         return Suite(**content, arms=arms, sizes=sizes, settings=shared, claims=claims)
     except ConfigError as error:
@@ -124,6 +126,17 @@ def leaves(settings: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, A
             yield from leaves(value, name)
         else:
             yield name, value
+
+
+def merged(*layers: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Settings by dotted name: a later one replaces an earlier one, and those whose names end in + add up to a list."""
+    settings: dict[str, Any] = {}
+    for name, value in chain(*layers):
+        if name.endswith("+") and name in settings:
+            both = [parse_value(x) if isinstance(x, str) else x for x in (settings[name], value)]
+            value = [item for part in both for item in as_list(part)]
+        settings[name] = value
+    return settings
 
 
 def _texts(value: Any) -> list[str]:

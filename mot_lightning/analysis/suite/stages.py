@@ -15,12 +15,15 @@ class Stage(NamedTuple):
     """The runs of a stage; the last stage has run once none is left.
 
     Attributes:
-        rates: learning rates of each arm and size that were, or are being, tried; of the last stage, the best first.
+        rates: learning rates of each arm and size that are being tried; of the last stage those that finished, the best
+            first.
+        tried: those that were, or are being, tried, rising.
     """
 
     title: str
     runs: Sequence[PlannedRun]
     rates: Rates
+    tried: Rates
 
     def left(self, failed: Collection[str] = ()) -> list[PlannedRun]:
         """The runs that are neither finished nor failed."""
@@ -37,15 +40,16 @@ def current(suite: Suite, out: Path, failed: Collection[str] = ()) -> Stage:
     rates = {pair: sorted(map(float, suite.learning_rates)) for pair in product(suite.arms, suite.sizes)}
     for number in range(suite.widened + 1):
         runs = sweep(suite, out, rates)
-        stage = Stage("Sweep" if not number else f"Sweep, widened {number}x", runs, rates)
+        stage = Stage("Sweep" if not number else f"Sweep, widened {number}x", runs, rates, rates)
         if stage.left(failed):
             return stage
         ranked = {pair: _ranked([run for run in runs if (run.arm, run.size) == pair]) for pair in rates}
         wider = {pair: widen(tried, ranked[pair][0]) if ranked[pair] else tried for pair, tried in rates.items()}
         if wider == rates:
             break
-        rates = wider
-    return Stage("Runs", finals(suite, out, ranked), ranked)
+        if number < suite.widened:
+            rates = wider
+    return Stage("Runs", finals(suite, out, ranked), ranked, rates)
 
 
 def sweep(suite: Suite, out: Path, rates: Rates) -> list[PlannedRun]:

@@ -56,9 +56,10 @@ def ratio(row: Row | None, other: Row | None) -> Estimate:
     if not pairs:
         raise KeyError("no pair of runs in common")
     estimate = geometric_mean([slopes.get(pair, 1.0) / others.get(pair, 1.0) for pair in pairs])
-    if row is not None and row.steps.is_bound:
-        estimate = estimate._replace(high=math.inf)
-    return estimate._replace(low=0.0) if other is not None and other.steps.is_bound else estimate
+    sign, inverse = ("" if one is None else one.steps.sign for one in (row, other))
+    low = 0.0 if sign in ("<", "?") or inverse in (">", "?") else estimate.low
+    high = math.inf if sign in (">", "?") or inverse in ("<", "?") else estimate.high
+    return estimate._replace(low=low, high=high)
 
 
 def _row(comparison: Comparison, arm: str, modality: str, size: str | None) -> Row | None:

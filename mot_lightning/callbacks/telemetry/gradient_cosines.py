@@ -1,5 +1,6 @@
 """Whether modalities pull shared weights the same way: cosines of the gradients of their losses."""
 
+from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
 
@@ -24,11 +25,21 @@ class GradientCosines(Probe):
 
     def measure(self, pl_module: Any, batch: InterleavedBatch) -> dict[str, float]:
         gradients = gradients_by_modality(pl_module.model, batch, pl_module.seed)
-        return {
-            f"{one}/grad_cosine_with_{other}": float(torch.nn.functional.cosine_similarity(a, b, dim=0))
+        sizes = [p.numel() for p in pl_module.model.backbone.parameters() if p.requires_grad]
+        cosines = {
+            f"{one}/grad_cosine_with_{other}": cosine(a.split(sizes), b.split(sizes))
             for (one, a), (other, b) in combinations(gradients.items(), 2)
-            if a.any() and b.any()
         }
+        return {name: value for name, value in cosines.items() if value is not None}
+
+
+def cosine(one: Sequence[Tensor], other: Sequence[Tensor]) -> float | None:
+    """The cosine of two gradients, given by weight, over the weights in which neither is 0; None if there are none."""
+    both = [pair for pair in zip(one, other, strict=True) if all(gradient.any() for gradient in pair)]
+    if not both:
+        return None
+    a, b = map(torch.cat, zip(*both, strict=True))
+    return float(torch.nn.functional.cosine_similarity(a, b, dim=0))
 
 
 def gradients_by_modality(model: Any, batch: InterleavedBatch, seed: int = 0) -> dict[str, Tensor]:

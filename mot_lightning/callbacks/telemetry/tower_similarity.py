@@ -10,6 +10,7 @@ from mot_lightning.backbone.moe import MixtureOfExperts
 from mot_lightning.callbacks.telemetry.probe import Probe
 from mot_lightning.callbacks.telemetry.separability import hidden_states
 from mot_lightning.sequence import InterleavedBatch
+from mot_lightning.training.sharding import summon_full_params
 
 
 class TowerSimilarity(Probe):
@@ -22,6 +23,10 @@ class TowerSimilarity(Probe):
     one_width = True
 
     def measure(self, pl_module: Any, batch: InterleavedBatch) -> dict[str, float]:
+        with summon_full_params(pl_module.model):
+            return self._alike(pl_module, batch)
+
+    def _alike(self, pl_module: Any, batch: InterleavedBatch) -> dict[str, float]:
         states = hidden_states(pl_module.model, batch, pl_module.seed)
         values = {}
         for number, (layer, x) in enumerate(zip(pl_module.model.backbone.layers, states, strict=False)):

@@ -1,4 +1,4 @@
-"""Networks that metrics load: without unpickling, without waiting for the hub, and with random states as they were."""
+"""Networks that metrics load: without unpickling, without waiting for hosts, and with random states as they were."""
 
 import os
 import socket
@@ -10,10 +10,9 @@ from typing import Any
 
 import torch
 
-from mot_lightning.codecs.pretrained import load_pretrained
+from mot_lightning.codecs.pretrained import SECONDS, load_pretrained
 from mot_lightning.config.paths import absolute_or_name
 
-SECONDS = 5.0  # for a host to answer
 ONLY_WEIGHTS = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"  # read by every torch.load, also where a library asks for pickles
 
 
@@ -46,14 +45,11 @@ def load(metric: str, name_or_path: str | Path, build: Callable[..., Any], expec
     name = absolute_or_name(name_or_path, "name_or_path")
 
     def built() -> Any:
-        from huggingface_hub import constants, try_to_load_from_cache
-        from huggingface_hub.utils import get_session  # type: ignore[attr-defined]
+        from huggingface_hub import try_to_load_from_cache
 
         if Path(name).is_absolute() and not Path(name).is_dir():
             raise FileNotFoundError("there is no such folder")
         here = Path(name).is_dir() or isinstance(try_to_load_from_cache(name, "config.json"), str)
-        if not here:  # else the library asks again and again for a minute
-            get_session().head(constants.ENDPOINT, timeout=SECONDS)
         return build(name, local_files_only=here, trust_remote_code=False)
 
     return load_pretrained(built, metric, name, expected)

@@ -25,12 +25,55 @@ def test_slower_run_is_matched_over_what_it_reaches(slope):
     matching = match(power_law(), power_law(slope), 0.5)
     assert matching.reached == pytest.approx((2000 / slope - 1000) / 1000, abs=0.06)
     assert matching.slope == pytest.approx(slope, abs=0.03)
+    assert not matching.is_lower_bound
 
 
-def test_run_that_reaches_nothing_gives_a_lower_bound():
-    matching = match(power_law(), power_law(5.0), 0.5)
+@given(slope=st.floats(2.1, 9.0))
+def test_run_that_reaches_nothing_gives_a_lower_bound(slope):
+    matching = match(power_law(), power_law(slope), 0.5)
     assert matching.reached == 0
-    assert matching.slope == pytest.approx(2000 / 1000)
+    assert matching.is_lower_bound
+    assert 1 < matching.slope < slope
+
+
+def test_bound_is_no_higher_than_s_of_a_run_that_goes_on():
+    """A baseline that is nearly flat at its end, and a run that has its losses soon after the end of both."""
+    longer = np.arange(50, 2201, 50)
+    late = Curve(longer, np.where(longer <= 2000, 2.0, 0.9))
+    flat = Curve(STEPS, 2.0 - STEPS / 2000)
+    known, cut = match(flat, late, 0.5), match(flat, Curve(longer[:-4], late.losses[:-4]), 0.5)
+    assert cut.is_lower_bound
+    assert not known.is_lower_bound
+    assert cut.slope <= known.slope
+
+
+def test_run_that_stops_to_gain_has_a_lower_bound():
+    """It has the first of the baseline's losses sooner, and none of the others."""
+    baseline, stalled = Curve(STEPS, 2.0 - STEPS / 2000), Curve(STEPS, np.maximum(2.0 - STEPS / 600, 1.4))
+    matching = match(baseline, stalled, 0.5)
+    assert 0 < matching.reached < 0.3
+    assert matching.is_lower_bound
+    assert matching.slope > 1
+    nearly = match(baseline, Curve(STEPS, np.maximum(2.0 - STEPS / 600, 1.05)), 0.5)  # it lacks a tenth
+    assert nearly.is_lower_bound
+    assert nearly.slope > 0.35
+
+
+def test_last_losses_may_be_lacking_by_noise():
+    baseline = Curve(STEPS, 2.0 - STEPS / 2000)
+    noisy = match(baseline, Curve(STEPS, np.where(STEPS > 1800, 1.1, baseline.losses)), 0.5)
+    assert noisy.reached < 0.85
+    assert not noisy.is_lower_bound
+    assert noisy.slope == pytest.approx(1)
+
+
+def test_run_that_is_better_from_its_first_evaluation_on_has_an_upper_bound():
+    steps = np.array([500, 1000, 1500, 2000])
+    matching = match(power_law(steps=steps), power_law(0.05, steps=steps), 0.5)
+    assert matching.is_upper_bound
+    assert 0.05 < matching.slope < 0.5
+    assert not match(power_law(), power_law(0.05), 0.5).is_upper_bound
+    assert not match(power_law(), power_law(0.3), 0.0).is_upper_bound  # only its first losses are
 
 
 def test_inverse_matching_gives_the_inverse_slope():

@@ -31,4 +31,13 @@ def test_ratios_and_their_inverses_agree():
     ratio, inverse = geometric_mean(ratios), geometric_mean([1 / r for r in ratios])
     assert ratio.value * inverse.value == pytest.approx(1)
     assert ratio.low * inverse.high == pytest.approx(1)
-    assert extremes(ratios)[1:3] == (0.4, 0.7)
+    assert extremes(ratios, n=2)[1:] == (0.4, 0.7, 2)
+
+
+def test_a_bound_is_shown_as_one():
+    estimate = geometric_mean([0.4, 0.5, 0.7])
+    assert str(estimate) == "0.52 [0.26, 1.05]"
+    assert str(estimate._replace(high=math.inf)) == "> 0.52 [0.26, inf]"
+    assert str(estimate._replace(low=0.0)) == "< 0.52 [0.00, 1.05]"
+    assert str(estimate._replace(low=0.0, high=math.inf)) == "? 0.52 [0.00, inf]"
+    assert str(mean([2.0])._replace(high=math.inf)) == "> 2.00"

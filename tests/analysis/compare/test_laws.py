@@ -7,6 +7,7 @@ from recorded_runs import recorded_run
 from mot_lightning.analysis.compare.compare import compare
 from mot_lightning.analysis.compare.curves import Curve
 from mot_lightning.analysis.compare.laws import frontier, laws
+from mot_lightning.analysis.compare.plots import scaling
 from mot_lightning.analysis.compare.recorded import read_run
 
 STEPS = np.unique(np.geomspace(50, 50_000, 200).astype(int))
@@ -50,3 +51,17 @@ def test_laws_are_of_arms_with_three_sizes_and_fall(tmp_path):
     fitted = laws(compare([read_run(folder) for folder in folders], "dense"))
     assert {(law.arm, law.modality) for law in fitted} == {("dense", "image"), ("dense", "text")}
     assert all(law.exponent.value > 0 and law.decades > 1 for law in fitted)
+
+
+def test_sizes_of_other_seeds_are_left_out_of_picture_and_law(tmp_path):
+    """Three sizes of one seed, and a fourth of another seed alone."""
+    seeds = {16: 0, 32: 0, 64: 0, 128: 1}
+    folders = [
+        recorded_run(tmp_path / f"{arm}{dim}", arm, dim=dim, seed=seed, scale=dim**-0.3, flops=float(dim * dim))
+        for arm in ("dense", "mot")
+        for dim, seed in seeds.items()
+    ]
+    comparison = compare([read_run(folder) for folder in folders], "dense")
+    fitted = laws(comparison)
+    assert {law.sizes for law in fitted} == {3}
+    assert scaling(comparison, fitted).axes

@@ -8,10 +8,10 @@ from properties import total_loss
 from torch.utils.flop_counter import FlopCounterMode
 
 from mot_lightning.analysis.ledger import step_cost
-from mot_lightning.analysis.ledger.frozen import frozen_parameters
 from mot_lightning.analysis.ledger.ledger import Ledger
 from mot_lightning.analysis.ledger.table import sums_of
 from mot_lightning.backbone import MoESettings
+from mot_lightning.parameters import frozen_parameters
 from mot_lightning.sequence import pack
 from mot_lightning.training.optimizer import OptimizerSettings
 from mot_lightning.training.part_settings import PartSettings

@@ -31,6 +31,19 @@ def test_suite_is_read(tmp_path):
     assert suite.claims[0].bound == ("mot", "text")
 
 
+def test_settings_that_are_added_to_a_list_add_up(tmp_path):
+    flags = [("trainer.callbacks+", "AttentionMass"), ("trainer.max_steps", "9"), ("trainer.max_steps", "8")]
+    more = [("trainer.callbacks+", "{class_path: GradientNorms, init_args: {parts: true}}")]
+    (tmp_path / "s.yaml").write_text(yaml.safe_dump({**MINIMAL, "settings": {"trainer": {"callbacks+": "LossByTime"}}}))
+    suite = read_suite(tmp_path / "s.yaml", [*flags, *more])
+    norms = {"class_path": "GradientNorms", "init_args": {"parts": True}}
+    assert suite.settings == {"trainer.callbacks+": ["LossByTime", "AttentionMass", norms], "trainer.max_steps": "8"}
+    (run, *_) = current(suite, tmp_path / "out").runs
+    config = resolve([], [*parse(find_command("fit"), run.arguments()[1:]).settings])
+    names = [callback["class_path"].rpartition(".")[2] for callback in config["trainer"]["callbacks"]]
+    assert names == ["LossByTime", "AttentionMass", "GradientNorms"]
+
+
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_shipped_suites_are_whole(path):
     suite = read_suite(path)

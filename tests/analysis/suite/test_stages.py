@@ -64,6 +64,7 @@ def test_failed_runs_are_not_tried_again_and_not_chosen(tmp_path):
                 finish(run)
     assert stage.title == "Runs"
     assert 0.02 not in stage.rates["dense", ""]
+    assert stage.tried["dense", ""] == [0.005, 0.01, 0.02, 0.04]  # what failed among them
     assert {run.name for run in stage.runs if not run.finished} == {"mot, rate 0.04, seed 1"}
 
 

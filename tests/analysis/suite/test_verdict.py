@@ -44,7 +44,25 @@ def test_claims_between_arms_and_modalities(comparison):
 def test_lower_bound_never_shows_that_s_is_low(comparison):
     assert verdict(comparison, "bad", "image", above=1) == "cannot tell"  # of one seed
     assert verdict(comparison, "bad", "image", below=100) == "cannot tell"
-    assert "> 2.00" in table_of([judge(Claim("c", "bad", "image", below=100), comparison)])[1]
+    assert "> 1.28" in table_of([judge(Claim("c", "bad", "image", below=100), comparison)])[1]
+
+
+@pytest.mark.parametrize(
+    ("slopes", "below", "above"),
+    [
+        ({"image": 9.0}, "does not hold", "holds"),  # of all seeds a lower bound above 1
+        ({"image": 0.001}, "holds", "cannot tell"),  # an upper bound below .05
+    ],
+)
+def test_bounds_of_all_seeds_tell_on_their_side_alone(tmp_path, slopes, below, above):
+    arms = {"dense": {"towers": TOWERS}, "mot": {"slopes": slopes}, "same": {"slopes": slopes}}
+    runs = [recorded_run(tmp_path / f"{a}{seed}", a, seed, **arms[a]) for a in arms for seed in range(3)]
+    comparison = compare([read_run(run) for run in runs])
+    assert verdict(comparison, "mot", "image", below=1.2) == below
+    assert verdict(comparison, "mot", "image", above=0.01) == above
+    inverse = "above" if below == "holds" else "below"
+    assert verdict(comparison, "dense", "image", **{inverse: {"arm": "mot"}}) == "holds"
+    assert verdict(comparison, "mot", "image", below={"arm": "same"}) == "cannot tell"
 
 
 def test_what_has_no_runs_cannot_be_told(comparison):

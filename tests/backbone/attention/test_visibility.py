@@ -219,7 +219,7 @@ def test_insulation_changes_no_loss_and_no_gradient_of_other_towers():
         ({"joined_layers": [0, 99]}, r"joined_layers is \[0, 99\], wanted"),
         (
             {"towers": {"all": TowerSettings(["image", "speech", "text"], joined_layers=[2, 1])}},
-            r"backbone.towers.joined_layers is \[2, 1\], wanted \[first, after the last\] from 0 to depth 2",
+            r"backbone.towers.all.joined_layers is \[2, 1\], wanted \[first, after the last\] from 0 to depth 2",
         ),
     ],
 )
@@ -231,5 +231,5 @@ def test_bad_settings_raise(changes, message):
 def test_cuda_graphs_are_refused_with_restrictions():
     with pytest.raises(ValueError, match="cuda_graphs is true, wanted false with insulate"):
         BackboneSettings(cuda_graphs=True, insulate=["text"])
-    with pytest.raises(ValueError, match=r"cuda_graphs is true, wanted false with towers.joined_layers"):
+    with pytest.raises(ValueError, match=r"cuda_graphs is true, wanted false with towers.text.joined_layers"):
         BackboneSettings(cuda_graphs=True, towers={"text": TowerSettings(["text"], joined_layers=[0, 1])})

@@ -2,7 +2,7 @@ import pytest
 import torch
 from conftest import TOKENS, make_model
 
-from mot_lightning.callbacks.telemetry.gradient_cosines import gradients_by_modality
+from mot_lightning.callbacks.telemetry.gradient_cosines import cosine, gradients_by_modality
 from mot_lightning.sequence import Segment, pack
 
 TOWERS = {"all": ["text", "image", "speech"]}
@@ -30,3 +30,10 @@ def test_documents_of_another_modality_leave_a_tower_of_its_own_alone(towers, sh
     parts = gradient.split([p.numel() for p in model.backbone.parameters()])
     moved = [bool(part.any()) for part, p in zip(parts, model.backbone.parameters(), strict=True) if id(p) in of_speech]
     assert any(moved) is shared
+
+
+def test_cosine_is_of_the_weights_that_both_move():
+    apart, shared = torch.tensor([3.0, 4.0]), torch.tensor([1.0, 0.0])
+    nothing = torch.zeros(2)
+    assert cosine([apart, shared], [nothing, torch.tensor([1.0, 1.0])]) == pytest.approx(0.5**0.5)
+    assert cosine([apart, nothing], [nothing, shared]) is None

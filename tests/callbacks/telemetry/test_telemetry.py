@@ -3,7 +3,7 @@
 import csv
 
 import pytest
-from runs import TINY, run
+from runs import TINY, run, run_in_subprocess
 
 from mot_lightning.callbacks.telemetry import Throughput
 
@@ -42,6 +42,30 @@ def test_mfu_is_the_share_of_the_peak(tmp_path):
     spec = '{"class_path": "Throughput", "init_args": {"peak": 0.5}}'
     for row in rows(tmp_path, f"--trainer.callbacks+={spec}"):
         assert float(row["train/mfu"]) == pytest.approx(float(row["train/tflops_per_second"]) / 0.5, rel=1e-4)
+
+
+def test_a_modality_that_comes_later_costs_what_it_costs(tmp_path):
+    documents = ['--data.documents={"text": 0.5, "speech": 0.5}', "--data.batch_size=1", "--trainer.max_steps=12"]
+    of_steps = rows(tmp_path, "--trainer.callbacks+=Throughput", "--trainer.log_every_n_steps=1", *documents)
+    seen = {name: [float(row[f"train/{name}/tokens_per_second"] or 0) > 0 for row in of_steps]
+            for name in ("text", "speech")}  # fmt: skip
+    assert any(text and not speech for text, speech in zip(*seen.values(), strict=True))
+    assert all(float(row["train/tflops_per_second"]) > 0 for row in of_steps)
+
+
+@pytest.mark.slow
+@pytest.mark.nightly
+@pytest.mark.timeout(240)
+def test_sharded_weights_are_watched_too(tmp_path):
+    watched = [f"--trainer.callbacks+={name}" for name in ("Throughput", "TowerSimilarity", "Separability")]
+    ranks = ["--trainer.devices=2", "--trainer.accelerator=cpu", "--trainer.strategy=fsdp2"]
+    steps = ["--trainer.max_steps=3", "--trainer.log_every_n_steps=1", f"--runs={tmp_path / 'runs'}"]
+    run_in_subprocess("-m", "mot_lightning", "fit", *TINY, *watched, *ranks, *steps, cwd=tmp_path)
+    with (tmp_path / "runs/default/0/metrics.csv").open() as file:
+        of_steps = [row for row in csv.DictReader(file) if row["train/loss"]]
+    for row in of_steps:
+        assert float(row["train/tflops_per_second"]) > 0
+        assert all(0 < float(row[key]) < 1 for key in row if key.startswith("train/cka/layer0/"))
 
 
 def test_peak_is_checked():
