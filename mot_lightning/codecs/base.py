@@ -28,7 +28,7 @@ class Codec(Recorded, nn.Module, ABC):
     latent_dim: int | None = None
     patch_size: int = 1  # side of the patch that one token of a grid holds, flattened as (channels, rows, columns)
     max_length: int | None = None  # tokens of a segment, if its begin token encodes the length
-    begin: int | None = None  # the id by which an exported language model begins a text, if it is one of the codec's
+    begin: int | None = None  # the id that begins a text in the language model whose ids these are
     stop: int | None = None  # the id that ends a segment, if it is one of the codec's
     decodable: bool = True  # False: `decode` raises ValueError, and only an objective that does not predict fits
     media_type: MediaType  # how the media are read, written and shown

@@ -58,7 +58,7 @@ def _check_sizes(arm: str, configs: dict[str, dict[str, Any]]) -> None:
         if (other := seen.setdefault(width_and_depth, size)) != size:
             raise ConfigError(
                 f"sizes {other} and {size} of {arm} both have dim {width_and_depth[0]} and depth {width_and_depth[1]}, "
-                "wanted another one, or the other size in a suite of its own"
+                "wanted another one in either size: runs are told apart by these"
             )
 
 
@@ -67,7 +67,9 @@ def _check_validations(name: str, trainer: dict[str, Any]) -> None:
     interval, steps = trainer.get("val_check_interval"), trainer.get("max_steps")
     if not isinstance(interval, int) or not isinstance(steps, int) or min(interval, steps) < 1:  # as a run says itself
         return
-    if steps // min(interval, steps) < MIN_POINTS:
+    if steps < MIN_POINTS:
+        raise ConfigError(f"{name}: trainer.max_steps is {steps}, wanted at least {MIN_POINTS}, a validation at each")
+    if steps // interval < MIN_POINTS:
         raise ConfigError(
             f"{name}: trainer.val_check_interval is {interval}, wanted at most {steps // MIN_POINTS}: "
             f"trainer.max_steps is {steps}, with {MIN_POINTS} or more validations"
@@ -75,7 +77,7 @@ def _check_validations(name: str, trainer: dict[str, Any]) -> None:
 
 
 def check_begun(configs: dict[str, dict[str, Any]], out: Path) -> None:
-    """Raises ConfigError if a suite has runs of other configs in its folder: they would be taken for these."""
+    """Raises ConfigError if a suite began with other configs in its folder: their runs would be taken for these."""
     for name, config in _kept(out).items():
         lines = [line for line in diff(config, configs.get(name, config)) if _of_results(line)]
         if lines:

@@ -70,7 +70,7 @@ def _metadata(codecs: Mapping[str, Codec], license: str | None, trained: Mapping
     """What the Hub reads: any-to-any is its word for models that take and make several kinds of media."""
     kinds = {type(codec.media_type) for codec in codecs.values()}
     sources = [source["name_or_path"] for source in (trained.get("pretrained") or {}).values()]
-    bases = sorted({source for source in sources if "/" in source})  # a folder has lost those above it
+    bases = sorted({source for source in sources if "/" in source})  # a folder's is only its last part
     return {
         **({"license": license} if license else {}),
         "library_name": "mot_lightning",
@@ -152,7 +152,7 @@ def _training(training: Mapping[str, Any]) -> Iterator[str]:
     steps = f"{step:,} steps, with averaged weights." if step is not None else "The weights are averaged."
     yield " ".join([steps, *_start(settings.get("model") or {})])
     if "data" in settings:  # else it was built in Python
-        yield "These settings, as `config.yaml`, train it anew; of paths they have the last part:"
+        yield "These settings, as `config.yaml`, train it anew; paths are shortened to their last part:"
         yield "    python -m mot_lightning fit --config config.yaml"
     if settings:
         shown = yaml.safe_dump(settings, sort_keys=False)

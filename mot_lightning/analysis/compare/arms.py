@@ -10,6 +10,8 @@ from mot_lightning.analysis.compare.recorded import RecordedRun
 from mot_lightning.config.merge import diff
 from mot_lightning.errors import ConfigError
 
+COMPUTED = ("attention", "compile", "cuda_graphs", "activation_checkpointing")  # only rounding differs
+
 
 @dataclass(frozen=True)
 class Arm:
@@ -59,7 +61,7 @@ def arms_of(runs: Sequence[RecordedRun], grids: Mapping[tuple[str, str], Sequenc
         grids: learning rates of an earlier sweep, by arm and size.
 
     Raises:
-        ConfigError: two runs of an arm have the same learning rate and seed, or differ in their model otherwise.
+        ConfigError: two runs of an arm have the same learning rate and seed, or another backbone.
     """
     groups: dict[tuple[str, str], dict[float, dict[int, RecordedRun]]] = defaultdict(lambda: defaultdict(dict))
     for run in runs:
@@ -70,7 +72,7 @@ def arms_of(runs: Sequence[RecordedRun], grids: Mapping[tuple[str, str], Sequenc
                 f"seed {run.seed}, wanted one of them, or another --experiment name for each architecture"
             )
         first = next(iter(next(iter(groups[run.arm, run.size].values())).values()))
-        if lines := diff(_model(first), _model(run), "model"):
+        if lines := diff(_architecture(first), _architecture(run), "model.backbone"):
             raise ConfigError(
                 f"{first.folder} and {run.folder} are both of {run.arm}, but differ in {lines[0]}, wanted another "
                 "--experiment name for each architecture"
@@ -81,9 +83,9 @@ def arms_of(runs: Sequence[RecordedRun], grids: Mapping[tuple[str, str], Sequenc
     ]
 
 
-def _model(run: RecordedRun) -> dict[str, Any]:
-    """Its settings, but for those of the optimizer, which `check_comparable` compares."""
-    return {name: value for name, value in run.config["model"].items() if name != "optimizer"}
+def _architecture(run: RecordedRun) -> dict[str, Any]:
+    """The settings of its backbone, but for how it is computed."""
+    return {name: value for name, value in run.config["model"]["backbone"].items() if name not in COMPUTED}
 
 
 def baseline_of(arms: Sequence[Arm], name: str | None) -> str:

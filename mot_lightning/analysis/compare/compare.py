@@ -89,8 +89,8 @@ def _row(
 ) -> Row:
     matchings = [plan.matching(pair, modality) for pair in pairs]
     slopes = [matching.slope for matching in matchings]
-    too_low = sum(matching.is_lower_bound for matching in matchings)
-    too_high = sum(matching.is_upper_bound for matching in matchings)
+    too_low = any(matching.is_lower_bound for matching in matchings)
+    too_high = any(matching.is_upper_bound for matching in matchings)
 
     def share(per_step: Callable[[RecordedRun], float]) -> Estimate:
         shares = [s * per_step(run) / per_step(base) for s, (base, run) in zip(slopes, pairs, strict=True)]

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-MOST = 0.8  # of the baseline's losses
-TOLERANCE = 0.1  # of s, by which losses that a run lacks may move it at the least
+FEW = 0.2  # of the losses that are matched
+TOLERANCE = 0.1  # of s: a bound is what would move by more
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,13 @@ class Matching:
     Attributes:
         baseline: (n,) steps in the range of the fit.
         other: (n,) matched steps; NaN where the other run never has so low a loss.
-        first, last: steps of the other run's first and last evaluation.
+        at_once: (n,) whether the other run has the loss at its first evaluation, and the baseline only later.
+        last: step of the other run's last evaluation.
     """
 
     baseline: np.ndarray
     other: np.ndarray
-    first: float
+    at_once: np.ndarray
     last: float
 
     @property
@@ -65,10 +66,9 @@ class Matching:
 
     @property
     def slope(self) -> float:
-        """Slope s of the line through the origin, by least squares over what is reached.
+        """Slope s of the line through the origin, by least squares. Below 1, the other run needs fewer steps.
 
-        Below 1, the other run needs fewer steps. Of a lower bound, with all that is not reached at its last step, as it
-        would be reached later; of an upper bound, with what it has at its first evaluation at that step.
+        Losses that the other run never has are left out; where s is a lower bound, they count as reached at its end.
         """
         others = np.where(np.isnan(self.other), self.last, self.other)
         return _slope(self.baseline, others) if self.is_lower_bound else self._reached_slope
@@ -79,9 +79,9 @@ class Matching:
 
     @property
     def is_lower_bound(self) -> bool:
-        """Whether the losses that it lacks would raise s, however soon after its end it had them.
+        """Whether the losses that the other run lacks would raise s, however soon after its end it had them.
 
-        None would if they are due after its end anyway, by the line through the others.
+        Losses that the line through the others expects after its end would not.
         """
         if not self.reached:
             return True
@@ -91,8 +91,8 @@ class Matching:
 
     @property
     def is_upper_bound(self) -> bool:
-        """Whether it has many losses at its first evaluation already, and may have had them long before."""
-        return bool((self.other <= self.first).mean() > 1 - MOST)
+        """Whether the other run has more than a few losses at once, and may have had them long before."""
+        return bool(self.at_once.mean() > FEW)
 
 
 def match(baseline: Curve, other: Curve, start: float) -> Matching:
@@ -102,8 +102,10 @@ def match(baseline: Curve, other: Curve, start: float) -> Matching:
         start: where the fit begins, as a fraction of the baseline's last step.
     """
     fitted = baseline.steps >= start * baseline.steps[-1]
-    matched = np.array([other.step_at(loss) for loss in baseline.losses[fitted]])
-    return Matching(baseline.steps[fitted].astype(float), matched, float(other.steps[0]), float(other.steps[-1]))
+    steps, losses = baseline.steps[fitted].astype(float), baseline.losses[fitted]
+    matched = np.array([other.step_at(loss) for loss in losses])
+    at_once = (losses >= other.losses[0]) & (losses < baseline.losses[0])
+    return Matching(steps, matched, at_once, float(other.steps[-1]))
 
 
 def _slope(x: np.ndarray, y: np.ndarray) -> float:

@@ -6,7 +6,7 @@ import numpy as np
 
 from mot_lightning.analysis.compare.arms import Arm
 from mot_lightning.analysis.compare.comparison import Comparison
-from mot_lightning.analysis.compare.curves import MOST, Matching
+from mot_lightning.analysis.compare.curves import FEW, Matching
 
 FEW_SEEDS = {
     1: "1 seed, wanted 3 or more: there is no interval",
@@ -36,12 +36,12 @@ def flags_of_matchings(matchings: Sequence[Matching], yardstick: bool) -> list[s
     """What may mislead where an arm has few losses of the baseline, or had them too soon.
 
     Args:
-        yardstick: whether the arm is the baseline with another seed or rate, of which s alone matters.
+        yardstick: whether the arm is the baseline with another seed or rate, which need not reach as much.
     """
     pairs, flags = f"in {{}} of {len(matchings)} pairs of runs", []
     if low := sum(matching.is_lower_bound for matching in matchings):
         flags.append(f"{pairs.format(low)} it stays above losses of the baseline: s is a lower bound")
-    elif (reached := float(np.mean([matching.reached for matching in matchings]))) < MOST and not yardstick:
+    elif (reached := float(np.mean([matching.reached for matching in matchings]))) < 1 - FEW and not yardstick:
         flags.append(f"reaches {reached:.0%} of the baseline's losses by its end: s is of these alone")
     if high := sum(matching.is_upper_bound for matching in matchings):
         flags.append(

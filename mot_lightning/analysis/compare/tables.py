@@ -43,7 +43,8 @@ def method_of(comparison: Comparison) -> str:
         f"s is the share of the steps of {comparison.baseline} after which an arm has the same {comparison.split} "
         f"loss: the slope through the origin over the evaluations from {comparison.start:.0%} of the baseline's steps "
         f"on, of losses smoothed by a moving mean over {comparison.window}. Runs are paired by seed; in brackets, the "
-        f"{CONFIDENCE:.0%} t interval over seeds, of logarithms, or for another seed the extremes. The yardstick, "
+        f"{CONFIDENCE:.0%} t interval over seeds, of logarithms, or for another seed the extremes. "
+        "A bound of s has > or < before it, or ? where it is either. The yardstick, "
         f"{comparison.baseline} against itself, is how far s moves without another architecture."
     )
 

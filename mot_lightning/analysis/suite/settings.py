@@ -129,11 +129,17 @@ def leaves(settings: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, A
 
 
 def merged(*layers: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """Settings by dotted name: a later one replaces an earlier one, and those whose names end in + add up to a list."""
+    """Settings by dotted name: a later one replaces an earlier one, and those whose names end in + add up to a list.
+
+    They are in the order in which they hold: what is added to a list comes after the list.
+    """
     settings: dict[str, Any] = {}
     for name, value in chain(*layers):
-        if name.endswith("+") and name in settings:
-            both = [parse_value(x) if isinstance(x, str) else x for x in (settings[name], value)]
+        earlier = settings.pop(name, None)
+        if not name.endswith("+"):
+            settings.pop(f"{name}+", None)  # what was added to the list that it replaces
+        elif earlier is not None:
+            both = [parse_value(x) if isinstance(x, str) else x for x in (earlier, value)]
             value = [item for part in both for item in as_list(part)]
         settings[name] = value
     return settings

@@ -18,8 +18,8 @@ class Throughput(Callback):
 
     Over the steps since they were logged last, validations and samples left out, of all ranks. FLOPs are those of the
     ledger: of the model, without recomputation or padding, at the contexts of the first batch that has the modality.
-    Where rank 0 has not seen a modality yet that others have, or with sharded weights in its first batch, only tokens
-    are logged.
+    They are not logged while rank 0 has had no batch of a modality that others had; with sharded weights, its first
+    batch has to have all modalities.
 
     Args:
         peak: TFLOP/s of one device, by its data sheet in the precision of the run; null logs no MFU.

@@ -178,6 +178,11 @@ def test_runs_of_an_arm_with_another_model_are_refused(add):
     runs = [add(), add("mot"), add("mot", seed=1, **{"model.backbone.ffn_dim": 64})]
     with pytest.raises(ConfigError, match=r"both of mot, but differ in model\.backbone\.ffn_dim: None -> 64, wanted"):
         compare(runs)
+    computed = {
+        "model.backbone.compile": True,
+        "model.pretrained": {"text": "a"},
+    }  # no result depends on it
+    assert compare([runs[0], runs[1], add("mot", seed=1, **computed)]).rows
 
 
 def test_sizes_are_compared_each_with_its_own_baseline(add):
@@ -197,6 +202,7 @@ def test_sizes_are_compared_each_with_its_own_baseline(add):
             {"trainer": {"max_steps": 2000, "limit_val_batches": 2}},
             "differ in trainer.limit_val_batches: None -> 2, wanted runs of one data",
         ),
+        ({"trainer": {"max_steps": 2000, "limit_test_batches": 2}}, "differ in trainer.limit_test_batches: None -> 2"),
         ({"data.class_path": "E"}, "differ in data.class_path: D -> E, wanted runs of one data, or --ignore data"),
         ({"max_steps": 1000}, "differ in trainer.max_steps: 2000 -> 1000, wanted runs of one budget"),
         ({"data.init_args": {"tokens": 4096}}, "wanted runs of one budget"),

@@ -74,6 +74,8 @@ def test_run_that_is_better_from_its_first_evaluation_on_has_an_upper_bound():
     assert 0.05 < matching.slope < 0.5
     assert not match(power_law(), power_law(0.05), 0.5).is_upper_bound
     assert not match(power_law(), power_law(0.3), 0.0).is_upper_bound  # only its first losses are
+    rising = Curve(steps, np.array([1.0, 0.9, 1.1, 1.2]))
+    assert not match(rising, rising, 0.0).is_upper_bound  # what both had at once is no gain
 
 
 def test_inverse_matching_gives_the_inverse_slope():

@@ -45,6 +45,19 @@ def test_same_figures_agree_and_others_do_not(tmp_path):
     assert differences(content, {**content, "figures": moved}) == []
 
 
+def test_a_bound_of_one_seed_has_no_interval_to_be_in():
+    figure = {
+        "arm": "mot",
+        "size": "32x2",
+        "modality": "image",
+        "yardstick": False,
+        "value": 0.2,
+        "low": 0.0,
+        "high": None,
+    }
+    assert differences({"claims": [], "figures": [figure]}, {"claims": [], "figures": [{**figure, "value": 9.0}]}) == []
+
+
 def test_what_is_no_card_is_refused(tmp_path):
     (tmp_path / "card.yaml").write_text("suite: s")
     with pytest.raises(ConfigError, match="has no command, wanted the card of a suite"):

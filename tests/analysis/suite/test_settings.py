@@ -40,6 +40,8 @@ def test_settings_that_are_added_to_a_list_add_up(tmp_path):
     assert suite.settings == {"trainer.callbacks+": ["LossByTime", "AttentionMass", norms], "trainer.max_steps": "8"}
     (run, *_) = current(suite, tmp_path / "out").runs
     config = resolve([], [*parse(find_command("fit"), run.arguments()[1:]).settings])
+    replaced = [*flags, ("trainer.callbacks", "[Separability]"), *more]
+    assert list(read_suite(tmp_path / "s.yaml", replaced).settings)[1:] == ["trainer.callbacks", "trainer.callbacks+"]
     names = [callback["class_path"].rpartition(".")[2] for callback in config["trainer"]["callbacks"]]
     assert names == ["LossByTime", "AttentionMass", "GradientNorms"]
 

@@ -52,6 +52,7 @@ def test_sweep_is_widened_so_often_and_no_further(tmp_path):
         for run in stage.left():
             finish(run, endless)
     assert stage.rates["mot", ""][0] == 0.16  # 0.04 doubled twice
+    assert stage.tried["mot", ""] == [0.01, 0.02, 0.04, 0.08, 0.16]  # so that it is an edge
 
 
 def test_failed_runs_are_not_tried_again_and_not_chosen(tmp_path):
